@@ -1,0 +1,44 @@
+//go:build sim
+
+package xsync_test
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ottla/internal/xsync"
+)
+
+// TestVirtualSleepUnderLock is what the tag is for: the holder sleeps an hour
+// of virtual time while another waits for the lock. With a sync.Mutex the
+// bubble never ends.
+func TestVirtualSleepUnderLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu xsync.Mutex
+		var wg sync.WaitGroup
+		start := time.Now()
+		for range 3 {
+			wg.Go(func() {
+				mu.Lock()
+				time.Sleep(time.Hour)
+				mu.Unlock()
+			})
+		}
+		wg.Wait()
+		if d := time.Since(start); d != 3*time.Hour {
+			t.Fatalf("three exclusive hours took %v", d)
+		}
+	})
+}
+
+func TestUnlockOfUnlockedPanics(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Fatal("no panic")
+		}
+	}()
+	var mu xsync.Mutex
+	mu.Unlock()
+}
