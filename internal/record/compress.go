@@ -1,0 +1,104 @@
+package record
+
+import (
+	"encoding/binary"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
+
+// lz4DefaultLevel means the fast compressor in Kafka's scale, although it
+// stands amid the levels 1 to 17 of the thorough one.
+const lz4DefaultLevel = 9
+
+// zstdEncoderWindow bounds the memory of an encoder; batches are seldom
+// larger than max.message.bytes' default.
+const zstdEncoderWindow = 1 << 20
+
+func (w *worker) gzipTo(dst []byte, level int, src []byte) ([]byte, error) {
+	if level == DefaultLevel {
+		level = gzip.DefaultCompression
+	}
+	if !w.gzipWriter.made || w.gzipWriter.level != level {
+		writer, err := gzip.NewWriterLevel(nil, level)
+		if err != nil {
+			return dst, err
+		}
+		w.gzipWriter = leveled[*gzip.Writer]{writer, level, true}
+	}
+	w.out.to = dst
+	writer := w.gzipWriter.to
+	writer.Reset(&w.out)
+	if _, err := writer.Write(src); err != nil {
+		return dst, err
+	}
+	if err := writer.Close(); err != nil {
+		return dst, err
+	}
+	return w.out.to, nil
+}
+
+// lz4To writes a frame as Kafka's Java client does: version 1, independent
+// blocks of 64 KiB, no checksum but the header's.
+func (w *worker) lz4To(dst []byte, level int, src []byte) ([]byte, error) {
+	if !w.lz4Writer.made || w.lz4Writer.level != level {
+		writer := lz4.NewWriter(nil)
+		err := writer.Apply(lz4.BlockSizeOption(lz4.Block64Kb), lz4.ChecksumOption(false), lz4.ConcurrencyOption(1),
+			lz4.CompressionLevelOption(lz4Level(level)))
+		if err != nil {
+			return dst, err
+		}
+		w.lz4Writer = leveled[*lz4.Writer]{writer, level, true}
+	}
+	w.out.to = dst
+	writer := w.lz4Writer.to
+	writer.Reset(&w.out)
+	if _, err := writer.Write(src); err != nil {
+		return dst, err
+	}
+	if err := writer.Close(); err != nil {
+		return dst, err
+	}
+	return w.out.to, nil
+}
+
+// lz4Level maps Kafka's scale of 1 to 17 to the library's of 9 steps.
+func lz4Level(level int) lz4.CompressionLevel {
+	if level == DefaultLevel || level == lz4DefaultLevel {
+		return lz4.Fast
+	}
+	return lz4.Level1 << (min(max(level, 1), 9) - 1)
+}
+
+func (w *worker) zstdTo(dst []byte, level int, src []byte) ([]byte, error) {
+	if !w.zstdWriter.made || w.zstdWriter.level != level {
+		speed := zstd.SpeedDefault
+		if level != DefaultLevel {
+			speed = zstd.EncoderLevelFromZstd(level)
+		}
+		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false),
+			zstd.WithEncoderLevel(speed), zstd.WithWindowSize(zstdEncoderWindow), zstd.WithZeroFrames(true))
+		if err != nil {
+			return dst, err
+		}
+		w.zstdWriter = leveled[*zstd.Encoder]{encoder, level, true}
+	}
+	return w.zstdWriter.to.EncodeAll(src, dst), nil
+}
+
+// snappyTo writes the framing of the Java library, which every Kafka client
+// reads: a header of 16 bytes, then blocks of at most 32 KiB, each behind its
+// compressed length.
+func (w *worker) snappyTo(dst, src []byte) []byte {
+	dst = append(dst, snappyHeader...)
+	for len(src) > 0 {
+		block := src[:min(len(src), snappyBlockBytes)]
+		src = src[len(block):]
+		w.blocks.buffer = s2.EncodeSnappy(w.blocks.buffer[:cap(w.blocks.buffer)], block)
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(w.blocks.buffer)))
+		dst = append(dst, w.blocks.buffer...)
+	}
+	return dst
+}

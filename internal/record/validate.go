@@ -1,0 +1,215 @@
+package record
+
+import "math"
+
+// Origin says who hands a batch to a leader, which decides the rules.
+type Origin int8
+
+const (
+	// Client is a producer: every rule holds.
+	Client Origin = iota
+	// Coordinator is this broker itself (coordinators, transaction markers,
+	// the metadata log): control batches are allowed.
+	Coordinator
+	// Replication is another replica's log: offsets and content were accepted
+	// there, so only structure and CRC are checked.
+	Replication
+)
+
+// Rules are what a batch must obey and what becomes of it. The caller fills
+// them from the topic's config; Validate does not change them.
+type Rules struct {
+	// NowMs is the leader's clock, in ms since 1970 UTC.
+	NowMs  int64
+	Origin Origin
+	// TimestampType is message.timestamp.type.
+	TimestampType TimestampType
+	// BeforeMaxMs and AfterMaxMs are message.timestamp.before.max.ms and
+	// …after.max.ms: how far a CreateTime may lie from NowMs.
+	BeforeMaxMs, AfterMaxMs int64
+	// Compacted demands a key of every record.
+	Compacted bool
+	// Compression is compression.type: the codec to store, or Producer.
+	Compression Compression
+	// Level is compression.<codec>.level, DefaultLevel for the codec's own.
+	Level int
+	// MaxBytes is max.message.bytes, the limit of a whole batch; 0: none.
+	MaxBytes int
+}
+
+// Validated is a batch that may be appended.
+type Validated struct {
+	// Batch is the one given, with its header corrected in place where the
+	// rules ask for it, or a new one when it had to be compressed anew.
+	Batch Batch
+	// MaxTimestamp is the largest timestamp, in ms.
+	MaxTimestamp int64
+	// MaxTimestampDelta is the offset delta of the first record that has it;
+	// 0 when all have the same.
+	MaxTimestampDelta int32
+	// LogAppendTime is NowMs for a topic of that timestamp type, else
+	// NoTimestamp.
+	LogAppendTime int64
+}
+
+// Validate checks a batch by the rules (P5, P6, P7) and makes it ready for
+// the log, all but offset and leader epoch. The error is an *InvalidError.
+//
+//  1. The size fits the bytes and max.message.bytes.
+//  2. A client's base offset is 0; the CRC holds.
+//  3. The header: offsets match the count, no control batch from a client, an
+//     idempotent producer has epoch and sequence, a transaction a producer.
+//  4. Every record: its framing, offset deltas 0…n−1, key, timestamp. A
+//     compressed batch is decompressed once, in pieces, and never held whole
+//     unless it must be compressed anew.
+//  5. The header's timestamp type and largest timestamp are corrected (P8),
+//     and the records compressed anew when the topic wants another codec.
+//
+// Kafka lets an uncompressed batch with wrong offset deltas pass and renumbers
+// a compressed one; both are refused here, since no client of magic 2 makes
+// them and both mislead a consumer.
+//
+// Nothing is allocated per record. b must not be used by others meanwhile.
+func (c *Codecs) Validate(b Batch, r *Rules) (Validated, error) {
+	if err := b.checkFrame(r); err != nil {
+		return Validated{}, err
+	}
+	if err := b.CheckCRC(); err != nil {
+		return Validated{}, err
+	}
+	if r.Origin == Replication {
+		return Validated{Batch: b, MaxTimestamp: b.MaxTimestamp(), LogAppendTime: NoTimestamp}, nil
+	}
+	if err := b.checkHeader(r); err != nil {
+		return Validated{}, err
+	}
+	target := b.targetCompression(r)
+	found, payload, err := c.check(b, r, target != b.Compression())
+	if err != nil {
+		return Validated{}, err
+	}
+	if target != b.Compression() {
+		if b, err = c.recompress(b, payload, target, r); err != nil {
+			return Validated{}, err
+		}
+	}
+	return b.stamp(r, found), nil
+}
+
+// checkFrame is step 1 and the half of step 2 that costs nothing.
+func (b Batch) checkFrame(r *Rules) error {
+	if len(b) < HeaderLen || int64(b.Length()) != int64(len(b))-OverheadLen {
+		return corrupt("the record batch is corrupt: its length does not match its %d bytes", len(b))
+	}
+	if err := checkMagic(b.Magic()); err != nil {
+		return err
+	}
+	if r.Origin == Client && b.BaseOffset() != 0 {
+		return invalid(InvalidRecord, "the base offset of a producer's record batch is 0, but this one's is %d", b.BaseOffset())
+	}
+	if r.Origin != Replication && r.MaxBytes > 0 && len(b) > r.MaxBytes {
+		return tooLarge(len(b), r)
+	}
+	return nil
+}
+
+func tooLarge(size int, r *Rules) error {
+	return invalid(TooLarge, "the record batch has %d bytes, more than the %d that the topic's max.message.bytes allows", size, r.MaxBytes)
+}
+
+// checkHeader is step 3.
+func (b Batch) checkHeader(r *Rules) error {
+	count, delta := b.Count(), b.LastOffsetDelta()
+	switch {
+	case count <= 0 || int64(delta)+1 != int64(count):
+		return invalid(InvalidRecord, "the record batch counts %d records but its last offset delta is %d", count, delta)
+	case !b.Compression().Valid():
+		return invalid(UnsupportedCompression, "no compression type has the id %d", b.Compression())
+	case r.TimestampType == LogAppendTime && b.TimestampType() == LogAppendTime:
+		return invalid(InvalidTimestamp, "a producer may not set the timestamp type LogAppendTime")
+	case b.IsTransactional() && !b.HasProducer():
+		return invalid(InvalidRecord, "the record batch is transactional but has no producer id")
+	}
+	if r.Origin != Client {
+		return nil
+	}
+	switch {
+	case b.IsControl():
+		return invalid(InvalidRecord, "clients may not write control records")
+	case b.HasProducer() && b.ProducerEpoch() < 0:
+		return invalid(InvalidRecord, "the record batch of producer id %d has the epoch %d", b.ProducerID(), b.ProducerEpoch())
+	case b.HasProducer() && b.BaseSequence() < 0:
+		return invalid(InvalidRecord, "the record batch of producer id %d has the base sequence %d", b.ProducerID(), b.BaseSequence())
+	case b.HasDeleteHorizon():
+		return invalid(InvalidRecord, "clients may not set a delete horizon")
+	}
+	return nil
+}
+
+// targetCompression is the codec that the batch is stored with. Control
+// records stay as they are.
+func (b Batch) targetCompression(r *Rules) Compression {
+	if r.Compression == Producer || b.IsControl() {
+		return b.Compression()
+	}
+	return r.Compression
+}
+
+// extent is what the walk over the records found.
+type extent struct {
+	maxTimestamp int64
+	atDelta      int32
+}
+
+// check is step 4. With keep it also returns the records uncompressed; they
+// are valid until the next use of the batch or, decompressed, for good.
+func (c *Codecs) check(b Batch, r *Rules, keep bool) (extent, []byte, error) {
+	w := walk{batch: b, rules: r}
+	if b.Compression() == None {
+		w.in.reset(b.RecordBytes())
+		found, err := w.run()
+		return found, b.RecordBytes(), err
+	}
+	worker := c.acquire()
+	defer c.release(worker)
+	if err := worker.open(b.Compression(), b.RecordBytes()); err != nil {
+		return extent{}, nil, unreadable(b, err)
+	}
+	w.in.stream(worker, MaxDecompressedBytes, keep)
+	found, err := w.run()
+	return found, w.in.kept, err
+}
+
+// unreadable is the error for records that the codec cannot decompress. The
+// checksum held, so the producer sent them so: sending again does not help.
+func unreadable(b Batch, err error) error {
+	return invalid(InvalidRecord, "the records cannot be decompressed as %s: %v", b.Compression(), err)
+}
+
+// recompress makes a copy of b with the same records in another codec.
+func (c *Codecs) recompress(b Batch, records []byte, target Compression, r *Rules) (Batch, error) {
+	out := make([]byte, HeaderLen, HeaderLen+len(records)/2+512)
+	copy(out, b[:HeaderLen])
+	out, err := c.Compress(out, target, r.Level, records)
+	if err != nil {
+		return nil, invalid(InvalidRecord, "the records cannot be compressed as %s: %v", target, err)
+	}
+	if len(out) > math.MaxInt32 || r.MaxBytes > 0 && len(out) > r.MaxBytes {
+		return nil, tooLarge(len(out), r)
+	}
+	fresh := Batch(out)
+	fresh.putInt32(atLength, int32(len(out)-OverheadLen))
+	fresh.putInt16(atAttributes, fresh.Attributes()&^compressionMask|int16(target))
+	fresh.setCRC()
+	return fresh, nil
+}
+
+// stamp is the part of step 5 that is written in place.
+func (b Batch) stamp(r *Rules, found extent) Validated {
+	if r.TimestampType == LogAppendTime {
+		b.setMaxTimestamp(LogAppendTime, r.NowMs)
+		return Validated{Batch: b, MaxTimestamp: r.NowMs, LogAppendTime: r.NowMs}
+	}
+	b.setMaxTimestamp(CreateTime, found.maxTimestamp)
+	return Validated{Batch: b, MaxTimestamp: found.maxTimestamp, MaxTimestampDelta: found.atDelta, LogAppendTime: NoTimestamp}
+}
