@@ -1,0 +1,58 @@
+package metadata
+
+// The levels of metadata.version that matter here. Kafka 4.3.1 serves 7 to 30.
+const (
+	// MinLevel is 3.3-IV3, the lowest level that a Kafka 4 cluster may have.
+	MinLevel int16 = 7
+	// CurrentLevel is 4.3-IV0, the level of a cluster that Ottla formats.
+	CurrentLevel int16 = 30
+
+	// level34IV0 added the registration of brokers that migrate off ZooKeeper.
+	level34IV0 int16 = 8
+	// level37IV2 put log dirs into registrations and partitions (KIP-858).
+	level37IV2 int16 = 17
+	// level40IV1 put eligible leader replicas into partitions (KIP-966).
+	level40IV1 int16 = 23
+)
+
+// VersionAt is the version in which a cluster at a level of metadata.version
+// writes m. Kafka raises the version of a record only together with the level,
+// so that no node meets a version it does not know.
+func VersionAt(m Message, level int16) int16 {
+	switch m := m.(type) {
+	case *RegisterBrokerRecord:
+		switch {
+		case level >= CurrentLevel:
+			return 4
+		case level >= level37IV2:
+			return 3
+		case level >= level34IV0:
+			return 2
+		}
+		return 1
+	case *PartitionRecord, *PartitionChangeRecord:
+		switch {
+		case level >= level40IV1:
+			return 2
+		case level >= level37IV2:
+			return 1
+		}
+	case *BrokerRegistrationChangeRecord:
+		return m.version()
+	}
+	return 0
+}
+
+// version is the lowest one that has every field that is set: Kafka writes
+// this record so, whatever the level.
+func (m *BrokerRegistrationChangeRecord) version() int16 {
+	switch {
+	case m.CordonedLogDirs != nil:
+		return 3
+	case len(m.LogDirs) > 0:
+		return 2
+	case m.InControlledShutdown != 0:
+		return 1
+	}
+	return 0
+}

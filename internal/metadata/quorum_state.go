@@ -1,0 +1,63 @@
+package metadata
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// QuorumState is the content of the file quorum-state in the metadata log's
+// folder: the term and the vote of this node, which must be on disk before the
+// node answers anybody (M2). Kafka keeps it as one line of JSON.
+type QuorumState struct {
+	// LeaderID is the leader of the epoch, -1 when it is not known.
+	LeaderID int32 `json:"leaderId"`
+	// LeaderEpoch is the epoch, raft's term.
+	LeaderEpoch int32 `json:"leaderEpoch"`
+	// VotedID is who got this node's vote in the epoch, -1 for nobody.
+	VotedID int32 `json:"votedId"`
+	// VotedDirectoryID is the directory id of who got the vote (KIP-853).
+	VotedDirectoryID UUID `json:"-"`
+}
+
+// quorumStateFile is the JSON. Version 1 goes with kraft.version 1; version 0
+// has no votedDirectoryId and repeats the cluster id and the voters, which are
+// kept elsewhere.
+type quorumStateFile struct {
+	QuorumState
+	VotedDirectoryID *string `json:"votedDirectoryId"`
+	DataVersion      *int16  `json:"data_version"`
+}
+
+// Append appends the file's content in version 1.
+func (s QuorumState) Append(dst []byte) []byte {
+	return fmt.Appendf(dst, `{"leaderId":%d,"leaderEpoch":%d,"votedId":%d,"votedDirectoryId":"%s","data_version":1}`,
+		s.LeaderID, s.LeaderEpoch, s.VotedID, FormatUUID(s.VotedDirectoryID))
+}
+
+// ParseQuorumState reads the file's content in version 0 or 1. Errors wrap
+// ErrMalformed.
+func ParseQuorumState(content []byte) (QuorumState, error) {
+	f := quorumStateFile{QuorumState: QuorumState{LeaderID: -1, LeaderEpoch: -1, VotedID: -1}}
+	if err := json.Unmarshal(content, &f); err != nil {
+		return QuorumState{}, fmt.Errorf("%w: quorum-state: %v", ErrMalformed, err)
+	}
+	if f.DataVersion == nil || *f.DataVersion < 0 || *f.DataVersion > 1 {
+		return QuorumState{}, fmt.Errorf("%w: quorum-state: data_version is missing or not 0 or 1", ErrMalformed)
+	}
+	if f.LeaderEpoch < 0 {
+		return QuorumState{}, fmt.Errorf("%w: quorum-state: leaderEpoch is missing or negative", ErrMalformed)
+	}
+	if *f.DataVersion == 0 {
+		return f.QuorumState, nil
+	}
+	if f.VotedDirectoryID == nil {
+		return QuorumState{}, fmt.Errorf("%w: quorum-state: votedDirectoryId is missing", ErrMalformed)
+	}
+	id, err := ParseUUID(*f.VotedDirectoryID)
+	if err != nil {
+		return QuorumState{}, fmt.Errorf("%w: quorum-state: votedDirectoryId: %v", ErrMalformed, err)
+	}
+	s := f.QuorumState
+	s.VotedDirectoryID = id
+	return s, nil
+}
