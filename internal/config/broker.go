@@ -1,0 +1,261 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Broker is the snapshot of a node's configuration that the rooms read. It is
+// immutable: alterations at run time make a new one (With).
+type Broker struct {
+	// NodeID is node.id (or broker.id), ≥ 0.
+	NodeID int32
+	// ClusterID is ottla.cluster.id, or CLUSTER_ID of the environment; empty:
+	// a new cluster makes one up at its first start.
+	ClusterID string
+	// BrokerRole and ControllerRole are process.roles.
+	BrokerRole, ControllerRole bool
+	// Rack is broker.rack; nil when not set.
+	Rack *string
+
+	// Listeners are what the node binds, in the order of the listeners key,
+	// the controller's among them (Controller set).
+	Listeners []Listener
+	// Advertised are the addresses given to clients and other brokers. An empty
+	// host stands for the machine's name, port 0 for the bound port.
+	Advertised []Listener
+	// AdvertisedControllers are the controller's addresses, as far as
+	// advertised.listeners names any; else they are those of Listeners.
+	AdvertisedControllers []Listener
+	// ControllerListenerNames is controller.listener.names; empty when no
+	// controller listener exists.
+	ControllerListenerNames []string
+	// InterBrokerListener is the name of the listener between brokers.
+	InterBrokerListener string
+	// Voters is controller.quorum.voters; empty: this node alone.
+	Voters []Voter
+
+	// LogDirs has at least one entry, without duplicates.
+	LogDirs []string
+	// MetadataLogDir is the log dir of __cluster_metadata-0.
+	MetadataLogDir string
+
+	Network     Network
+	Logs        Logs
+	Metadata    Metadata
+	Replication Replication
+	Topics      TopicDefaults
+	Producers   Producers
+	Offsets     InternalTopic // __consumer_offsets
+	Txn         InternalTopic // __transaction_state
+	Share       InternalTopic // __share_group_state
+	Ottla       Own
+
+	// LogLevel is from ottla.log.level or KAFKA_LOG4J_ROOT_LOGLEVEL.
+	LogLevel slog.Level
+	// Warnings are lines for the log of the start: unknown keys and the like.
+	Warnings []string
+
+	values *values
+	topic  Topic // what a topic without overrides has
+}
+
+// Network is what the socket server needs.
+type Network struct {
+	RequestMaxBytes       int32         // socket.request.max.bytes
+	QueuedMaxRequestBytes int64         // queued.max.request.bytes; -1: no limit set
+	QueuedMaxRequests     int32         // queued.max.requests
+	SendBufferBytes       int32         // socket.send.buffer.bytes; -1: the system's
+	ReceiveBufferBytes    int32         // socket.receive.buffer.bytes; -1: the system's
+	ListenBacklog         int32         // socket.listen.backlog.size
+	MaxIdle               time.Duration // connections.max.idle.ms; ≤ 0: never closed
+	MaxConnections        int32         // max.connections
+	MaxConnectionsPerIP   int32         // max.connections.per.ip
+	// MaxConnectionsPerIPOverrides is max.connections.per.ip.overrides by host
+	// name or address as it was written.
+	MaxConnectionsPerIPOverrides map[string]int32
+	MaxConnectionCreationRate    int32         // max.connection.creation.rate, per second
+	RequestTimeout               time.Duration // request.timeout.ms, between nodes
+	FetchMaxBytes                int32         // fetch.max.bytes, of one Fetch response
+	FetchSessions                int32         // max.incremental.fetch.session.cache.slots
+	MaxRequestPartitions         int32         // max.request.partition.size.limit (DescribeTopicPartitions)
+}
+
+// Logs is what the log manager needs.
+type Logs struct {
+	RecoveryThreadsPerDir         int32         // num.recovery.threads.per.data.dir
+	RetentionCheckInterval        time.Duration // log.retention.check.interval.ms
+	InitialTaskDelay              time.Duration // log.initial.task.delay.ms
+	FlushSchedulerInterval        time.Duration // log.flush.scheduler.interval.ms
+	RecoveryCheckpointInterval    time.Duration // log.flush.offset.checkpoint.interval.ms
+	StartOffsetCheckpointInterval time.Duration // log.flush.start.offset.checkpoint.interval.ms
+	DirFailureTimeout             time.Duration // log.dir.failure.timeout.ms
+	CordonedDirs                  []string      // cordoned.log.dirs; "*" is resolved
+	CleanerEnable                 bool          // log.cleaner.enable
+	CleanerThreads                int32         // log.cleaner.threads
+	CleanerDedupeBufferSize       int64         // log.cleaner.dedupe.buffer.size, all threads
+	CleanerIOBufferSize           int32         // log.cleaner.io.buffer.size, all threads
+	CleanerIOBufferLoadFactor     float64       // log.cleaner.io.buffer.load.factor
+	CleanerIOMaxBytesPerSecond    float64       // log.cleaner.io.max.bytes.per.second
+	CleanerBackoff                time.Duration // log.cleaner.backoff.ms
+}
+
+// Metadata is what the metadata quorum and the controller need.
+type Metadata struct {
+	SegmentBytes              int32         // metadata.log.segment.bytes or internal.metadata.log.segment.bytes
+	SegmentAge                time.Duration // metadata.log.segment.ms
+	RetentionBytes            int64         // metadata.max.retention.bytes
+	Retention                 time.Duration // metadata.max.retention.ms
+	MaxBatchBytes             int32         // internal.metadata.max.batch.size.in.bytes
+	DeleteDelay               time.Duration // internal.metadata.delete.delay.millis
+	SnapshotBytes             int64         // metadata.log.max.record.bytes.between.snapshots
+	SnapshotInterval          time.Duration // metadata.log.max.snapshot.interval.ms; 0: never by time
+	MaxIdleInterval           time.Duration // metadata.max.idle.interval.ms; 0: no NoOpRecords
+	ElectionTimeout           time.Duration // controller.quorum.election.timeout.ms
+	ElectionBackoffMax        time.Duration // controller.quorum.election.backoff.max.ms
+	FetchTimeout              time.Duration // controller.quorum.fetch.timeout.ms
+	RequestTimeout            time.Duration // controller.quorum.request.timeout.ms
+	RetryBackoff              time.Duration // controller.quorum.retry.backoff.ms
+	AppendLinger              time.Duration // controller.quorum.append.linger.ms
+	FetchMaxBytes             int32         // controller.quorum.fetch.max.bytes
+	FetchSnapshotMaxBytes     int32         // controller.quorum.fetch.snapshot.max.bytes
+	BrokerSessionTimeout      time.Duration // broker.session.timeout.ms
+	BrokerHeartbeatInterval   time.Duration // broker.heartbeat.interval.ms
+	BrokerRegistrationTimeout time.Duration // initial.broker.registration.timeout.ms
+	LeaderRebalance           bool          // auto.leader.rebalance.enable
+	LeaderRebalanceInterval   time.Duration // leader.imbalance.check.interval.seconds
+}
+
+// Replication is what leaders and followers need.
+type Replication struct {
+	Fetchers              int32         // num.replica.fetchers
+	LagTimeMax            time.Duration // replica.lag.time.max.ms
+	FetchMaxBytes         int32         // replica.fetch.max.bytes, per partition
+	FetchMinBytes         int32         // replica.fetch.min.bytes
+	FetchResponseMaxBytes int32         // replica.fetch.response.max.bytes
+	FetchWaitMax          time.Duration // replica.fetch.wait.max.ms
+	FetchBackoff          time.Duration // replica.fetch.backoff.ms
+	SocketTimeout         time.Duration // replica.socket.timeout.ms
+	CheckpointInterval    time.Duration // replica.high.watermark.checkpoint.interval.ms
+}
+
+// TopicDefaults is what new topics get when their creator leaves it open.
+type TopicDefaults struct {
+	Partitions        int32 // num.partitions
+	ReplicationFactor int16 // default.replication.factor
+	AutoCreate        bool  // auto.create.topics.enable
+	DeleteEnable      bool  // delete.topic.enable
+}
+
+// Producers is what idempotent and transactional producers need.
+type Producers struct {
+	IDExpiration            time.Duration // producer.id.expiration.ms
+	IDExpirationCheck       time.Duration // producer.id.expiration.check.interval.ms
+	TransactionMaxTimeout   time.Duration // transaction.max.timeout.ms
+	TransactionIDExpiration time.Duration // transactional.id.expiration.ms
+}
+
+// InternalTopic is how an internal topic is created.
+type InternalTopic struct {
+	Partitions        int32
+	ReplicationFactor int16
+	SegmentBytes      int32
+	MinInsyncReplicas int32 // 0: not set by the broker, the topic config decides
+}
+
+// Own is Ottla's own keys.
+type Own struct {
+	Durability   Durability  // ottla.durability
+	FlushMethod  FlushMethod // ottla.flush.method
+	OpenFilesMax int32       // ottla.open.files.max; 0: three quarters of the process's limit
+	MemoryMax    int64       // ottla.memory.max, bytes; 0: none
+	HTTPListener string      // ottla.http.listener, host:port; empty: none
+}
+
+// Durability is when a record counts as written.
+type Durability uint8
+
+// The durabilities.
+const (
+	Fsync     Durability = iota // once it is on disk
+	PageCache                   // once the operating system has it, as Kafka does
+)
+
+// FlushMethod is how dirty files reach the disk.
+type FlushMethod uint8
+
+// The flush methods.
+const (
+	FlushAuto FlushMethod = iota // by the number of dirty files
+	FlushFdatasync
+	FlushSyncfs
+)
+
+// Listener is a name, a security protocol and an address.
+type Listener struct {
+	Name     string // upper case, such as PLAINTEXT or CONTROLLER
+	Protocol string // PLAINTEXT; others are refused until they are served
+	Host     string // empty: all interfaces
+	Port     int32  // 0: any free port
+	// Controller tells that controllers and not clients are served here.
+	Controller bool
+}
+
+// Voter is one entry of controller.quorum.voters: id@host:port.
+type Voter struct {
+	ID   int32
+	Host string
+	Port int32
+}
+
+// Value returns the effective value of a broker key as text, and where it came
+// from; FromDefault also for what was altered at run time. ok is false when the
+// key is null, or unknown and not set. Passwords are returned as they are.
+func (b *Broker) Value(name string) (value string, origin Origin, ok bool) {
+	value, ok = b.values.text(name)
+	if s, set := b.values.static[name]; set && s.value == value {
+		origin = s.origin
+	}
+	return value, origin, ok
+}
+
+// Setting is a key that was set at start.
+type Setting struct {
+	Name   string
+	Value  string // "[hidden]" when sensitive
+	Origin Origin
+	Where  string // such as "server.properties:12" or "KAFKA_NODE_ID"
+	Known  bool   // in the table, or a listener's or a plugin's variant
+	Used   bool   // Ottla acts on it
+}
+
+// Settings lists all keys that were set at start, sorted by name.
+func (b *Broker) Settings() []Setting {
+	all := make([]Setting, 0, len(b.values.static))
+	for _, name := range sortedNames(b.values.static) {
+		s := b.values.static[name]
+		if s.echo {
+			continue
+		}
+		k := lookup(ScopeBroker, listenerBase(name))
+		row := Setting{Name: name, Value: s.value, Origin: s.origin, Where: s.where, Known: isKnown(name)}
+		row.Used = k != nil && k.Used && k.Name == name
+		if k == nil || k.Sensitive {
+			row.Value = "[hidden]"
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// Unused lists the keys that were set at start and are known, but that Ottla
+// does not act on, sorted. Unknown ones are in Warnings.
+func (b *Broker) Unused() []string {
+	var names []string
+	for _, s := range b.Settings() {
+		if s.Known && !s.Used {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,72 @@
+package config
+
+import "testing"
+
+// TestKafkaEnvNames is golden: the results of the apache/kafka image's own
+// conversion, of Apache Kafka 4.3.1, except for the two that are no keys.
+func TestKafkaEnvNames(t *testing.T) {
+	for variable, want := range map[string]string{
+		"KAFKA_NODE_ID":                         "node.id",
+		"KAFKA_LOG_DIRS":                        "log.dirs",
+		"KAFKA_LISTENER_NAME_MY___HOST_SSL_KEY": "listener.name.my-host.ssl.key",
+		"KAFKA_A__B":                            "a_b",
+		"KAFKA_A___B":                           "a-b",
+		"KAFKA_A____B":                          "a-.b",
+		"KAFKA_A_____B":                         "a-_b",
+		"KAFKA_A______B":                        "a--b",
+		"KAFKA_VALID___PROPERTY__ALL_CASES":     "valid-property_all.cases",
+		"KAFKA__":                               ".",
+		"KAFKA_KAFKA_METRICS_REPORTERS":         "kafka.metrics.reporters",
+		"KAFKA_MY_KAFKA_THING":                  "my.kafka.thing",
+		"KAFKA_Mixed_Case":                      "mixed.case",
+		"KAFKA_VERSION":                         "",
+		"KAFKA_HEAP_OPTS":                       "",
+		"KAFKA_LOG4J_OPTS":                      "",
+		"KAFKA_OPTS":                            "",
+		"KAFKA_JMX_OPTS":                        "",
+		"KAFKA_JVM_PERFORMANCE_OPTS":            "",
+		"KAFKA_GC_LOG_OPTS":                     "",
+		"KAFKA_LOG4J_ROOT_LOGLEVEL":             "",
+		"KAFKA_LOG4J_LOGGERS":                   "",
+		"KAFKA_TOOLS_LOG4J_LOGLEVEL":            "",
+		"KAFKA_JMX_HOSTNAME":                    "",
+		"kafka_node_id":                         "",
+		"MY_KAFKA_X":                            "",
+		"KAFKAX_Y":                              "",
+		"KAFKA_":                                "", // the image: a key without a name
+		"KAFKA_JMX_PORT":                        "", // the image: jmx.port, which is no key
+	} {
+		name, ok := KafkaEnvName(variable)
+		if name != want || ok != (want != "") {
+			t.Errorf("%s sets %q, want %q", variable, name, want)
+		}
+	}
+}
+
+func TestOttlaEnvNames(t *testing.T) {
+	for variable, want := range map[string]string{
+		"OTTLA_FLUSH_METHOD": "ottla.flush.method", "OTTLA_A__B": "ottla.a_b", "OTTLA_A___B": "ottla.a-b",
+		"OTTLA_": "", "OTTLA": "", "ottla_x": "", "KAFKA_NODE_ID": "",
+	} {
+		name, ok := OttlaEnvName(variable)
+		if name != want || ok != (want != "") {
+			t.Errorf("%s sets %q, want %q", variable, name, want)
+		}
+	}
+}
+
+func TestListenersFromAdvertised(t *testing.T) {
+	for advertised, want := range map[string]string{
+		"PLAINTEXT://example.org:9092": "PLAINTEXT://0.0.0.0:9092",
+		"A://x:1,B://y.z:22":           "A://0.0.0.0:1,B://0.0.0.0:22",
+		"A://:1":                       "A://0.0.0.0:1",
+		"A://[::1]:9092,B://h:1":       "A://0.0.0.0:9092,B://0.0.0.0:1",
+		"A://x":                        "A://x",
+		"":                             "",
+		"A://":                         "A://",
+	} {
+		if got := listenersFromAdvertised(advertised); got != want {
+			t.Errorf("%s: %s, want %s", advertised, got, want)
+		}
+	}
+}

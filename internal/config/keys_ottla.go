@@ -1,0 +1,30 @@
+package config
+
+// ottlaKeys: Ottla.
+var ottlaKeys = []Key{
+	key("ottla.cluster.id", String, null,
+		"Id of the cluster, 22 characters of base64url, used when a data folder is new; CLUSTER_ID of the "+
+			"environment is the same. Not set: a new cluster makes one up.",
+		used),
+	key("ottla.durability", String, "fsync",
+		"When a record counts as written: fsync once it is on disk, so that acknowledged records survive "+
+			"power loss; page-cache once the operating system has it, as Kafka does.",
+		oneOf("fsync", "page-cache"), used),
+	key("ottla.flush.method", String, "auto",
+		"How unwritten data reaches the disk: fdatasync file by file, syncfs for the whole file system (Linux "+
+			"5.8 and later), auto chooses by the number of files.",
+		oneOf("auto", "fdatasync", "syncfs"), used),
+	key("ottla.open.files.max", Int, "0",
+		"Most files of segments and indexes that are open at a time; 0 takes three quarters of what the "+
+			"process may open.",
+		atLeast(0), used),
+	key("ottla.memory.max", Long, "0",
+		"Bytes of memory the node tries to stay below; 0 leaves it to the machine.",
+		atLeast(0)),
+	key("ottla.http.listener", String, null,
+		"Address host:port of metrics, health and console. Not set: none is served."),
+	key("ottla.log.level", String, "info",
+		"Least severity of log lines: trace, debug, info, warn or error. KAFKA_LOG4J_ROOT_LOGLEVEL of the "+
+			"environment is the same.",
+		oneOfFold("trace", "debug", "info", "warn", "error", "fatal", "off", "all"), used),
+}

@@ -1,0 +1,42 @@
+package config
+
+// quotaKeys: Quotas.
+var quotaKeys = []Key{
+	key("quota.window.num", Int, "11",
+		"Number of samples over which client quotas are averaged, the running one included.",
+		atLeast(1)),
+	key("quota.window.size.seconds", Int, "1",
+		"Length in seconds of a sample of client quotas.",
+		atLeast(1)),
+	key("replication.quota.window.num", Int, "11",
+		"Number of samples over which replication quotas are averaged, the running one included.",
+		atLeast(1)),
+	key("replication.quota.window.size.seconds", Int, "1",
+		"Length in seconds of a sample of replication quotas.",
+		atLeast(1)),
+	key("alter.log.dirs.replication.quota.window.num", Int, "11",
+		"Number of samples over which the quota of moves between log dirs is averaged, the running one "+
+			"included.",
+		atLeast(1)),
+	key("alter.log.dirs.replication.quota.window.size.seconds", Int, "1",
+		"Length in seconds of a sample of the quota of moves between log dirs.",
+		atLeast(1)),
+	key("controller.quota.window.num", Int, "11",
+		"Number of samples over which the quota of metadata changes is averaged, the running one included.",
+		atLeast(1)),
+	key("controller.quota.window.size.seconds", Int, "1",
+		"Length in seconds of a sample of the quota of metadata changes.",
+		atLeast(1)),
+	key("client.quota.callback.class", Class, null,
+		"Java class that computes client quotas. Ottla has no Java classes."),
+	key("leader.replication.throttled.rate", Long, "9223372036854775807",
+		"Bytes per second that leaders on this broker may send to throttled replicas. Can only be set at run "+
+			"time.",
+		atLeast(0), dynamicOnly),
+	key("follower.replication.throttled.rate", Long, "9223372036854775807",
+		"Bytes per second that throttled replicas on this broker may fetch. Can only be set at run time.",
+		atLeast(0), dynamicOnly),
+	key("replica.alter.log.dirs.io.max.bytes.per.second", Long, "9223372036854775807",
+		"Bytes per second that replicas may be moved with between log dirs. Can only be set at run time.",
+		atLeast(0), dynamicOnly),
+}

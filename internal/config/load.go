@@ -1,0 +1,202 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Sources is all that a node's configuration is made of.
+type Sources struct {
+	// Set holds the arguments of --set, each "name=value". A name given twice
+	// is refused.
+	Set []string
+	// Flags maps key names to the values of flags that were given explicitly
+	// (--listen: listeners, --data: log.dirs).
+	Flags map[string]string
+	// Env is the environment, each "NAME=value" as os.Environ returns it.
+	Env []string
+	// File is the content of server.properties, FileName its name for
+	// messages.
+	File     string
+	FileName string
+}
+
+// Origin tells where a node's own value of a key came from.
+type Origin uint8
+
+// The origins, weakest first. A stronger one hides what weaker ones say about
+// the same key or a synonym of it: log.retention.hours of the environment
+// beats log.retention.ms of the file.
+const (
+	FromDefault Origin = iota
+	FromFile
+	FromKafkaEnv
+	FromOttlaEnv
+	FromFlag
+	FromSet
+)
+
+// String names the origin for people.
+func (o Origin) String() string {
+	switch o {
+	case FromFile:
+		return "file"
+	case FromKafkaEnv, FromOttlaEnv:
+		return "environment"
+	case FromFlag:
+		return "flag"
+	case FromSet:
+		return "--set"
+	}
+	return "default"
+}
+
+// layer is what one source sets.
+type layer struct {
+	origin  Origin
+	entries []entry
+}
+
+type entry struct{ name, value, where string }
+
+func (l *layer) add(name, value, where string) {
+	l.entries = append(l.entries, entry{name, value, where})
+}
+
+// Load makes the snapshot of a node's configuration from its sources. The
+// error is an *Error: one line that names key, value and source. Load touches
+// no file. Five steps: (1) read each source; (2) lay them over each other;
+// (3) refuse what promises a protection or a cluster that is not served yet;
+// (4) check types and ranges; (5) derive the snapshot and check what only
+// fits together or not at all.
+func Load(s Sources) (*Broker, error) {
+	static, fail := collect(s)
+	if fail != nil {
+		return nil, fail
+	}
+	v := newValues(static, nil, nil)
+	if fail := v.refuse(); fail != nil {
+		return nil, fail
+	}
+	if fail := v.checkTypes(); fail != nil {
+		return nil, fail
+	}
+	b, fail := newBroker(v)
+	if fail != nil {
+		if set, ok := static[fail.Name]; ok && fail.Where == "" {
+			fail.Where = set.where
+		}
+		return nil, fail
+	}
+	b.Warnings = append(v.unknown(), b.Warnings...)
+	return b, nil
+}
+
+// collect reads the sources and lays them over each other.
+func collect(s Sources) (map[string]setting, *Error) {
+	file, fail := fromFile(s)
+	if fail != nil {
+		return nil, fail
+	}
+	set, fail := fromSet(s.Set)
+	if fail != nil {
+		return nil, fail
+	}
+	kafkaEnv, ottlaEnv := fromEnv(s.Env)
+	flags := layer{origin: FromFlag}
+	for _, name := range slices.Sorted(maps.Keys(s.Flags)) {
+		flags.add(name, s.Flags[name], "a flag")
+	}
+	static := map[string]setting{}
+	for _, l := range []layer{file, kafkaEnv, ottlaEnv, flags, set} {
+		if fail := l.over(static); fail != nil {
+			return nil, fail
+		}
+	}
+	if a, ok := static["advertised.listeners"]; ok && a.origin == FromKafkaEnv && a.value != "" {
+		if _, ok := static["listeners"]; !ok {
+			static["listeners"] = setting{value: listenersFromAdvertised(a.value), origin: FromKafkaEnv, where: a.where}
+		}
+	}
+	if fail := sameID(static); fail != nil {
+		return nil, fail
+	}
+	return static, nil
+}
+
+// over lays the layer over what weaker ones have set.
+func (l *layer) over(static map[string]setting) *Error {
+	for _, e := range l.entries {
+		for _, synonym := range synonymsOf(e.name) {
+			if old, ok := static[synonym]; ok && old.origin < l.origin {
+				delete(static, synonym)
+			}
+		}
+		if old, twice := static[e.name]; twice {
+			return &Error{Name: e.name, Where: e.where, Message: e.name + " is set a second time, first by " + old.where}
+		}
+		static[e.name] = setting{value: e.value, origin: l.origin, where: e.where}
+	}
+	return nil
+}
+
+// synonymsOf lists the keys that say the same as name, which is one of them.
+func synonymsOf(name string) []string {
+	for _, group := range synonymGroups {
+		if slices.Contains(group, name) {
+			return group
+		}
+	}
+	return []string{name}
+}
+
+// sameID makes node.id and broker.id one.
+func sameID(static map[string]setting) *Error {
+	node, hasNode := static["node.id"]
+	broker, hasBroker := static["broker.id"]
+	switch {
+	case hasNode && hasBroker && trim(node.value) != trim(broker.value):
+		return &Error{Name: "node.id", Value: node.value, Where: node.where,
+			Message: "You must set `node.id` to the same value as `broker.id`."}
+	case hasNode && !hasBroker:
+		node.echo = true
+		static["broker.id"] = node
+	case hasBroker && !hasNode:
+		broker.echo = true
+		static["node.id"] = broker
+	}
+	return nil
+}
+
+func fromFile(s Sources) (layer, *Error) {
+	l := layer{origin: FromFile}
+	name := s.FileName
+	if name == "" {
+		name = "server.properties"
+	}
+	all, fail := parseProperties(s.File)
+	if fail != nil {
+		fail.Where = name
+		return l, fail
+	}
+	for _, p := range all {
+		l.add(p.Name, p.Value, fmt.Sprintf("%s:%d", name, p.Line))
+	}
+	return l, nil
+}
+
+func fromSet(args []string) (layer, *Error) {
+	l := layer{origin: FromSet}
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		if name = trim(name); !ok || name == "" {
+			return l, &Error{Message: fmt.Sprintf("--set wants name=value, not %q", arg)}
+		}
+		l.add(name, value, "--set")
+	}
+	return l, nil
+}
+
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,141 @@
+package config
+
+import (
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// preface begins docs/configuration.md.
+const preface = `# Configuration
+
+This page is generated from the table in ` + "`internal/config`" + `; ` + "`ottla config docs`" + ` prints it.
+
+A node takes its configuration from these places, the strongest first:
+
+1. ` + "`--set name=value`" + `
+2. flags such as ` + "`--listen` and `--data`" + `
+3. the environment: ` + "`OTTLA_FLUSH_METHOD` is `ottla.flush.method`" + `
+4. the environment by the rules of the apache/kafka image: ` + "`KAFKA_LOG_DIRS` is `log.dirs`" + `; ` + "`_`" + ` stands for a dot,
+   ` + "`__` for `_`, `___` for `-`" + `. ` + "`CLUSTER_ID` is `ottla.cluster.id`, `KAFKA_LOG4J_ROOT_LOGLEVEL` is `ottla.log.level`" + `
+5. the file given with ` + "`-c`" + `, in Java's properties format, as UTF-8; a name that occurs twice is an error
+6. the default
+
+A stronger place also hides other spellings of the same thing: ` + "`log.retention.hours`" + ` of the environment beats
+` + "`log.retention.ms`" + ` of the file. Unknown names are kept and warned of. Keys marked *not used yet* are accepted and do
+nothing; ` + "`ottla config unused`" + ` lists those that are set. What promises a protection that is not there yet (TLS, SASL,
+an authorizer) stops the start.
+
+"Alterable" tells whether a running node takes a new value by ` + "`kafka-configs --alter`" + `: per broker, or cluster-wide
+(for one broker or for all); "no" needs a restart.
+`
+
+// WriteMarkdown writes docs/configuration.md from the table: one section per
+// subject, one entry per key. Internal keys are left out.
+func WriteMarkdown(w io.Writer) error {
+	var out strings.Builder
+	out.WriteString(preface)
+	for _, s := range sections {
+		heading := s.title
+		switch s.scope {
+		case ScopeTopic:
+			heading = "Topic configs"
+		case ScopeGroup:
+			heading = "Group configs"
+		}
+		out.WriteString("\n## " + heading + "\n")
+		for _, row := range s.keys {
+			if !row.Internal {
+				k, _ := Lookup(s.scope, row.Name)
+				out.WriteString("\n### `" + k.Name + "`\n\n" + k.Doc + "\n\n" + facts(&k) + "\n")
+			}
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// facts is one line on a key: type, default, range, alterable, used.
+func facts(k *Key) string {
+	parts := []string{strings.ToLower(k.Type.String()), "default " + printedDefault(k)}
+	if k.KafkaDefault == "REQUIRED" {
+		parts = append(parts, "Kafka demands a value")
+	} else if k.KafkaDefault != "" {
+		parts = append(parts, "Kafka's default `"+k.KafkaDefault+"`")
+	}
+	if k.Valid != nil && k.Valid.String() != "" {
+		parts = append(parts, "range `"+k.Valid.String()+"`")
+	}
+	if len(k.BrokerSynonyms) > 0 {
+		names := make([]string, len(k.BrokerSynonyms))
+		for i, s := range k.BrokerSynonyms {
+			names[i] = "`" + s.Name + "`"
+		}
+		parts = append(parts, "from the broker's "+strings.Join(names, ", "))
+	}
+	if k.Scope == ScopeBroker {
+		parts = append(parts, "alterable: "+map[Dynamic]string{ReadOnly: "no", PerBroker: "per broker", ClusterWide: "cluster-wide"}[k.Dynamic])
+	}
+	if k.Sensitive {
+		parts = append(parts, "never shown")
+	}
+	if !k.Used {
+		parts = append(parts, "*not used yet*")
+	}
+	return strings.Join(parts, " · ")
+}
+
+// printedDefault is a default, with large periods and sizes put into words.
+func printedDefault(k *Key) string {
+	if !k.HasDefault {
+		return "none"
+	}
+	if k.Default == "" {
+		return "empty"
+	}
+	printed := "`" + k.Default + "`"
+	n, err := strconv.ParseInt(k.Default, 10, 64)
+	if err != nil || n < 1024 {
+		return printed
+	}
+	switch {
+	case n == math.MaxInt64 || n == math.MaxInt32 && k.Type == Int:
+		return printed + " (no bound)"
+	case strings.HasSuffix(k.Name, ".ms"):
+		return printed + " (" + period(n) + ")"
+	case strings.Contains(k.Name, "bytes") || strings.Contains(k.Name, "buffer.size"):
+		return printed + size(n)
+	}
+	return printed
+}
+
+// period words a number of milliseconds in its largest whole unit.
+func period(ms int64) string {
+	for _, u := range []struct {
+		length time.Duration
+		name   string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
+		if per := u.length.Milliseconds(); ms%per == 0 {
+			if n := ms / per; n != 1 {
+				return strconv.FormatInt(n, 10) + " " + u.name + "s"
+			}
+			return "1 " + u.name
+		}
+	}
+	return strconv.FormatFloat(float64(ms)/1000, 'f', -1, 64) + " seconds"
+}
+
+// size words a number of bytes that is a round one.
+func size(n int64) string {
+	for _, u := range []struct {
+		bytes int64
+		name  string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n%u.bytes == 0 {
+			return " (" + strconv.FormatInt(n/u.bytes, 10) + " " + u.name + ")"
+		}
+	}
+	return ""
+}
