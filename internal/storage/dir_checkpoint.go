@@ -1,0 +1,173 @@
+package storage
+
+import (
+	"errors"
+	"maps"
+	"path/filepath"
+
+	"ottla/internal/vfs"
+)
+
+// checkpoint lets the recovery points of the dir's logs move: first what they
+// rely on is written and made durable, then they are. With closing it is the
+// last one, which leaves the logs as Kafka's clean stop does and writes the
+// other checkpoints too.
+func (d *dir) checkpoint(closing bool) error {
+	d.checkpoints.Lock()
+	defer d.checkpoints.Unlock()
+	saves, err := d.saveLogs(closing)
+	if err != nil {
+		return err
+	}
+	for i := range saves {
+		saves[i].finish()
+	}
+	if err := d.writePoints(); err != nil || !closing {
+		return err
+	}
+	if err := d.writeStarts(); err != nil {
+		return err
+	}
+	return d.writeHighWatermarks()
+}
+
+// saveLogs saves each log and makes the files durable, with two syncfs if they
+// are many: one for content, one for the names that the content then gets.
+func (d *dir) saveLogs(closing bool) ([]saved, error) {
+	logs := d.manager.list(d)
+	all := make([]saved, len(logs))
+	errs := make([]error, len(logs))
+	parallel(len(logs), d.flusher.width(), func(i int) { all[i], errs[i] = logs[i].save(closing) })
+	var saves []saved
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			saves = append(saves, all[i])
+		case !isClosed(err):
+			return nil, err
+		}
+	}
+	err := d.syncSaves(saves, func(s *saved) int { return len(s.files) + len(s.names) }, (*saved).sync)
+	if err != nil {
+		return nil, err
+	}
+	for i := range saves {
+		if err := saves[i].rename(); err != nil {
+			return nil, err
+		}
+	}
+	return saves, d.syncSaves(saves, (*saved).renamed, (*saved).syncNames)
+}
+
+// syncSaves makes count files of each save durable: each one's by each, or all
+// at once.
+func (d *dir) syncSaves(saves []saved, count func(*saved) int, each func(*saved) error) error {
+	total := 0
+	for i := range saves {
+		total += count(&saves[i])
+	}
+	if d.flusher.bulk(total) {
+		if err := d.flusher.syncer.Sync(); err != nil {
+			return d.fail(err)
+		}
+		return nil
+	}
+	errs := make([]error, len(saves))
+	parallel(len(saves), d.flusher.width(), func(i int) { errs[i] = each(&saves[i]) })
+	return errors.Join(errs...)
+}
+
+// writePoints writes recovery-point-offset-checkpoint if it changed.
+func (d *dir) writePoints() error {
+	return d.write(recoveryName, &d.points, func(l *Log) (int64, bool) { return l.point, true })
+}
+
+// writeStarts writes log-start-offset-checkpoint, with a line for each log that
+// does not begin with its first segment, as Kafka has.
+func (d *dir) writeStarts() error {
+	return d.write(startName, &d.starts, func(l *Log) (int64, bool) { return l.start, l.start > l.segments[0].base })
+}
+
+// writeHighWatermarks writes replication-offset-checkpoint.
+func (d *dir) writeHighWatermarks() error {
+	return d.write(replicationName, &d.highWatermarks, func(l *Log) (int64, bool) { return l.hw, true })
+}
+
+// write replaces a checkpoint if its content, known from onDisk, changed.
+// offset is called with a log's mu held. A full disk keeps the old one, which
+// is behind but not wrong.
+func (d *dir) write(name string, onDisk *map[partitionKey]int64, offset func(*Log) (int64, bool)) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	var lines []offsetLine
+	offsets := make(map[partitionKey]int64)
+	for _, l := range d.manager.list(d) {
+		l.mu.Lock()
+		o, ok := offset(l)
+		l.mu.Unlock()
+		if ok {
+			lines = append(lines, offsetLine{l.key(), o})
+			offsets[l.key()] = o
+		}
+	}
+	d.mu.Lock()
+	same := maps.Equal(offsets, *onDisk)
+	d.mu.Unlock()
+	if same {
+		return nil
+	}
+	if err := vfs.WriteFileAtomic(d.env.fs, filepath.Join(d.path, name), encodeOffsets(lines), 0o644); err != nil {
+		return d.writeFailed(err)
+	}
+	d.mu.Lock()
+	*onDisk = offsets
+	d.mu.Unlock()
+	return nil
+}
+
+func (l *Log) key() partitionKey { return partitionKey{l.tp.Topic, l.tp.Partition} }
+
+// startOnDisk is the start of a log that a crash would leave.
+func (d *dir) startOnDisk(l *Log) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.starts[l.key()]
+}
+
+// lowerRecoveryPoint writes the checkpoints anew when they say more of a log
+// than will hold once it was truncated to offset. The caller holds the log's
+// write and flushing.
+func (d *dir) lowerRecoveryPoint(l *Log, offset int64) error {
+	d.mu.Lock()
+	points, starts := d.points[l.key()] > offset, d.starts[l.key()] > offset
+	d.mu.Unlock()
+	l.mu.Lock()
+	l.point, l.start = min(l.point, offset), min(l.start, offset)
+	l.mu.Unlock()
+	if points {
+		if err := d.writePoints(); err != nil {
+			return err
+		}
+	}
+	if !starts {
+		return nil
+	}
+	return d.writeStarts()
+}
+
+// forget drops the lines of a partition that is created anew: they are about
+// another log of that name.
+func (d *dir) forget(key partitionKey) error {
+	d.mu.Lock()
+	known := d.points[key] != 0 || d.starts[key] != 0 || d.highWatermarks[key] != 0
+	d.mu.Unlock()
+	if !known {
+		return nil
+	}
+	for _, write := range []func() error{d.writePoints, d.writeStarts, d.writeHighWatermarks} {
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

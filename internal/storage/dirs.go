@@ -1,0 +1,426 @@
+package storage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"ottla/internal/vfs"
+	"ottla/internal/xsync"
+)
+
+// dir is one log dir, or what stands in for it around a log outside a Manager.
+//
+// It is online until a write or flush fails for another reason than a full
+// disk. Then its logs are given up: nothing is tried again on top of what the
+// kernel may have lost, and only a restart, which checks what is there, brings
+// it back.
+type dir struct {
+	env  *env
+	path string
+	id   [16]byte
+	// flusher is nil for a log outside a Manager, whose owner flushes.
+	flusher *flusher
+	lock    io.Closer
+	manager *Manager
+	trash   trash
+	// clean tells that the last stop was clean, cleanEpoch with which broker
+	// epoch.
+	clean      bool
+	cleanEpoch int64
+
+	// checkpoints is held during a checkpoint of all logs; it is taken before
+	// Log.write. writing is held while one of the files is written, and taken
+	// after the locks of a log.
+	checkpoints, writing xsync.Mutex
+
+	mu      sync.Mutex
+	failure *StorageError
+	// points, starts and highWatermarks are the checkpoints as they are on disk.
+	points, starts, highWatermarks map[partitionKey]int64
+	// tell is called once, in a goroutine of its own, when the dir fails.
+	tell func(error)
+}
+
+// failed is the error that took the dir offline, nil while it is online.
+func (d *dir) failed() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failure == nil {
+		return nil
+	}
+	return d.failure
+}
+
+// fail takes the dir offline and returns the error for the caller.
+func (d *dir) fail(err error) error {
+	var already *StorageError
+	if errors.As(err, &already) || errors.Is(err, ErrClosed) {
+		return err
+	}
+	failure := &StorageError{Dir: d.path, Err: err}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failure == nil {
+		d.failure = failure
+		if d.tell != nil {
+			d.tell(failure)
+		}
+	}
+	return failure
+}
+
+// writeFailed is fail for what changed nothing yet: want of space, or of file
+// descriptors, passes.
+func (d *dir) writeFailed(err error) error {
+	if vfs.IsNoSpace(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return &StorageError{Dir: d.path, Err: err}
+	}
+	return d.fail(err)
+}
+
+// flushSoon asks for a flush of a log.
+func (d *dir) flushSoon(l *Log) {
+	if d.flusher != nil {
+		d.flusher.add(l)
+	}
+}
+
+// errForeignDir is a dir of another node or cluster.
+var errForeignDir = errors.New("the log dir belongs to another node")
+
+// openDir locks a dir and reads what it says about itself. The marker of a
+// clean stop is removed, durably, before anything else is changed.
+func (m *Manager) openDir(path string) (*dir, error) {
+	fsys := m.env.fs
+	if err := makeDir(fsys, path); err != nil {
+		return nil, err
+	}
+	lock, err := fsys.Lock(filepath.Join(path, lockName))
+	if err != nil {
+		return nil, fmt.Errorf("log dir %s: %w", path, err)
+	}
+	d := &dir{env: m.env, path: path, lock: lock, manager: m}
+	d.tell = func(err error) { m.tell(DirFailure{Path: path, ID: d.id, Err: err}) }
+	if err = m.identify(d); err == nil {
+		err = d.readState()
+	}
+	if err == nil {
+		d.flusher, err = newFlusher(d, m.options.FlushMethod)
+	}
+	if err != nil {
+		_ = lock.Close() // the error above is what counts
+		return nil, fmt.Errorf("log dir %s: %w", path, err)
+	}
+	d.flusher.serial = m.options.manual
+	return d, nil
+}
+
+func makeDir(fsys vfs.FS, path string) error {
+	if _, err := fsys.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := fsys.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(path))
+}
+
+// identify compares meta.properties with node and cluster, or writes it into a
+// new dir, which gets an id.
+func (m *Manager) identify(d *dir) error {
+	meta, err := ReadMetaProperties(m.env.fs, d.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		meta = MetaProperties{ClusterID: m.options.ClusterID, NodeID: m.options.NodeID}
+	case err != nil:
+		return err
+	case meta.NodeID != m.options.NodeID:
+		return fmt.Errorf("%w: meta.properties has node.id %d, this is node %d", errForeignDir, meta.NodeID, m.options.NodeID)
+	case meta.ClusterID != m.options.ClusterID:
+		return fmt.Errorf("%w: meta.properties has cluster.id %s, this cluster is %s", errForeignDir, meta.ClusterID, m.options.ClusterID)
+	}
+	if meta.DirectoryID == [16]byte{} {
+		meta.DirectoryID = m.env.newID()
+		if err := WriteMetaProperties(m.env.fs, d.path, meta); err != nil {
+			return err
+		}
+	}
+	d.id = meta.DirectoryID
+	return nil
+}
+
+// cleanStop is the content of .kafka_cleanshutdown.
+type cleanStop struct {
+	Version     int   `json:"version"`
+	BrokerEpoch int64 `json:"brokerEpoch"`
+}
+
+// readState reads the checkpoints and takes the marker of a clean stop away.
+// A checkpoint that cannot be read is worth no more than a missing one: more is
+// scanned then.
+func (d *dir) readState() error {
+	for _, c := range []struct {
+		name string
+		to   *map[partitionKey]int64
+	}{{recoveryName, &d.points}, {startName, &d.starts}, {replicationName, &d.highWatermarks}} {
+		offsets, err := readOffsets(d.env.fs, filepath.Join(d.path, c.name))
+		var corrupt *CorruptError
+		if errors.As(err, &corrupt) {
+			d.env.log.Warn("going on without a checkpoint", "err", err)
+		} else if err != nil {
+			return err
+		}
+		*c.to = offsets
+	}
+	name := filepath.Join(d.path, cleanName)
+	data, err := vfs.ReadFile(d.env.fs, name)
+	if err != nil {
+		d.cleanEpoch = -1
+		return ignoreMissing(err)
+	}
+	d.clean = true
+	stop := cleanStop{BrokerEpoch: -1}
+	_ = json.Unmarshal(data, &stop) // that the file exists is what counts
+	d.cleanEpoch = stop.BrokerEpoch
+	if err := d.env.fs.Remove(name); err != nil {
+		return err
+	}
+	return d.env.fs.SyncDir(d.path)
+}
+
+func (d *dir) partitionPath(key partitionKey) string {
+	return filepath.Join(d.path, partitionDirName(key.topic, key.partition))
+}
+
+// loadDir opens every partition of a dir. The error ends the open of the
+// Manager; what concerns the dir alone takes it offline.
+func (m *Manager) loadDir(ctx context.Context, d *dir) error {
+	keys, err := d.partitions()
+	if err != nil {
+		_ = d.fail(err)
+		return m.anyOnline()
+	}
+	width := int(m.options.Logs.RecoveryThreadsPerDir)
+	if m.options.manual {
+		width = 1
+	}
+	errs := make([]error, len(keys))
+	parallel(len(keys), max(1, width), func(i int) {
+		if errs[i] = ctx.Err(); errs[i] == nil && d.failed() == nil {
+			errs[i] = m.loadLog(d, keys[i])
+		}
+	})
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if m.env.durable && d.failed() == nil {
+		d.flushLoaded(m.list(d))
+	}
+	return m.anyOnline()
+}
+
+func (m *Manager) anyOnline() error {
+	var last error
+	for _, d := range m.dirs {
+		err := d.failed()
+		if err == nil {
+			return nil
+		}
+		last = err
+	}
+	return fmt.Errorf("every log dir failed: %w", last)
+}
+
+// partitions lists the folders that are partitions in use. Those of deleted
+// partitions go to the trash; strays, replicas that were being moved, the
+// metadata log and what is no partition are left alone.
+func (d *dir) partitions() ([]partitionKey, error) {
+	entries, err := d.env.fs.ReadDir(d.path)
+	if err != nil {
+		return nil, err
+	}
+	var keys []partitionKey
+	for _, e := range entries {
+		name := e.Name()
+		topic, partition, ok := parsePartitionDir(name)
+		switch {
+		case !e.IsDir() || topic == metadataTopic:
+		case ok:
+			keys = append(keys, partitionKey{topic, partition})
+		case strings.HasSuffix(name, deleteDirSuffix) && strings.Contains(name, "."):
+			d.trash.add(trashItem{folder: filepath.Join(d.path, name), due: time.Time{}})
+		default:
+			d.env.log.Info("leaving a folder alone that is no partition in use", "folder", filepath.Join(d.path, name))
+		}
+	}
+	return keys, nil
+}
+
+// loadLog opens one partition. Damage keeps that partition closed, an error of
+// the disk takes the dir offline.
+func (m *Manager) loadLog(d *dir, key partitionKey) error {
+	c := m.options.Default
+	if m.options.TopicConfig != nil {
+		if own, ok := m.options.TopicConfig(key.topic); ok {
+			c = own
+		}
+	}
+	l := newLog(d, TopicPartition{Topic: key.topic, Partition: key.partition}, d.partitionPath(key), c)
+	point := d.points[key]
+	if d.clean {
+		point = afterCleanStop
+	}
+	err := l.readTopicID()
+	if err == nil {
+		err = l.load(point, d.starts[key])
+	}
+	if err != nil {
+		l.retire(ErrClosed)
+		if isFatal(err) {
+			_ = d.fail(err)
+			return nil
+		}
+		m.env.log.Error("a partition cannot be opened", "partition", l.name(), "dir", d.path, "err", err)
+	} else {
+		l.SetHighWatermark(d.highWatermarks[key])
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if other := m.logs[key]; other != nil {
+		return fmt.Errorf("partition %s has two folders, in %s and in %s: remove the one that is older", l.name(), other.dir.path, d.path)
+	}
+	if err != nil {
+		m.broken[key] = err
+	} else {
+		m.logs[key] = l
+	}
+	return nil
+}
+
+// flushLoaded makes durable what recovery found beyond the recovery points:
+// after kill -9 it is in the page cache only, and must not count before.
+func (d *dir) flushLoaded(logs []*Log) {
+	for _, l := range logs {
+		if l.flushed < l.end || l.names != l.namesSynced || len(l.newFiles) > 0 || l.active().pinned != nil {
+			d.flusher.add(l)
+		}
+	}
+	d.flusher.round()
+}
+
+// create makes the folder and the first segment of a new partition.
+func (l *Log) create() error {
+	d := l.dir
+	key := partitionKey{l.tp.Topic, l.tp.Partition}
+	if err := d.failed(); err != nil {
+		return err
+	}
+	if err := d.forget(key); err != nil {
+		return err
+	}
+	existed, err := l.makeFolder()
+	switch {
+	case errors.Is(err, ErrTopicID):
+		return err
+	case err != nil:
+		return d.writeFailed(err)
+	case existed:
+		return fmt.Errorf("%w: the folder %s", ErrExists, l.path)
+	}
+	l.names++
+	s, err := l.createSegment(0, l.config.Load())
+	if err != nil {
+		return err
+	}
+	l.segments = []*segment{s}
+	l.touched, l.epochs.changed = true, true
+	l.notified = noOffset
+	return nil
+}
+
+// giveUp renames the folder and closes the log.
+func (l *Log) giveUp(suffix string) error {
+	l.write.Lock()
+	defer l.write.Unlock()
+	l.flushing.Lock()
+	defer l.flushing.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	d := l.dir
+	l.mu.Lock()
+	l.closed = ErrClosed
+	for _, s := range l.segments {
+		s.retire()
+	}
+	l.mu.Unlock()
+	retired := filepath.Join(d.path, retiredDirName(l.tp.Topic, l.tp.Partition, d.env.newID(), suffix))
+	if err := d.env.fs.Rename(l.path, retired); err != nil {
+		return d.fail(err)
+	}
+	if err := d.env.fs.SyncDir(d.path); err != nil {
+		return d.fail(err)
+	}
+	if suffix == deleteDirSuffix {
+		d.trash.add(trashItem{folder: retired, due: d.env.now().Add(l.config.Load().FileDeleteDelay)})
+	}
+	return nil
+}
+
+// emptyTrash removes what is due. What cannot be removed is tried again after
+// the next start.
+func (d *dir) emptyTrash(now time.Time) {
+	for _, item := range d.trash.take(now) {
+		var err error
+		if item.file != nil {
+			err = item.file.remove()
+		} else {
+			err = d.env.fs.RemoveAll(item.folder)
+		}
+		if err != nil {
+			d.env.log.Warn("cannot remove what was deleted", "dir", d.path, "folder", item.folder, "err", err)
+		}
+	}
+}
+
+// close flushes and closes the logs of the dir and marks it as cleanly
+// stopped.
+func (d *dir) close(brokerEpoch int64) error {
+	d.flusher.end()
+	logs := d.manager.list(d)
+	err := d.failed()
+	if err == nil {
+		err = d.stop(logs, brokerEpoch)
+	}
+	for _, l := range logs {
+		l.retire(ErrClosed)
+	}
+	return errors.Join(err, d.flusher.close(), d.lock.Close())
+}
+
+func (d *dir) stop(logs []*Log, brokerEpoch int64) error {
+	for _, l := range logs {
+		d.flusher.add(l)
+	}
+	d.flusher.round()
+	if err := d.failed(); err != nil {
+		return err
+	}
+	if err := d.checkpoint(true); err != nil {
+		return err
+	}
+	data, err := json.Marshal(cleanStop{BrokerEpoch: brokerEpoch})
+	if err != nil {
+		return err
+	}
+	return vfs.WriteFileAtomic(d.env.fs, filepath.Join(d.path, cleanName), data, 0o644)
+}

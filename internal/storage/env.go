@@ -1,0 +1,72 @@
+package storage
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
+
+// env is what all logs of a Manager share.
+type env struct {
+	fs     vfs.FS
+	now    func() time.Time
+	log    *slog.Logger
+	codecs *record.Codecs
+	files  *files
+	// durable is ottla.durability=fsync: a segment is on disk before the next
+	// one begins, and every append asks for a flush.
+	durable          bool
+	producerExpiryMs int64
+
+	// The buffers of searches and of recoveries, and lists of batches under way.
+	search, scan, lists sync.Pool
+
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func newEnv(e *env, openFilesMax int, seed uint64) *env {
+	e.files = newFiles(e.fs, openFilesMax)
+	e.rng = rand.New(rand.NewPCG(seed, 0x5706a9e))
+	e.search.New = func() any { b := make([]byte, searchBytes); return &b }
+	e.scan.New = func() any { b := make([]byte, scanBytes); return &b }
+	e.lists.New = func() any { return new(batchList) }
+	return e
+}
+
+func (e *env) nowMs() int64 { return e.now().UnixMilli() }
+
+// newID makes a version 4 UUID. As for Kafka, whose tools take it for an
+// option otherwise, its text form does not begin with a dash.
+func (e *env) newID() (id [16]byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		for i := 0; i < len(id); i += 8 {
+			v := e.rng.Uint64()
+			for k := range 8 {
+				id[i+k] = byte(v >> (8 * k))
+			}
+		}
+		id[6] = id[6]&0x0f | 0x40
+		id[8] = id[8]&0x3f | 0x80
+		if formatID(id)[0] != '-' {
+			return id
+		}
+	}
+}
+
+// jitterMs is a random part of segment.jitter.ms, so that the segments of many
+// partitions are not finished at the same moment.
+func (e *env) jitterMs(limit time.Duration) int64 {
+	if limit < time.Millisecond {
+		return 0
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rng.Int64N(limit.Milliseconds())
+}

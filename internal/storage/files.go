@@ -1,0 +1,202 @@
+package storage
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"sync"
+
+	"ottla/internal/vfs"
+	"ottla/internal/xsync"
+)
+
+// files bounds the file descriptors of all logs together. A file is open while
+// somebody uses it; when the last user is gone it stays open until the limit
+// needs its place, the least recently used first.
+//
+// A file with bytes that are not on disk yet counts as in use: closing it would
+// lose the error of a failed write-back, and the flush that follows would
+// succeed without the bytes. So the limit can be exceeded, by at most the
+// number of dirty files and of readers.
+type files struct {
+	fs  vfs.FS
+	max int // 0: no limit
+
+	mu   sync.Mutex
+	open int
+	idle file // the ring of open files that nobody uses, the oldest at next
+}
+
+func newFiles(fsys vfs.FS, limit int) *files {
+	f := &files{fs: fsys, max: limit}
+	f.idle.prev, f.idle.next = &f.idle, &f.idle
+	return f
+}
+
+// file is one file of a segment, open or not.
+type file struct {
+	files   *files
+	opening xsync.Mutex // held while the file is being opened
+
+	// Guarded by files.mu.
+	path       string
+	handle     vfs.File
+	refs       int
+	gone       bool  // closed for good by its last user
+	prev, next *file // in files.idle, nil when not
+}
+
+func (c *files) file(path string) *file { return &file{files: c, path: path} }
+
+// acquire returns the open file; each acquire needs its release.
+func (f *file) acquire() (vfs.File, error) { return f.open(os.O_RDWR) }
+
+// create is acquire of a file that may be missing.
+func (f *file) create() (vfs.File, error) { return f.open(os.O_RDWR | os.O_CREATE) }
+
+func (f *file) open(flag int) (vfs.File, error) {
+	if h := f.tryAcquire(); h != nil {
+		return h, nil
+	}
+	f.opening.Lock()
+	defer f.opening.Unlock()
+	if h := f.tryAcquire(); h != nil {
+		return h, nil
+	}
+	path, gone := f.where()
+	if gone {
+		return nil, ErrClosed
+	}
+	h, err := f.files.fs.OpenFile(path, flag, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	c := f.files
+	c.mu.Lock()
+	f.handle, f.refs = h, 1
+	c.open++
+	victims := c.evict()
+	c.mu.Unlock()
+	return h, closeAll(victims)
+}
+
+func (f *file) where() (path string, gone bool) {
+	f.files.mu.Lock()
+	defer f.files.mu.Unlock()
+	return f.path, f.gone
+}
+
+func (f *file) tryAcquire() vfs.File {
+	c := f.files
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.handle == nil {
+		return nil
+	}
+	f.refs++
+	f.unlink()
+	return f.handle
+}
+
+// release ends one use. The error of a Close that was due is dropped: what was
+// written before is on disk, or the file is being removed.
+func (f *file) release() {
+	c := f.files
+	c.mu.Lock()
+	f.refs--
+	var victims []vfs.File
+	if f.refs == 0 {
+		if f.gone {
+			victims = append(victims, f.drop())
+		} else {
+			f.link()
+			victims = c.evict()
+		}
+	}
+	c.mu.Unlock()
+	_ = closeAll(victims)
+}
+
+// retire closes the file for good, at once or when its last user is gone.
+func (f *file) retire() {
+	c := f.files
+	c.mu.Lock()
+	f.gone = true
+	var victims []vfs.File
+	if f.handle != nil && f.refs == 0 {
+		victims = append(victims, f.drop())
+	}
+	c.mu.Unlock()
+	_ = closeAll(victims)
+}
+
+// rename renames the file on disk; who has it open goes on with it. A file
+// that does not exist stays so.
+func (f *file) rename(path string) error {
+	old, _ := f.where()
+	if err := f.files.fs.Rename(old, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f.files.mu.Lock()
+	f.path = path
+	f.files.mu.Unlock()
+	return nil
+}
+
+// remove retires the file and removes it on disk.
+func (f *file) remove() error {
+	f.retire()
+	path, _ := f.where()
+	return ignoreMissing(f.files.fs.Remove(path))
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// evict takes idle files out until the limit holds. The caller holds mu and
+// closes what is returned after it gave mu back.
+func (c *files) evict() []vfs.File {
+	if c.max == 0 {
+		return nil
+	}
+	var victims []vfs.File
+	for c.open > c.max && c.idle.next != &c.idle {
+		victims = append(victims, c.idle.next.drop())
+	}
+	return victims
+}
+
+// drop forgets the open file; the caller holds mu and closes it.
+func (f *file) drop() vfs.File {
+	h := f.handle
+	f.handle = nil
+	f.unlink()
+	f.files.open--
+	return h
+}
+
+func (f *file) link() {
+	ring := &f.files.idle
+	f.prev, f.next = ring.prev, ring
+	f.prev.next, f.next.prev = f, f
+}
+
+func (f *file) unlink() {
+	if f.next == nil {
+		return
+	}
+	f.prev.next, f.next.prev = f.next, f.prev
+	f.prev, f.next = nil, nil
+}
+
+func closeAll(handles []vfs.File) error {
+	var errs []error
+	for _, h := range handles {
+		errs = append(errs, h.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,67 @@
+package storage
+
+import "encoding/binary"
+
+// offsetIndex is the file .index: where in the segment the batches lie, one
+// entry about every index.interval.bytes. Its entries, sorted by both fields:
+//
+//	0  relative offset  int32  last offset of a batch, less the segment's base
+//	4  position         int32  where that batch begins, in bytes
+//
+// Kafka maps the file at segment.index.bytes while the segment is written to,
+// so one that Kafka left at a crash ends with zeros; an entry is never zero,
+// because the first batch of a segment gets none.
+type offsetIndex struct {
+	index
+	base int64
+}
+
+const offsetEntryLen = 8
+
+// offsetEntry is one entry: the batch at pos has the last offset offset.
+type offsetEntry struct{ offset, pos int64 }
+
+func newOffsetIndex(f *file, base int64) offsetIndex {
+	return offsetIndex{index: index{file: f, width: offsetEntryLen}, base: base}
+}
+
+func (x *offsetIndex) add(e offsetEntry) {
+	var b [offsetEntryLen]byte
+	binary.BigEndian.PutUint32(b[:], uint32(e.offset-x.base))
+	binary.BigEndian.PutUint32(b[4:], uint32(e.pos))
+	x.index.add(b[:])
+}
+
+func (x *offsetIndex) decode(b []byte) offsetEntry {
+	return offsetEntry{x.base + int64(int32(binary.BigEndian.Uint32(b))), int64(int32(binary.BigEndian.Uint32(b[4:])))}
+}
+
+// beyond returns a function that tells whether an entry is at or below offset.
+func (x *offsetIndex) upTo(offset int64) func([]byte) bool {
+	return func(b []byte) bool { return x.decode(b).offset <= offset }
+}
+
+// floorInTail returns the last entry at or below offset, if the tail knows it:
+// inFile is 0 then. Else the answer is in the first inFile entries of the file.
+// Without any such entry it is the begin of the segment. Called under Log.mu.
+func (x *offsetIndex) floorInTail(offset int64) (e offsetEntry, inFile int) {
+	start := x.tailStart()
+	i := x.searchTail(x.upTo(offset))
+	if i > start {
+		return x.decode(x.inTail(i - 1)), 0
+	}
+	return offsetEntry{x.base, 0}, start
+}
+
+// floorInFile returns the last of the first n entries of the file that is at or
+// below offset, or the begin of the segment.
+func (x *offsetIndex) floorInFile(offset int64, n int) (offsetEntry, error) {
+	_, previous, err := x.searchFile(n, x.upTo(offset))
+	if err != nil || previous == nil {
+		return offsetEntry{x.base, 0}, err
+	}
+	return x.decode(previous), nil
+}
+
+// full tells whether maxBytes, segment.index.bytes, are used up.
+func (x *offsetIndex) full(maxBytes int32) bool { return x.count >= int(maxBytes)/offsetEntryLen }

@@ -1,0 +1,40 @@
+package storage
+
+import "encoding/binary"
+
+// txnIndex is the file .txnindex: the transactions whose ABORT marker is in
+// the segment, in the order of the markers. It exists only when there is one.
+//
+//	 0  version             int16  0
+//	 2  producer id         int64
+//	10  first offset        int64  of the transaction in this partition
+//	18  last offset         int64  the marker's
+//	26  last stable offset  int64  when the marker was appended
+type txnIndex struct{ index }
+
+const txnEntryLen = 34
+
+// abortedTxn is one entry.
+type abortedTxn struct {
+	producerID, first, last, lastStable int64
+}
+
+func newTxnIndex(f *file) txnIndex { return txnIndex{index{file: f, width: txnEntryLen}} }
+
+func (x *txnIndex) add(t abortedTxn) {
+	var b [txnEntryLen]byte
+	binary.BigEndian.PutUint64(b[2:], uint64(t.producerID))
+	binary.BigEndian.PutUint64(b[10:], uint64(t.first))
+	binary.BigEndian.PutUint64(b[18:], uint64(t.last))
+	binary.BigEndian.PutUint64(b[26:], uint64(t.lastStable))
+	x.index.add(b[:])
+}
+
+func decodeTxn(b []byte) abortedTxn {
+	return abortedTxn{
+		producerID: int64(binary.BigEndian.Uint64(b[2:])),
+		first:      int64(binary.BigEndian.Uint64(b[10:])),
+		last:       int64(binary.BigEndian.Uint64(b[18:])),
+		lastStable: int64(binary.BigEndian.Uint64(b[26:])),
+	}
+}

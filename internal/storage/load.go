@@ -1,0 +1,300 @@
+package storage
+
+import (
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ottla/internal/vfs"
+)
+
+// folder is what the listing of a partition's folder says.
+type folder struct {
+	sizes     map[string]int64 // of every file, by name
+	bases     []int64          // of the segments
+	snapshots []int64
+}
+
+// tidyFolder does away with what an interrupted operation left behind, as
+// Kafka does at open, and lists the rest. Files of other names stay.
+//
+//   - .deleted: retention or truncation had given the file up. Removed.
+//   - .cleaned: compaction had not finished it. Removed, and with it each .swap
+//     at or above its offset, which belongs to the same replacement.
+//   - .swap: compaction had finished it. The segments whose offsets it holds are
+//     removed and it takes their place.
+//   - an index without its segment: removed.
+func tidyFolder(fsys vfs.FS, path string) (folder, error) {
+	f, err := listFolder(fsys, path)
+	if err != nil {
+		return folder{}, err
+	}
+	changed, err := f.finishSwaps(fsys, path)
+	if err != nil {
+		return folder{}, err
+	}
+	if changed {
+		if f, err = listFolder(fsys, path); err != nil {
+			return folder{}, err
+		}
+	}
+	for name := range f.sizes {
+		base, suffix, ok := parseSegmentName(name)
+		if ok && isIndex(suffix) && !slices.Contains(f.bases, base) {
+			if err := ignoreMissing(fsys.Remove(filepath.Join(path, name))); err != nil {
+				return folder{}, err
+			}
+		}
+	}
+	return f, nil
+}
+
+func isIndex(suffix string) bool {
+	return suffix == offsetSuffix || suffix == timeSuffix || suffix == txnSuffix
+}
+
+func listFolder(fsys vfs.FS, path string) (folder, error) {
+	entries, err := fsys.ReadDir(path)
+	if err != nil {
+		return folder{}, err
+	}
+	f := folder{sizes: make(map[string]int64, len(entries))}
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			if ignoreMissing(err) == nil {
+				continue
+			}
+			return folder{}, err
+		}
+		f.add(e.Name(), info)
+	}
+	slices.Sort(f.bases)
+	slices.Sort(f.snapshots)
+	return f, nil
+}
+
+func (f *folder) add(name string, info fs.FileInfo) {
+	f.sizes[name] = info.Size()
+	switch offset, suffix, ok := parseSegmentName(name); {
+	case !ok:
+	case suffix == logSuffix:
+		f.bases = append(f.bases, offset)
+	case suffix == snapshotSuffix:
+		f.snapshots = append(f.snapshots, offset)
+	}
+}
+
+// finishSwaps is the part of tidyFolder that renames; it tells whether
+// something changed.
+func (f *folder) finishSwaps(fsys vfs.FS, path string) (changed bool, err error) {
+	var remove, swaps []string
+	cleaned := int64(math.MaxInt64)
+	for name := range f.sizes {
+		offset, suffix, ok := parseSegmentName(name)
+		switch {
+		case !ok:
+		case strings.HasSuffix(suffix, deletedSuffix):
+			remove = append(remove, name)
+		case strings.HasSuffix(suffix, cleanedSuffix):
+			remove, cleaned = append(remove, name), min(cleaned, offset)
+		case strings.HasSuffix(suffix, swapSuffix):
+			swaps = append(swaps, name)
+		}
+	}
+	slices.Sort(swaps)
+	swaps = slices.DeleteFunc(swaps, func(name string) bool {
+		offset, _, _ := parseSegmentName(name)
+		if offset >= cleaned {
+			remove = append(remove, name)
+		}
+		return offset >= cleaned
+	})
+	replaced, err := f.replacedBy(fsys, path, swaps)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range append(remove, replaced...) {
+		if err := ignoreMissing(fsys.Remove(filepath.Join(path, name))); err != nil {
+			return false, err
+		}
+	}
+	for _, name := range swaps {
+		from := filepath.Join(path, name)
+		if err := fsys.Rename(from, strings.TrimSuffix(from, swapSuffix)); err != nil {
+			return false, err
+		}
+	}
+	return len(remove)+len(swaps) > 0, nil
+}
+
+// replacedBy lists the files of the segments that lie in the range of offsets
+// of the .log.swap files.
+func (f *folder) replacedBy(fsys vfs.FS, path string, swaps []string) ([]string, error) {
+	low, high := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, name := range swaps {
+		offset, suffix, _ := parseSegmentName(name)
+		if suffix != logSuffix+swapSuffix {
+			continue
+		}
+		next, err := nextOffset(fsys, filepath.Join(path, name), offset)
+		if err != nil {
+			return nil, err
+		}
+		low, high = min(low, offset), max(high, next)
+	}
+	var names []string
+	for name := range f.sizes {
+		offset, suffix, ok := parseSegmentName(name)
+		if ok && offset >= low && offset < high && (suffix == logSuffix || isIndex(suffix)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// nextOffset is the offset that follows the last batch of a segment's file.
+func nextOffset(fsys vfs.FS, name string, base int64) (int64, error) {
+	files := newFiles(fsys, 0)
+	f := files.file(name)
+	defer f.retire()
+	h, err := f.acquire()
+	if err != nil {
+		return 0, err
+	}
+	defer f.release()
+	size, err := h.Size()
+	if err != nil {
+		return 0, err
+	}
+	next := base
+	scan := newScanner(h, 0, size, make([]byte, searchBytes))
+	for scan.next() {
+		next = scan.header.NextOffset()
+	}
+	if scan.err != nil {
+		return 0, &CorruptError{File: name, Segment: base, Offset: next, Pos: scan.pos, Reason: scan.err.Error()}
+	}
+	return next, nil
+}
+
+// openSegments makes the list of segments that the folder holds, trusting the
+// sizes of the indexes; if there is none, a new one at base.
+func (l *Log) openSegments(f folder, base int64) error {
+	for _, b := range f.bases {
+		s := openSegment(l.env.files, l.path, b)
+		s.size = f.sizes[segmentName(b, logSuffix)]
+		s.synced = s.size
+		s.first, s.createdMs = unknownFirst, l.env.nowMs()
+		for _, x := range []struct {
+			suffix string
+			index  *index
+		}{{offsetSuffix, &s.offsets.index}, {timeSuffix, &s.times.index}, {txnSuffix, &s.txns.index}} {
+			n := int(f.sizes[segmentName(b, x.suffix)]) / x.index.width
+			x.index.count, x.index.written = n, n
+		}
+		l.segments = append(l.segments, s)
+	}
+	l.snapshots.offsets = f.snapshots
+	if len(l.segments) > 0 {
+		return nil
+	}
+	s, err := l.createSegment(base, l.config.Load())
+	if err != nil {
+		return err
+	}
+	l.segments = []*segment{s}
+	l.names++
+	return nil
+}
+
+// loadEpochs reads the leader epoch checkpoint; false when it is missing or
+// cannot be used, so that the epochs must be found in the batches.
+func (l *Log) loadEpochs() (bool, error) {
+	name := filepath.Join(l.path, epochsName)
+	data, err := vfs.ReadFile(l.env.fs, name)
+	if err != nil {
+		return false, ignoreMissing(err)
+	}
+	entries, err := decodeEpochs(data)
+	if err != nil {
+		l.env.log.Warn("cannot use a leader epoch checkpoint, reading the epochs from the batches", "file", name, "err", err)
+		return false, nil
+	}
+	for _, e := range entries {
+		l.epochs.assign(e.epoch, e.start)
+	}
+	l.epochs.changed = false
+	return true, nil
+}
+
+// checkIndexFiles builds the indexes of a segment anew that lies below what
+// recovery scans, if one is missing or obviously wrong.
+func (l *Log) checkIndexFiles(s *segment, f folder) error {
+	offsets, haveOffsets := f.sizes[segmentName(s.base, offsetSuffix)]
+	times, haveTimes := f.sizes[segmentName(s.base, timeSuffix)]
+	if haveOffsets && haveTimes && offsets%offsetEntryLen == 0 && times%timeEntryLen == 0 {
+		return nil
+	}
+	l.env.log.Warn("building the indexes of a segment anew", "log", l.path, "segment", s.base)
+	if err := s.resetIndexes(false); err != nil {
+		return err
+	}
+	h, err := s.file.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.file.release()
+	buf := l.env.scan.Get().(*[]byte)
+	defer l.env.scan.Put(buf)
+	scan := newScanner(h, 0, s.size, *buf)
+	for scan.next() {
+		if err := l.noteScanned(s, &scan); err != nil {
+			return err
+		}
+	}
+	if scan.err != nil {
+		return l.scanFailed(s, &scan)
+	}
+	s.finish()
+	return s.writeIndexes()
+}
+
+// writeIndexes writes all entries and cuts the files to them. Only for a
+// segment that nobody sees yet.
+func (s *segment) writeIndexes() error {
+	if err := s.spill(); err != nil {
+		return err
+	}
+	s.spilled(0)
+	return s.trim()
+}
+
+// resetIndexes empties the indexes, on disk too: what follows is written over
+// nothing that could be mistaken for it. The transactions stay unless all is
+// true: they cannot be found again without the producers' state.
+func (s *segment) resetIndexes(all bool) error {
+	s.offsets.cut(0)
+	s.times.cut(0)
+	s.lastIndexed = 0
+	s.max, s.maxKnown = s.times.none(), true
+	s.times.last, s.times.lastKnown = s.times.none(), true
+	if all && s.txns.count > 0 {
+		s.txns.cut(0)
+		if err := s.txns.trim(); err != nil {
+			return err
+		}
+	}
+	return s.trim()
+}
+
+func (l *Log) name() string {
+	return fmt.Sprintf("%s-%d", l.tp.Topic, l.tp.Partition)
+}

@@ -1,0 +1,431 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ottla/internal/config"
+	"ottla/internal/vfs"
+)
+
+// Manager owns the log dirs of a node and the logs in them. All methods may be
+// called by several goroutines.
+type Manager struct {
+	options Options
+	env     *env
+	dirs    []*dir // those that are online at open
+	offline []DirFailure
+
+	mu     sync.Mutex
+	logs   map[partitionKey]*Log
+	broken map[partitionKey]error
+	// reserved are the partitions that are being created.
+	reserved map[partitionKey]*dir
+	closed   bool
+
+	stop  chan struct{}
+	tasks sync.WaitGroup // of the intervals
+	tells sync.WaitGroup // of OnDirFailure
+}
+
+// Dir is a log dir that is online.
+type Dir struct {
+	ID   [16]byte
+	Path string
+}
+
+// OpenManager locks and opens every dir, recovers every partition in them,
+// several at once, and makes durable what it found. It returns an error when a
+// dir is in use by another process, or belongs to another node or cluster, or
+// when no dir can be opened; a dir that fails otherwise is offline from the
+// start, and a partition that is damaged below its recovery point is named by
+// Broken.
+func OpenManager(ctx context.Context, o Options) (*Manager, error) {
+	e := newEnv(&env{
+		fs: o.FS, now: o.Now, log: o.Log, codecs: o.Codecs,
+		durable:          o.Durability == config.Fsync,
+		producerExpiryMs: o.Producers.IDExpiration.Milliseconds(),
+	}, o.OpenFilesMax, o.Seed)
+	m := &Manager{options: o, env: e, logs: make(map[partitionKey]*Log), broken: make(map[partitionKey]error), reserved: make(map[partitionKey]*dir), stop: make(chan struct{})}
+	if err := m.open(ctx); err != nil {
+		m.abandon()
+		return nil, err
+	}
+	m.start()
+	return m, nil
+}
+
+func (m *Manager) open(ctx context.Context) error {
+	for _, path := range m.options.Dirs {
+		d, err := m.openDir(path)
+		switch {
+		case err == nil:
+			m.dirs = append(m.dirs, d)
+		case errors.Is(err, vfs.ErrLocked) || errors.Is(err, errForeignDir):
+			return err
+		default:
+			m.env.log.Error("a log dir cannot be opened, going on without it", "dir", path, "err", err)
+			m.offline = append(m.offline, DirFailure{Path: path, Err: err})
+		}
+	}
+	if len(m.dirs) == 0 {
+		return fmt.Errorf("no log dir can be opened: %w", m.offlineError())
+	}
+	errs := make([]error, len(m.dirs))
+	parallel(len(m.dirs), len(m.dirs), func(i int) { errs[i] = m.loadDir(ctx, m.dirs[i]) })
+	return errors.Join(errs...)
+}
+
+func (m *Manager) offlineError() error {
+	if len(m.offline) == 0 {
+		return errors.New("none is configured")
+	}
+	return m.offline[0].Err
+}
+
+// start begins the work that needs no caller.
+func (m *Manager) start() {
+	for _, f := range m.offline {
+		m.tell(f)
+	}
+	o := &m.options
+	if o.manual {
+		return
+	}
+	for _, d := range m.dirs {
+		d.flusher.start()
+	}
+	m.every(o.Logs.RetentionCheckInterval, func() { _, _ = m.CheckRetention() })
+	m.every(o.Logs.RecoveryCheckpointInterval, func() { _ = m.Checkpoint() })
+	m.every(o.Logs.StartOffsetCheckpointInterval, func() { _ = m.eachDir((*dir).writeStarts) })
+	m.every(o.HighWatermarkInterval, func() { _ = m.eachDir((*dir).writeHighWatermarks) })
+	m.every(o.Producers.IDExpirationCheck, m.ExpireProducers)
+	if o.Durability == config.PageCache {
+		m.every(o.Logs.FlushSchedulerInterval, m.FlushOverdue)
+	}
+	if o.Logs.RetentionCheckInterval > 0 {
+		m.every(trashInterval, m.EmptyTrash)
+	}
+}
+
+// trashInterval is how precise file.delete.delay.ms is.
+const trashInterval = time.Second
+
+// every calls do at an interval until Close; errors have taken a dir offline
+// or are tried again by the next call.
+func (m *Manager) every(interval time.Duration, do func()) {
+	if interval <= 0 {
+		return
+	}
+	m.tasks.Go(func() {
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				do()
+			case <-m.stop:
+				return
+			}
+		}
+	})
+}
+
+func (m *Manager) tell(f DirFailure) {
+	if m.options.OnDirFailure != nil {
+		m.tells.Go(func() { m.options.OnDirFailure(f) })
+	}
+}
+
+// Dirs lists the log dirs that are online.
+func (m *Manager) Dirs() []Dir {
+	var dirs []Dir
+	for _, d := range m.dirs {
+		if d.failed() == nil {
+			dirs = append(dirs, Dir{d.id, d.path})
+		}
+	}
+	return dirs
+}
+
+// Usage tells the space of the file system below a dir.
+func (m *Manager) Usage(d Dir) (vfs.Usage, error) { return m.env.fs.Usage(d.Path) }
+
+// CleanStop tells whether every dir was closed cleanly, and with which broker
+// epoch, -1 when the dirs disagree.
+func (m *Manager) CleanStop() (brokerEpoch int64, clean bool) {
+	clean = len(m.offline) == 0
+	for i, d := range m.dirs {
+		clean = clean && d.clean
+		if i > 0 && d.cleanEpoch != m.dirs[0].cleanEpoch {
+			return -1, clean
+		}
+	}
+	return m.dirs[0].cleanEpoch, clean
+}
+
+// Log returns the log of a partition, nil if there is none.
+func (m *Manager) Log(topic string, partition int32) *Log {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.logs[partitionKey{topic, partition}]
+}
+
+// All iterates the logs, by topic and partition.
+func (m *Manager) All() iter.Seq[*Log] { return slices.Values(m.list(nil)) }
+
+// Broken lists the partitions whose folder could not be opened because it is
+// damaged, with the reason. Their files are as they were found.
+func (m *Manager) Broken() map[TopicPartition]error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	broken := make(map[TopicPartition]error, len(m.broken))
+	for k, err := range m.broken {
+		broken[TopicPartition{Topic: k.topic, Partition: k.partition}] = err
+	}
+	return broken
+}
+
+// list returns the logs of a dir, or of all, sorted.
+func (m *Manager) list(d *dir) []*Log {
+	m.mu.Lock()
+	logs := make([]*Log, 0, len(m.logs))
+	for _, l := range m.logs {
+		if d == nil || l.dir == d {
+			logs = append(logs, l)
+		}
+	}
+	m.mu.Unlock()
+	slices.SortFunc(logs, func(a, b *Log) int {
+		if c := strings.Compare(a.tp.Topic, b.tp.Topic); c != 0 {
+			return c
+		}
+		return int(a.tp.Partition) - int(b.tp.Partition)
+	})
+	return logs
+}
+
+// Create makes the log of a new partition in the dir with an id, or for the
+// zero id in the dir that has the fewest. Nothing is flushed yet: the first
+// flush takes the folder along.
+func (m *Manager) Create(tp TopicPartition, c config.Topic, dirID [16]byte) (*Log, error) {
+	key := partitionKey{tp.Topic, tp.Partition}
+	d, err := m.reserve(key, dirID)
+	if err != nil {
+		return nil, err
+	}
+	l := newLog(d, tp, d.partitionPath(key), c)
+	err = l.create()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.reserved, key)
+	if err == nil && m.closed {
+		l.retire(ErrClosed)
+		err = ErrClosed
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.logs[key] = l
+	return l, nil
+}
+
+// reserve picks the dir of a new partition and keeps its name from others.
+func (m *Manager) reserve(key partitionKey, dirID [16]byte) (*dir, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.creatable(key); err != nil {
+		return nil, err
+	}
+	d, err := m.chooseDir(dirID)
+	if err == nil {
+		m.reserved[key] = d
+	}
+	return d, err
+}
+
+func (m *Manager) creatable(key partitionKey) error {
+	switch {
+	case m.closed:
+		return ErrClosed
+	case m.logs[key] != nil || m.reserved[key] != nil:
+		return fmt.Errorf("%w: %s-%d", ErrExists, key.topic, key.partition)
+	case m.broken[key] != nil:
+		return fmt.Errorf("%w: %s-%d could not be opened: %w", ErrStorage, key.topic, key.partition, m.broken[key])
+	}
+	return nil
+}
+
+// chooseDir picks a dir; the caller holds mu.
+func (m *Manager) chooseDir(id [16]byte) (*dir, error) {
+	counts := make(map[*dir]int)
+	for _, l := range m.logs {
+		counts[l.dir]++
+	}
+	for _, d := range m.reserved {
+		counts[d]++
+	}
+	var best *dir
+	for _, d := range m.dirs {
+		if d.failed() != nil {
+			continue
+		}
+		if id != [16]byte{} {
+			if d.id == id {
+				return d, nil
+			}
+			continue
+		}
+		if slices.Contains(m.options.Logs.CordonedDirs, d.path) {
+			continue
+		}
+		if best == nil || counts[d] < counts[best] {
+			best = d
+		}
+	}
+	if best == nil {
+		return nil, fmt.Errorf("%w: %s", ErrUnknownDir, formatID(id))
+	}
+	return best, nil
+}
+
+// Delete removes a partition: its folder is renamed to …-delete at once,
+// durably, and removed after file.delete.delay.ms. A Slice stays readable.
+func (m *Manager) Delete(topic string, partition int32) error {
+	return m.giveUp(topic, partition, deleteDirSuffix)
+}
+
+// Quarantine takes a partition out of use that nobody claims: its folder is
+// renamed to …-stray and kept, for data is deleted only by a committed delete
+// of its topic id and never because metadata is missing (M13).
+func (m *Manager) Quarantine(topic string, partition int32) error {
+	return m.giveUp(topic, partition, strayDirSuffix)
+}
+
+func (m *Manager) giveUp(topic string, partition int32, suffix string) error {
+	key := partitionKey{topic, partition}
+	m.mu.Lock()
+	l := m.logs[key]
+	delete(m.logs, key)
+	m.mu.Unlock()
+	if l == nil {
+		return nil
+	}
+	return l.giveUp(suffix)
+}
+
+// Checkpoint writes the recovery points of all logs and what they rely on.
+// The error is that of the last dir that failed.
+func (m *Manager) Checkpoint() error {
+	return m.eachDir(func(d *dir) error { return d.checkpoint(false) })
+}
+
+// eachDir calls do for the dirs that are online and returns the last error.
+func (m *Manager) eachDir(do func(*dir) error) error {
+	var failed error
+	for _, d := range m.dirs {
+		if d.failed() != nil {
+			continue
+		}
+		if err := do(d); err != nil {
+			m.env.log.Error("a checkpoint of a log dir failed", "dir", d.path, "err", err)
+			failed = err
+		}
+	}
+	return failed
+}
+
+// CheckRetention removes the segments that retention.ms, retention.bytes and
+// the log start let go, and returns how many. First every log's new start is
+// written to disk, then files go: a crash never shows a hole.
+func (m *Manager) CheckRetention() (int, error) {
+	removed := 0
+	err := m.eachDir(func(d *dir) error {
+		var failed error
+		for _, l := range m.list(d) {
+			if _, err := l.retireSegments(); err != nil && !errors.Is(err, ErrClosed) {
+				failed = err
+			}
+		}
+		if err := d.writeStarts(); err != nil {
+			return err
+		}
+		for _, l := range m.list(d) {
+			n, err := l.DeleteBelowStart()
+			if removed += n; err != nil && !errors.Is(err, ErrClosed) {
+				failed = err
+			}
+		}
+		return failed
+	})
+	m.EmptyTrash()
+	return removed, err
+}
+
+// EmptyTrash removes the files and folders whose delay is over.
+func (m *Manager) EmptyTrash() {
+	for _, d := range m.dirs {
+		if d.failed() == nil {
+			d.emptyTrash(m.env.now())
+		}
+	}
+}
+
+// ExpireProducers forgets the producers of all logs that are idle for
+// producer.id.expiration.ms.
+func (m *Manager) ExpireProducers() {
+	for _, l := range m.list(nil) {
+		l.ExpireProducers()
+	}
+}
+
+// FlushOverdue flushes the logs whose flush.ms is over, in page-cache mode.
+func (m *Manager) FlushOverdue() {
+	now := m.env.nowMs()
+	for _, l := range m.list(nil) {
+		l.mu.Lock()
+		overdue := l.flushed < l.end && now-l.flushedMs >= l.config.Load().FlushMs
+		l.mu.Unlock()
+		if overdue {
+			l.dir.flushSoon(l)
+		}
+	}
+}
+
+// Close flushes and closes all logs and marks each dir that succeeded as
+// cleanly stopped, with the broker's epoch, -1 if it has none.
+func (m *Manager) Close(brokerEpoch int64) error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil
+	}
+	m.closed = true
+	m.mu.Unlock()
+	close(m.stop)
+	m.tasks.Wait()
+	errs := make([]error, len(m.dirs))
+	parallel(len(m.dirs), len(m.dirs), func(i int) { errs[i] = m.dirs[i].close(brokerEpoch) })
+	m.tells.Wait()
+	return errors.Join(errs...)
+}
+
+// abandon gives back what an open that failed has taken.
+func (m *Manager) abandon() {
+	for _, l := range m.list(nil) {
+		l.retire(ErrClosed)
+	}
+	for _, d := range m.dirs {
+		if d.flusher != nil && d.flusher.syncer != nil {
+			_ = d.flusher.syncer.Close()
+		}
+		_ = d.lock.Close() // the error that ended the open is what counts
+	}
+	m.tells.Wait()
+}

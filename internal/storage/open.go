@@ -1,0 +1,121 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"ottla/internal/config"
+	"ottla/internal/vfs"
+)
+
+// OpenLog opens, or makes, one log outside a Manager and flushes what it
+// found. Such a log never flushes by itself: its owner calls Flush, Checkpoint,
+// DeleteBelowStart and Close.
+func OpenLog(o LogOptions) (*Log, error) {
+	e := newEnv(&env{fs: o.FS, now: o.Now, log: o.Log, codecs: o.Codecs, durable: true}, 0, o.Seed)
+	d := &dir{env: e, path: filepath.Dir(o.Path)}
+	l := newLog(d, o.TP, o.Path, o.Config)
+	existed, err := l.makeFolder()
+	if err != nil {
+		return nil, err
+	}
+	point := o.RecoveryPoint
+	if !existed {
+		point = 0
+	}
+	if err := l.load(point, o.Start); err != nil {
+		l.retire(ErrClosed)
+		return nil, fmt.Errorf("open log %s: %w", o.Path, err)
+	}
+	if err := l.Flush(); err != nil {
+		l.retire(ErrClosed)
+		return nil, err
+	}
+	return l, nil
+}
+
+func newLog(d *dir, tp TopicPartition, path string, c config.Topic) *Log {
+	l := &Log{env: d.env, dir: d, tp: tp, path: path}
+	l.config.Store(&c)
+	l.producers.reset()
+	return l
+}
+
+// makeFolder makes the folder of a new log with its partition.metadata, or
+// takes the topic id from the one that is there.
+func (l *Log) makeFolder() (existed bool, err error) {
+	if _, err := l.env.fs.Stat(l.path); err == nil {
+		return true, l.readTopicID()
+	} else if ignoreMissing(err) != nil {
+		return false, err
+	}
+	if err := l.env.fs.MkdirAll(l.path, 0o755); err != nil {
+		return false, err
+	}
+	return false, l.writeTopicID()
+}
+
+func (l *Log) writeTopicID() error {
+	if l.tp.TopicID == [16]byte{} {
+		return nil
+	}
+	if err := writeFile(l.env.fs, filepath.Join(l.path, partitionName), encodePartitionMetadata(l.tp.TopicID)); err != nil {
+		return err
+	}
+	l.newFiles = []string{partitionName}
+	l.names++
+	return nil
+}
+
+// readTopicID compares the topic id of the folder with the one that is
+// expected, or takes it over. A file that a crash left empty was never part of
+// a flush, so nothing in the folder was acknowledged: it counts as missing.
+func (l *Log) readTopicID() error {
+	name := filepath.Join(l.path, partitionName)
+	data, err := vfs.ReadFile(l.env.fs, name)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	id, err := decodePartitionMetadata(data)
+	if err != nil {
+		l.env.log.Warn("cannot use the topic id of a partition", "file", name, "err", err)
+		return nil
+	}
+	if l.tp.TopicID != [16]byte{} && l.tp.TopicID != id {
+		return fmt.Errorf("%w: %s holds topic id %s, not %s", ErrTopicID, l.path, formatID(id), formatID(l.tp.TopicID))
+	}
+	l.tp.TopicID = id
+	return nil
+}
+
+// AssignTopicID gives a log its topic id whose folder has none, as one from
+// before topic ids, or one that a crash left without. Another id than the
+// folder's is ErrTopicID (P14).
+func (l *Log) AssignTopicID(id [16]byte) error {
+	l.write.Lock()
+	defer l.write.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if l.tp.TopicID == id {
+		return nil
+	}
+	if l.tp.TopicID != [16]byte{} {
+		return fmt.Errorf("%w: %s holds topic id %s, not %s", ErrTopicID, l.path, formatID(l.tp.TopicID), formatID(id))
+	}
+	name := filepath.Join(l.path, partitionName)
+	if err := vfs.WriteFileAtomic(l.env.fs, name, encodePartitionMetadata(id), 0o644); err != nil {
+		return l.dir.writeFailed(err)
+	}
+	l.mu.Lock()
+	l.tp.TopicID = id
+	l.mu.Unlock()
+	return nil
+}
+
+// isFatal tells an error that concerns a whole dir from one of a single log.
+func isFatal(err error) bool {
+	var corrupt *CorruptError
+	return !errors.As(err, &corrupt) && !errors.Is(err, ErrTopicID)
+}

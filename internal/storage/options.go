@@ -1,0 +1,86 @@
+package storage
+
+import (
+	"log/slog"
+	"time"
+
+	"ottla/internal/config"
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
+
+// TopicPartition names a partition and the topic's id.
+type TopicPartition struct {
+	Topic     string
+	TopicID   [16]byte
+	Partition int32
+}
+
+// Options are what a Manager needs. Fields without a default must be set.
+type Options struct {
+	FS     vfs.FS
+	Dirs   []string
+	Now    func() time.Time // wall clock of timestamps, retention and expiry
+	Log    *slog.Logger
+	Codecs *record.Codecs
+	// Seed feeds the ids of new dirs and deleted folders, and the jitter of
+	// segment.jitter.ms.
+	Seed uint64
+
+	// NodeID and ClusterID are compared with meta.properties of each dir, or
+	// written there when the dir is new.
+	NodeID    int32
+	ClusterID string
+
+	Durability   config.Durability
+	FlushMethod  config.FlushMethod
+	OpenFilesMax int // 0: no limit
+
+	// Default is the config of a topic that TopicConfig does not know.
+	Default config.Topic
+	// TopicConfig gives the config of a topic whose folder is found at open;
+	// nil: Default for all. Later changes come through Log.UpdateConfig.
+	TopicConfig func(topic string) (config.Topic, bool)
+
+	// Logs has the intervals and the recovery threads. An interval of 0 leaves
+	// that work to the caller (see Manager.Checkpoint, CheckRetention …).
+	Logs config.Logs
+	// HighWatermarkInterval is replica.high.watermark.checkpoint.interval.ms.
+	HighWatermarkInterval time.Duration
+	// Producers has producer.id.expiration.ms and its check interval.
+	Producers config.Producers
+
+	// OnDirFailure is told once for each dir that goes offline, without any
+	// lock held. Reads of its logs fail from then on with ErrStorage.
+	OnDirFailure func(DirFailure)
+
+	// manual starts no goroutine and does everything one after the other, for
+	// tests that crash at a certain I/O.
+	manual bool
+}
+
+// DirFailure is a log dir that went offline.
+type DirFailure struct {
+	Path string
+	ID   [16]byte
+	Err  error
+}
+
+// LogOptions open one log outside a Manager: the metadata log, whose owner
+// flushes, checkpoints and deletes by itself.
+type LogOptions struct {
+	FS     vfs.FS
+	Path   string // the folder, made when it is missing
+	TP     TopicPartition
+	Config config.Topic
+	Now    func() time.Time
+	Log    *slog.Logger
+	Codecs *record.Codecs
+	Seed   uint64
+	// Start is the log start offset that the owner remembers, 0 if none: where
+	// an empty log begins.
+	Start int64
+	// RecoveryPoint is an offset below which everything is known to be on
+	// disk, 0 if unknown: recovery begins there.
+	RecoveryPoint int64
+}

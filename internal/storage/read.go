@@ -1,0 +1,342 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
+
+// Slice is a region of a segment's file: whole batches, but for the last one,
+// which a limit of bytes may cut. The file stays open, and the bytes readable
+// even after retention removed its name, until Release. The zero Slice is
+// empty.
+type Slice struct {
+	file   *file
+	handle vfs.File
+	pos    int64
+	length int
+}
+
+// Len is the length in bytes.
+func (s *Slice) Len() int { return s.length }
+
+// ReadAt reads from the region; off counts from its begin. Fewer bytes than
+// asked for come with an error, io.EOF at the end of the region or file.
+func (s *Slice) ReadAt(p []byte, off int64) (int, error) {
+	if s.file == nil || off < 0 || off >= int64(s.length) {
+		return 0, errOutside
+	}
+	n := min(int64(len(p)), int64(s.length)-off)
+	got, err := s.handle.ReadAt(p[:n], s.pos+off)
+	if err == nil && got < len(p) {
+		err = errOutside
+	}
+	return got, err
+}
+
+var errOutside = errors.New("read outside of the slice")
+
+// File is where the region lies, for sendfile: the open file, which must not be
+// used after Release, and the position of the first byte.
+func (s *Slice) File() (vfs.File, int64) { return s.handle, s.pos }
+
+// Release lets the file go. It may be called again, on the same variable; a
+// copy must not be released too.
+func (s *Slice) Release() {
+	if s.file != nil {
+		s.file.release()
+		*s = Slice{}
+	}
+}
+
+// Read returns the batches from the one that holds from, up to the last one
+// that ends below upTo, as a region of one segment of at most maxBytes; so a
+// part of what there is when that lies in several segments. The first batch is
+// returned whole even if it is larger, when minOne is true, or else not at all.
+//
+// The Slice is empty when there is nothing (yet) in between. An offset below
+// StartOffset or above EndOffset is ErrOffsetOutOfRange. upTo is the high
+// watermark or the last stable offset for consumers, EndOffset for followers.
+func (l *Log) Read(from, upTo int64, maxBytes int, minOne bool) (Slice, error) {
+	// A segment may be removed between the plan and the opening of its file:
+	// then the next plan finds the offset out of range, or in another one.
+	for range 4 {
+		p, err := l.planRead(from, upTo)
+		if err != nil || p.segment == nil {
+			return Slice{}, err
+		}
+		slice, err := l.read(&p, maxBytes, minOne)
+		if !errors.Is(err, ErrClosed) {
+			return slice, err
+		}
+	}
+	return Slice{}, ErrClosed
+}
+
+// readPlan is what is known of a read without I/O.
+type readPlan struct {
+	segment  *segment
+	from, to target
+	limit    int64 // the region ends here at the latest
+	bounded  bool  // and before the batch at to
+	next     int64 // base of the next segment, for offsets that are not in this one
+	upTo     int64
+}
+
+// target is an offset whose batch is looked for in a segment: the first one
+// whose last offset is at or above it.
+type target struct {
+	offset int64
+	// exact: the batch is at pos and has size bytes.
+	exact     bool
+	pos, size int64
+	// Else it is at or after pos; the entry may lie in the first inFile
+	// entries of the index file.
+	inFile int
+}
+
+// planRead finds segment and index entries in memory.
+func (l *Log) planRead(from, upTo int64) (readPlan, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return readPlan{}, err
+	}
+	if from < l.start || from > l.end {
+		return readPlan{}, l.outOfRange(from)
+	}
+	if upTo = min(upTo, l.end); from >= upTo {
+		return readPlan{}, nil
+	}
+	i := floor(l.segments, from)
+	s := l.segments[i]
+	p := readPlan{segment: s, limit: s.size, next: math.MaxInt64, upTo: upTo, from: l.seek(s, from)}
+	if i+1 < len(l.segments) {
+		p.next = l.segments[i+1].base
+	}
+	if upTo < min(p.next, l.end) {
+		p.bounded, p.to = true, l.seek(s, upTo)
+	}
+	return p, nil
+}
+
+// seek looks an offset up in memory. The caller holds mu.
+func (l *Log) seek(s *segment, offset int64) target {
+	if s == l.active() {
+		if pos, size, ok := l.recent.find(offset); ok {
+			return target{offset: offset, exact: true, pos: pos, size: size}
+		}
+	}
+	e, inFile := s.offsets.floorInTail(offset)
+	return target{offset: offset, pos: e.pos, inFile: inFile}
+}
+
+// read is the part of Read that needs I/O.
+func (l *Log) read(p *readPlan, maxBytes int, minOne bool) (Slice, error) {
+	s := p.segment
+	h, err := s.file.acquire()
+	if err != nil {
+		return Slice{}, l.readFailed(err)
+	}
+	n, err := l.region(p, h, maxBytes, minOne)
+	if err == nil && n > 0 {
+		return Slice{file: s.file, handle: h, pos: p.from.pos, length: n}, nil
+	}
+	s.file.release()
+	if errors.Is(err, errNotHere) && p.next < p.upTo {
+		return l.Read(p.next, p.upTo, maxBytes, minOne)
+	}
+	if errors.Is(err, errNotHere) {
+		err = nil
+	}
+	return Slice{}, err
+}
+
+// region returns the length of the region at p.from.pos.
+func (l *Log) region(p *readPlan, h vfs.File, maxBytes int, minOne bool) (int, error) {
+	if err := l.resolve(p.segment, &p.from, h, p.limit); err != nil {
+		return 0, err
+	}
+	limit := p.limit
+	if p.bounded {
+		switch err := l.resolve(p.segment, &p.to, h, p.limit); {
+		case err == nil:
+			limit = p.to.pos
+		case !errors.Is(err, errNotHere):
+			return 0, err
+		}
+	}
+	length := limit - p.from.pos
+	switch {
+	case length <= 0:
+		return 0, nil
+	case length <= int64(maxBytes):
+	case p.from.size <= int64(maxBytes):
+		length = int64(maxBytes)
+	case minOne:
+		length = p.from.size
+	default:
+		return 0, nil
+	}
+	return int(length), nil
+}
+
+// errNotHere says that a segment has no batch at or above an offset, although
+// a later one may: compaction leaves gaps.
+var errNotHere = errors.New("no such batch in this segment")
+
+// resolve makes a target exact: the index in the file, then the headers from
+// the entry on.
+func (l *Log) resolve(s *segment, t *target, h vfs.File, end int64) error {
+	if t.exact {
+		return nil
+	}
+	if t.inFile > 0 {
+		e, err := s.offsets.floorInFile(t.offset, t.inFile)
+		if err != nil {
+			return l.readFailed(err)
+		}
+		t.pos = e.pos
+	}
+	buf := l.env.search.Get().(*[]byte)
+	defer l.env.search.Put(buf)
+	scan := newScanner(h, t.pos, end, *buf)
+	for scan.next() {
+		if scan.header.LastOffset() >= t.offset {
+			t.exact, t.pos, t.size = true, scan.pos, scan.size
+			return nil
+		}
+	}
+	if scan.err != nil {
+		return l.scanFailed(s, &scan)
+	}
+	return errNotHere
+}
+
+// scanFailed turns what ended a walk over a segment into what the caller of
+// the log is told.
+func (l *Log) scanFailed(s *segment, scan *scanner) error {
+	if !errors.Is(scan.err, errTorn) && !errors.Is(scan.err, errBroken) {
+		return l.readFailed(scan.err)
+	}
+	path, _ := s.file.where()
+	return &CorruptError{File: path, Segment: s.base, Offset: -1, Pos: scan.pos, Reason: scan.err.Error()}
+}
+
+// readFailed is the error for a read that failed. It does not take the dir
+// offline: one unreadable sector is no reason to give up the other partitions.
+func (l *Log) readFailed(err error) error {
+	if errors.Is(err, ErrClosed) || errors.Is(err, ErrStorage) {
+		return err
+	}
+	return &StorageError{Dir: l.dir.path, Err: err}
+}
+
+// batchesBytes is how much Batches reads at once.
+const batchesBytes = 1 << 20
+
+// Batches iterates the batches that Read(from, upTo) would return, over all
+// segments, each whole and with its CRC checked (P5). A batch is valid until
+// the next step. An error ends the loop.
+func (l *Log) Batches(from, upTo int64) iter.Seq2[record.Batch, error] {
+	return func(yield func(record.Batch, error) bool) {
+		var buf []byte
+		for from < upTo {
+			slice, err := l.Read(from, upTo, batchesBytes, true)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if slice.Len() == 0 {
+				return
+			}
+			if cap(buf) < slice.Len() {
+				buf = make([]byte, slice.Len())
+			}
+			buf = buf[:slice.Len()]
+			next, ok := l.yieldSlice(&slice, buf, from, yield)
+			slice.Release()
+			if !ok {
+				return
+			}
+			from = next
+		}
+	}
+}
+
+// yieldSlice yields the whole batches of a slice, and returns the offset that
+// follows them.
+func (l *Log) yieldSlice(slice *Slice, buf []byte, from int64, yield func(record.Batch, error) bool) (next int64, ok bool) {
+	if _, err := slice.ReadAt(buf, 0); err != nil {
+		yield(nil, l.readFailed(err))
+		return 0, false
+	}
+	next = from
+	for rest := buf; ; {
+		b, left, err := record.Next(rest)
+		if errors.Is(err, record.ErrTruncated) || len(rest) == 0 {
+			return next, next > from
+		}
+		if err == nil {
+			err = b.CheckCRC()
+		}
+		if err != nil {
+			pos := slice.pos + int64(len(buf)-len(rest))
+			yield(nil, &CorruptError{File: slice.handle.Name(), Segment: -1, Offset: next, Pos: pos, Reason: err.Error()})
+			return 0, false
+		}
+		if !yield(b, nil) {
+			return 0, false
+		}
+		next, rest = b.NextOffset(), left
+	}
+}
+
+// AbortedTxn is a transaction that a reader of its partition must leave out.
+type AbortedTxn struct {
+	ProducerID int64
+	// FirstOffset is where the reader begins to leave out that producer's
+	// records, until its marker.
+	FirstOffset int64
+}
+
+// AbortedTxns lists the aborted transactions that overlap [from, upTo), by the
+// offset of their markers (T11).
+func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {
+	l.mu.Lock()
+	segments := l.segments[floor(l.segments, from):]
+	counts := make([]int, len(segments))
+	tails := make([][]byte, len(segments))
+	for i, s := range segments {
+		counts[i], tails[i] = s.txns.tailStart(), append([]byte(nil), s.txns.tail...)
+	}
+	l.mu.Unlock()
+	var found []AbortedTxn
+	for i, s := range segments {
+		done := false
+		visit := func(_ int, b []byte) error {
+			t := decodeTxn(b)
+			if !done && t.last >= from && t.first < upTo {
+				found = append(found, AbortedTxn{t.producerID, t.first})
+			}
+			done = done || t.lastStable >= upTo
+			return nil
+		}
+		if counts[i] > 0 {
+			if err := s.txns.fileEntries(counts[i], visit); err != nil {
+				return nil, l.readFailed(fmt.Errorf("transaction index of segment %d: %w", s.base, err))
+			}
+		}
+		for at := 0; at < len(tails[i]); at += txnEntryLen {
+			_ = visit(0, tails[i][at:at+txnEntryLen]) // never fails
+		}
+		if done {
+			break
+		}
+	}
+	return found, nil
+}

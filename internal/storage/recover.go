@@ -1,0 +1,548 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+
+	"ottla/internal/record"
+)
+
+// afterCleanStop is the recovery point of a log whose last shutdown was clean:
+// everything that is there is on disk.
+const afterCleanStop int64 = math.MaxInt64
+
+// recovery opens the log of a folder.
+//
+// Below the recovery point everything is on disk: batches, index entries,
+// leader epochs. What lies above was written but maybe not flushed, and after a
+// power loss any part of it may be there. So
+//
+//  1. Take the newest producer snapshot P at or below the recovery point.
+//  2. Find the last offset index entry at or below P, and see that a batch with
+//     that last offset lies where it says; the indexes up to there are kept. If
+//     not, go back to the base of that segment and an older snapshot. In the
+//     worst case the scan begins with the first batch.
+//  3. Walk all batches from there: CRC, ascending offsets (P2), leader epochs
+//     that do not go back (P4). Each is noted in the indexes and epochs, and
+//     from P on in the producers' state: the same code as for an append.
+//  4. The first batch that is none ends the log: the file is cut there and later
+//     segments are removed (P12). That also holds for a segment that ends before
+//     the next one begins, unless compaction left the gap.
+//  5. Below the recovery point a batch with a wrong CRC is no torn write but a
+//     damaged disk. It is reported and not cut: others follow it.
+//
+// After a clean stop the recovery point is infinite and P is the log's end, so
+// that a few KiB are read. After kill -9 the tail is in the page cache only:
+// Manager flushes it before it counts.
+type recovery struct {
+	log           *Log
+	folder        folder
+	point         int64 // everything below is on disk
+	snapshot      int64 // P
+	epoch         int32 // of the last batch seen
+	haveEpochs    bool
+	epochsOnFile  []epochEntry
+	buf           []byte
+	from          int // number of the first segment that is scanned
+	fromPos       int64
+	firstScanned  int64 // offset with which the scan begins
+	cut           bool
+	gapsInSegment bool
+}
+
+// load opens the folder of the log, which exists. start is the log start
+// offset of the checkpoint.
+func (l *Log) load(point, start int64) error {
+	r := recovery{log: l, point: point}
+	var err error
+	if r.folder, err = tidyFolder(l.env.fs, l.path); err != nil {
+		return err
+	}
+	if err := l.openSegments(r.folder, start); err != nil {
+		return err
+	}
+	if r.haveEpochs, err = l.loadEpochs(); err != nil {
+		return err
+	}
+	r.epochsOnFile = slices.Clone(l.epochs.entries)
+	buf := l.env.scan.Get().(*[]byte)
+	defer l.env.scan.Put(buf)
+	r.buf = *buf
+	if err := r.run(); err != nil {
+		return err
+	}
+	return r.finish(start)
+}
+
+// run is steps 1 to 4, again with an older snapshot if the log turns out to
+// end before the newest.
+func (r *recovery) run() error {
+	l := r.log
+	limit := max(r.point, l.segments[0].base)
+	for {
+		if err := r.begin(limit); err != nil {
+			return err
+		}
+		for _, s := range l.segments[:r.from] {
+			if err := l.checkIndexFiles(s, r.folder); err != nil {
+				return err
+			}
+		}
+		if err := r.readEarlierEpochs(); err != nil {
+			return err
+		}
+		if err := r.scan(); err != nil {
+			return err
+		}
+		if l.end >= r.snapshot {
+			return nil
+		}
+		l.dropSnapshots(func(offset int64) bool { return offset > l.end })
+		limit = l.end
+	}
+}
+
+// begin is steps 1 and 2.
+func (r *recovery) begin(limit int64) error {
+	l := r.log
+	for {
+		r.loadProducers(limit)
+		r.from = floor(l.segments, r.snapshot)
+		s := l.segments[r.from]
+		if r.snapshot <= s.base {
+			r.fromPos, r.firstScanned = 0, s.base
+			return s.resetIndexes(true)
+		}
+		ok, err := r.resume(s)
+		if err != nil || ok {
+			return err
+		}
+		limit = s.base
+	}
+}
+
+// loadProducers takes the newest snapshot up to limit that can be read. The
+// first segment's base needs none: what came before is gone.
+func (r *recovery) loadProducers(limit int64) {
+	l := r.log
+	r.snapshot = l.segments[0].base
+	l.producers.reset()
+	now := l.env.nowMs()
+	for _, offset := range slices.Backward(slices.Clone(l.snapshots.offsets)) {
+		if offset > limit || offset < l.segments[0].base {
+			continue
+		}
+		list, ok := l.readSnapshot(offset)
+		if !ok {
+			l.dropSnapshots(func(o int64) bool { return o == offset })
+			continue
+		}
+		for _, p := range list {
+			if !p.expired(now, l.env.producerExpiryMs) {
+				l.producers.load(p)
+			}
+		}
+		r.snapshot = offset
+		return
+	}
+}
+
+// resume keeps the index entries of a segment up to the snapshot and lets the
+// scan begin with the batch of the last of them; false when they cannot be
+// trusted.
+func (r *recovery) resume(s *segment) (bool, error) {
+	n, e, err := s.offsets.floorNumber(r.snapshot)
+	if err != nil || n == 0 {
+		return false, dropShort(err)
+	}
+	if ok, err := r.batchAt(s, e); !ok {
+		return false, err
+	}
+	times, last, err := s.times.upToOffset(e.offset)
+	if err != nil || times == 0 {
+		return false, dropShort(err)
+	}
+	txns, err := s.txns.before(r.snapshot)
+	if err != nil {
+		return false, dropShort(err)
+	}
+	s.offsets.cut(n)
+	s.times.cut(times)
+	s.txns.cut(txns)
+	s.lastIndexed = e.pos
+	s.max, s.maxKnown = last, true
+	s.times.last, s.times.lastKnown = last, true
+	r.fromPos, r.firstScanned = e.pos, e.offset
+	return true, nil
+}
+
+// dropShort takes an index that is shorter than its size said for one that
+// cannot be trusted, and not for an error of the disk.
+func dropShort(err error) error {
+	if errors.Is(err, errShortFile) {
+		return nil
+	}
+	return ignoreMissing(err)
+}
+
+// batchAt tells whether the batch of an index entry lies where it says.
+func (r *recovery) batchAt(s *segment, e offsetEntry) (bool, error) {
+	h, err := s.file.acquire()
+	if err != nil {
+		return false, err
+	}
+	defer s.file.release()
+	scan := newScanner(h, e.pos, s.size, r.buf[:searchBytes])
+	if e.pos <= 0 || !scan.next() {
+		if scan.err == nil || errors.Is(scan.err, errTorn) || errors.Is(scan.err, errBroken) {
+			return false, nil
+		}
+		return false, scan.err
+	}
+	return scan.header.LastOffset() == e.offset && scan.header.BaseOffset() >= s.base, nil
+}
+
+// readEarlierEpochs finds the leader epochs in the batches below the scan when
+// their checkpoint cannot be used.
+func (r *recovery) readEarlierEpochs() error {
+	l := r.log
+	if r.haveEpochs {
+		l.epochs.truncateEnd(r.firstScanned)
+		r.epoch = l.latestEpoch()
+		return nil
+	}
+	l.epochs.clear()
+	for i, s := range l.segments[:r.from+1] {
+		end := s.size
+		if i == r.from {
+			end = r.fromPos
+		}
+		if err := r.headers(s, end); err != nil {
+			return err
+		}
+	}
+	r.epoch = l.latestEpoch()
+	return nil
+}
+
+func (r *recovery) headers(s *segment, end int64) error {
+	if end == 0 {
+		return nil
+	}
+	h, err := s.file.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.file.release()
+	scan := newScanner(h, 0, end, r.buf)
+	for scan.next() {
+		r.log.epochs.assignNewer(scan.header.LeaderEpoch(), scan.header.BaseOffset())
+	}
+	if scan.err != nil {
+		return r.log.scanFailed(s, &scan)
+	}
+	return nil
+}
+
+// scan is steps 3 and 4.
+func (r *recovery) scan() error {
+	l := r.log
+	l.end = l.segments[r.from].base
+	if r.fromPos > 0 {
+		l.end = r.firstScanned - 1 // the first batch ends with firstScanned
+	}
+	for i := r.from; i < len(l.segments); i++ {
+		s := l.segments[i]
+		pos := int64(0)
+		if i == r.from {
+			pos = r.fromPos
+		} else if whole, err := r.follows(s); err != nil || !whole {
+			return r.endAt(i-1, err)
+		} else if err := s.resetIndexes(true); err != nil {
+			return err
+		}
+		torn, err := r.scanSegment(s, pos)
+		l.end = max(l.end, s.base)
+		if err != nil || torn {
+			return r.endAt(i, err)
+		}
+		if i+1 < len(l.segments) {
+			s.finish()
+			if err := s.writeIndexes(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// follows tells whether a segment goes on where the one before it ended. Below
+// the recovery point a gap is what compaction left; above it, it is what a
+// power loss left of the end of the segment before, unless that one is
+// compacted.
+func (r *recovery) follows(s *segment) (bool, error) {
+	l := r.log
+	switch {
+	case s.base == l.end:
+		return true, nil
+	case s.base > l.end && (s.base <= r.point || l.config.Load().Compact || r.gapsInSegment):
+		return true, nil
+	case s.base < l.end && s.base < r.point:
+		path, _ := s.file.where()
+		return false, &CorruptError{File: path, Segment: s.base, Offset: s.base, Reason: fmt.Sprintf("the segment before it reaches to offset %d", l.end)}
+	}
+	return false, nil
+}
+
+// endAt makes segment number i the last one.
+func (r *recovery) endAt(i int, err error) error {
+	if err != nil {
+		return err
+	}
+	l := r.log
+	r.cut = true
+	for len(l.segments) > i+1 {
+		last := l.active()
+		l.env.log.Warn("removing a segment behind the end that was found", "log", l.path, "segment", last.base, "end", l.end)
+		if err := last.removeFiles(); err != nil {
+			return err
+		}
+		l.segments = l.segments[:len(l.segments)-1]
+	}
+	return nil
+}
+
+// scanSegment walks a segment from pos on. It returns true when the file was
+// cut because something in it is no batch.
+func (r *recovery) scanSegment(s *segment, pos int64) (torn bool, err error) {
+	h, err := s.pin()
+	if err != nil {
+		return false, err
+	}
+	s.pinned = h
+	if r.point != afterCleanStop {
+		s.synced = pos
+	}
+	r.gapsInSegment = false
+	scan := newScanner(h, pos, s.size, r.buf)
+	for scan.next() {
+		if bad := r.checkBatch(s, &scan); bad != nil {
+			if !errors.Is(bad, errBroken) {
+				return false, bad
+			}
+			scan.err = bad
+			break
+		}
+		if err := r.noteBatch(s, &scan); err != nil {
+			return false, err
+		}
+	}
+	if scan.err == nil {
+		if s.synced == s.size {
+			s.unpin()
+		}
+		return false, nil
+	}
+	return true, r.cutAt(s, &scan)
+}
+
+// checkBatch looks at what a walk does not. The error is errBroken when the
+// batch is none.
+func (r *recovery) checkBatch(s *segment, scan *scanner) error {
+	l, b := r.log, scan.header
+	switch base := b.BaseOffset(); {
+	case base < s.base || base < l.end && scan.pos > r.fromPos:
+		return fmt.Errorf("%w: its base offset %d is below %d", errBroken, base, l.end)
+	case !s.fits(b.LastOffset()):
+		return fmt.Errorf("%w: its last offset %d is too far from the segment's base", errBroken, b.LastOffset())
+	case b.LeaderEpoch() < r.epoch:
+		return fmt.Errorf("%w: its leader epoch %d is below %d", errBroken, b.LeaderEpoch(), r.epoch)
+	}
+	err := scan.checkCRC()
+	switch {
+	case err == nil:
+		return nil
+	case isInvalid(err):
+	default:
+		return err
+	}
+	if l.end >= r.point || r.point == afterCleanStop && scan.pos+scan.size == s.size {
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	path, _ := s.file.where()
+	l.env.log.Error("a record batch that was on disk is damaged", "err", &CorruptError{File: path, Segment: s.base, Offset: b.BaseOffset(), Pos: scan.pos, Reason: err.Error()})
+	return nil
+}
+
+// isInvalid tells a batch with a wrong CRC from a failed read.
+func isInvalid(err error) bool {
+	var invalid *record.InvalidError
+	return errors.As(err, &invalid) || errors.Is(err, errCRC)
+}
+
+// noteBatch is what an append does after the write.
+func (r *recovery) noteBatch(s *segment, scan *scanner) error {
+	l, b := r.log, scan.header
+	r.gapsInSegment = r.gapsInSegment || b.BaseOffset() > l.end && scan.pos > r.fromPos || b.Count() != b.LastOffsetDelta()+1
+	r.epoch = b.LeaderEpoch()
+	l.epochs.assignNewer(b.LeaderEpoch(), b.BaseOffset())
+	if b.HasProducer() && b.BaseOffset() >= r.snapshot {
+		end, timestamp, err := scan.marker()
+		if err != nil && !isInvalid(err) {
+			return err
+		}
+		l.applyProducer(s, b, marker{end: end, timestamp: timestamp})
+	}
+	l.end = b.NextOffset()
+	l.snapshots.appended += scan.size
+	return l.noteScanned(s, scan)
+}
+
+// noteScanned notes the current batch in the indexes, and writes them as they
+// grow.
+func (l *Log) noteScanned(s *segment, scan *scanner) error {
+	c := l.config.Load()
+	s.note(scan.header, scan.pos, c.IndexIntervalBytes, c.SegmentIndexBytes)
+	if max(s.offsets.unwritten(), s.txns.unwritten()) < spillEntries {
+		return nil
+	}
+	if err := s.spill(); err != nil {
+		return err
+	}
+	s.spilled(keepEntries)
+	return nil
+}
+
+// cutAt cuts the file where the walk ended. Below the recovery point something
+// must follow there: if bytes do, they are damaged, and cutting them would
+// lose what was acknowledged.
+func (r *recovery) cutAt(s *segment, scan *scanner) error {
+	l := r.log
+	if !errors.Is(scan.err, errTorn) && !errors.Is(scan.err, errBroken) {
+		return scan.err
+	}
+	lost := l.end < r.point && r.point != afterCleanStop
+	if errors.Is(scan.err, errBroken) && (lost || r.point == afterCleanStop) {
+		return l.scanFailed(s, scan)
+	}
+	level := l.env.log.Info
+	if lost || r.point == afterCleanStop {
+		level = l.env.log.Error
+	}
+	level("cutting the end of a segment", "log", l.path, "segment", s.base, "offset", l.end, "bytes", s.size-scan.pos, "reason", scan.err)
+	if err := s.pinned.Truncate(scan.pos); err != nil {
+		return err
+	}
+	s.size = scan.pos
+	s.synced = -1 // the cut is to be flushed too
+	return nil
+}
+
+// finish sets what follows from the batches.
+func (r *recovery) finish(start int64) error {
+	l := r.log
+	clean := r.point == afterCleanStop && !r.cut
+	l.start = max(start, l.segments[0].base)
+	if l.end < l.start {
+		if err := r.restartAt(l.start); err != nil {
+			return err
+		}
+	}
+	l.epochs.truncateEnd(l.end)
+	l.epochs.truncateStart(l.start)
+	l.epochs.changed = !r.haveEpochs || !slices.Equal(l.epochs.entries, r.epochsOnFile)
+	l.dropSnapshots(func(offset int64) bool { return offset > l.end || offset < l.segments[0].base })
+	r.dropStraySnapshots()
+	l.hw = l.start
+	l.touched = !clean || l.epochs.changed
+	l.flushed = min(r.point, l.end)
+	if l.active().base >= r.point {
+		l.names++
+	}
+	if r.point == 0 {
+		l.names++
+		if _, ok := r.folder.sizes[partitionName]; ok {
+			l.newFiles = []string{partitionName}
+		}
+	}
+	l.notified = noOffset
+	return nil
+}
+
+// dropStraySnapshots keeps those at the base of a segment and the newest.
+func (r *recovery) dropStraySnapshots() {
+	l := r.log
+	if len(l.snapshots.offsets) == 0 {
+		return
+	}
+	newest := slices.Max(l.snapshots.offsets)
+	l.dropSnapshots(func(offset int64) bool {
+		return offset != newest && !slices.ContainsFunc(l.segments, func(s *segment) bool { return s.base == offset })
+	})
+}
+
+// restartAt empties a log that ends below its start: DeleteRecords reached
+// beyond what a power loss left, so nothing of that may be read.
+func (r *recovery) restartAt(start int64) error {
+	l := r.log
+	l.env.log.Warn("the log ends below its start offset: beginning anew", "log", l.path, "end", l.end, "start", start)
+	for _, s := range slices.Backward(l.segments) {
+		s.unpin()
+		if err := s.removeFiles(); err != nil {
+			return err
+		}
+	}
+	s, err := l.createSegment(start, l.config.Load())
+	if err != nil {
+		return err
+	}
+	l.segments, l.end, r.cut = []*segment{s}, start, true
+	l.names++
+	l.epochs.clear()
+	l.producers.reset()
+	return nil
+}
+
+// floorNumber counts the entries in the file up to an offset and returns the
+// last of them.
+func (x *offsetIndex) floorNumber(offset int64) (int, offsetEntry, error) {
+	if x.written == 0 {
+		return 0, offsetEntry{}, nil
+	}
+	n, previous, err := x.searchFile(x.written, x.upTo(offset))
+	if err != nil || previous == nil {
+		return 0, offsetEntry{}, err
+	}
+	return n, x.decode(previous), nil
+}
+
+// upToOffset counts the entries in the file up to an offset and returns the
+// last of them.
+func (x *timeIndex) upToOffset(offset int64) (int, timeEntry, error) {
+	if x.written == 0 {
+		return 0, x.none(), nil
+	}
+	n, previous, err := x.searchFile(x.written, func(b []byte) bool { return x.decode(b).offset <= offset })
+	if err != nil || previous == nil {
+		return 0, x.none(), err
+	}
+	return n, x.decode(previous), nil
+}
+
+// before counts the entries whose marker is below offset.
+func (x *txnIndex) before(offset int64) (int, error) {
+	n := 0
+	err := x.entries(func(i int, b []byte) error {
+		if decodeTxn(b).last < offset {
+			n = i + 1
+		}
+		return nil
+	})
+	return n, err
+}
+
+// epochsPath is the file of the leader epochs.
+func (l *Log) epochsPath() string { return filepath.Join(l.path, epochsName) }

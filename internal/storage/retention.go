@@ -1,0 +1,232 @@
+package storage
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"ottla/internal/config"
+)
+
+// IncrementStartOffset moves the log's start up to an offset, as DeleteRecords
+// does and as a follower does when its leader's start moved. Above the high
+// watermark it is ErrOffsetOutOfRange (P11); below the start it does nothing.
+// The segments below go with the next CheckRetention.
+func (l *Log) IncrementStartOffset(to int64) error {
+	l.write.Lock()
+	defer l.write.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if to > l.hw {
+		return fmt.Errorf("%w: the start of %s cannot be %d, above its high watermark %d", ErrOffsetOutOfRange, l.name(), to, l.hw)
+	}
+	l.moveStart(to)
+	return nil
+}
+
+func (l *Log) moveStart(to int64) {
+	if to <= l.start {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.start = to
+	l.epochs.truncateStart(to)
+	l.touched = true
+}
+
+// retireSegments moves the log's start past the segments that are to go by
+// retention.ms and retention.bytes, and tells whether it moved. No file is
+// touched but for a new active segment, when all are to go.
+//
+// Only whole segments below the high watermark go, from the oldest on, and an
+// empty active segment stays: the log start can never exceed what is committed
+// (P11).
+func (l *Log) retireSegments() (bool, error) {
+	l.write.Lock()
+	defer l.write.Unlock()
+	if err := l.usable(); err != nil {
+		return false, err
+	}
+	c := l.config.Load()
+	before := l.start
+	if !c.Delete {
+		return false, nil
+	}
+	n, err := l.expired(c)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	if n == len(l.segments) {
+		if _, err := l.roll(l.end, c); err != nil {
+			return false, err
+		}
+	}
+	l.moveStart(l.segments[n].base)
+	return l.start > before, nil
+}
+
+// expired counts the segments from the first on that are to go.
+func (l *Log) expired(c *config.Topic) (int, error) {
+	now := l.env.nowMs()
+	var total int64
+	for _, s := range l.segments {
+		total += s.size
+	}
+	excess := total - c.RetentionBytes
+	for i, s := range l.segments {
+		upper := l.end
+		if i+1 < len(l.segments) {
+			upper = l.segments[i+1].base
+		} else if s.size == 0 {
+			return i, nil
+		}
+		if upper > l.hw {
+			return i, nil
+		}
+		tooMuch := c.RetentionBytes >= 0 && excess-s.size >= 0
+		tooOld, err := l.tooOld(s, c, now)
+		if err != nil {
+			return 0, err
+		}
+		if !tooMuch && !tooOld && upper > l.start {
+			return i, nil
+		}
+		excess -= s.size
+	}
+	return len(l.segments), nil
+}
+
+// tooOld tells whether the newest record of a segment exceeds retention.ms. A
+// segment without timestamps counts from the last change of its file.
+func (l *Log) tooOld(s *segment, c *config.Topic, now int64) (bool, error) {
+	if c.RetentionMs < 0 {
+		return false, nil
+	}
+	largest, err := l.largest(s)
+	if err != nil {
+		return false, err
+	}
+	if largest.timestamp >= 0 {
+		return now-largest.timestamp > c.RetentionMs, nil
+	}
+	modified, ok := l.lastModifiedMs(s)
+	return ok && now-modified > c.RetentionMs, nil
+}
+
+// DeleteBelowStart removes the segments that lie wholly below the log's start,
+// and returns how many. A Manager does it after the start is on disk, so that a
+// crash that leaves some of the files never shows a hole; a log without one
+// removes the oldest first, each removal durable before the next.
+//
+// Readers that hold a Slice of such a segment finish. In a Manager the files
+// are renamed to .deleted and removed after file.delete.delay.ms.
+func (l *Log) DeleteBelowStart() (int, error) {
+	l.write.Lock()
+	defer l.write.Unlock()
+	if err := l.usable(); err != nil {
+		return 0, err
+	}
+	limit := l.start
+	if l.dir.flusher != nil {
+		limit = min(limit, l.dir.startOnDisk(l))
+	}
+	n := 0
+	for n+1 < len(l.segments) && l.segments[n+1].base <= limit {
+		n++
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	gone := l.segments[:n]
+	l.mu.Lock()
+	l.replaceSegments(slices.Clone(l.segments[n:]))
+	for _, s := range gone {
+		s.unpin()
+	}
+	l.mu.Unlock()
+	l.dropSnapshots(func(offset int64) bool { return offset < l.segments[0].base })
+	return n, l.discard(gone)
+}
+
+// discard removes the files of segments that are out of the list, now or
+// later.
+func (l *Log) discard(gone []*segment) error {
+	delay := l.config.Load().FileDeleteDelay
+	if l.dir.flusher == nil || delay <= 0 {
+		return l.removeNow(gone)
+	}
+	due := l.env.now().Add(delay)
+	for _, s := range gone {
+		for _, f := range s.all() {
+			path, _ := f.where()
+			if err := f.rename(path + deletedSuffix); err != nil {
+				return l.dir.fail(err)
+			}
+			l.dir.trash.add(trashItem{file: f, due: due})
+		}
+	}
+	return nil
+}
+
+func (l *Log) removeNow(gone []*segment) error {
+	for _, s := range gone {
+		if err := s.removeFiles(); err != nil {
+			return l.dir.fail(err)
+		}
+		if l.dir.flusher != nil {
+			continue
+		}
+		if err := l.env.fs.SyncDir(l.path); err != nil {
+			return l.dir.fail(err)
+		}
+	}
+	return nil
+}
+
+// removeSegments takes segments out of the list and removes them at once.
+func (l *Log) removeSegments(gone []*segment) error {
+	l.mu.Lock()
+	l.replaceSegments(slices.DeleteFunc(slices.Clone(l.segments), func(s *segment) bool { return slices.Contains(gone, s) }))
+	for _, s := range gone {
+		s.unpin()
+	}
+	l.mu.Unlock()
+	return l.removeNow(gone)
+}
+
+// trash is what is to be removed later.
+type trash struct {
+	mu    sync.Mutex
+	items []trashItem
+}
+
+// trashItem is a file of a segment, or the folder of a partition.
+type trashItem struct {
+	file   *file
+	folder string
+	due    time.Time
+}
+
+func (t *trash) add(item trashItem) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.items = append(t.items, item)
+}
+
+// take returns what is due at now.
+func (t *trash) take(now time.Time) []trashItem {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var due []trashItem
+	t.items = slices.DeleteFunc(t.items, func(item trashItem) bool {
+		ready := !item.due.After(now)
+		if ready {
+			due = append(due, item)
+		}
+		return ready
+	})
+	return due
+}

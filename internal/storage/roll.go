@@ -1,0 +1,171 @@
+package storage
+
+import (
+	"math"
+	"os"
+
+	"ottla/internal/config"
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
+
+// maxRelative is the largest distance of an offset from its segment's base
+// that the indexes can hold.
+const maxRelative = math.MaxInt32
+
+// room returns the segment that takes the batches, rolling if need be. The
+// caller holds write.
+func (l *Log) room(part []record.Batch, c *config.Topic) (*segment, error) {
+	var bytes int64
+	maxTimestamp := record.NoTimestamp
+	for _, b := range part {
+		bytes += int64(len(b))
+		maxTimestamp = max(maxTimestamp, b.MaxTimestamp())
+	}
+	s, last := l.active(), part[len(part)-1].LastOffset()
+	fits := s.fits(last)
+	if fits && !l.due(s, bytes, maxTimestamp, c) {
+		return s, nil
+	}
+	base := l.end
+	if last-base > maxRelative {
+		base = part[0].BaseOffset() // the offsets jump: no segment could begin at the end
+	}
+	return l.roll(base, c)
+}
+
+// due tells whether the active segment must be finished before bytes more are
+// written: it is full, it is old, or an index is full.
+func (l *Log) due(s *segment, bytes, maxTimestamp int64, c *config.Topic) bool {
+	if s.size == 0 {
+		return false
+	}
+	return s.size > int64(c.SegmentBytes)-bytes ||
+		l.age(s, maxTimestamp) > c.SegmentAge.Milliseconds()-s.jitterMs ||
+		s.offsets.full(c.SegmentIndexBytes) || s.times.full(c.SegmentIndexBytes)
+}
+
+// age is how long the segment has been filled, in ms: from the first batch to
+// the one that comes, by their timestamps, or by the clock when they have none.
+func (l *Log) age(s *segment, maxTimestamp int64) int64 {
+	if s.first == unknownFirst {
+		l.readFirst(s)
+	}
+	if s.first >= 0 {
+		return maxTimestamp - s.first
+	}
+	return l.env.nowMs() - s.createdMs
+}
+
+// readFirst reads the timestamp of the first batch of a segment that was not
+// scanned at open. If it cannot be read the clock decides.
+func (l *Log) readFirst(s *segment) {
+	first := noFirst
+	if h, err := s.file.acquire(); err == nil {
+		var header [record.HeaderLen]byte
+		if readFull(h, header[:], 0) == nil {
+			first = record.Batch(header[:]).MaxTimestamp()
+		}
+		s.file.release()
+	}
+	l.mu.Lock()
+	s.first = first
+	l.mu.Unlock()
+}
+
+// roll finishes the active segment and begins one at base.
+//
+//  1. In durable mode the old segment is made durable. So after a power loss a
+//     segment that exists proves that the one before it is whole; without that
+//     a segment could end early and the next one go on, a hole in the log.
+//  2. The new files are made; when that fails, the log is as it was.
+//  3. The old segment gets its last time index entry, its indexes are written
+//     and cut to their entries, as Kafka leaves them.
+//  4. The producers' state is written as a snapshot, so that a recovery of the
+//     new segment need not read the old ones.
+//
+// The caller holds write.
+func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {
+	old := l.active()
+	if l.env.durable && old.size > old.synced {
+		if err := l.flush(false); err != nil {
+			return nil, err
+		}
+	}
+	s, err := l.createSegment(base, c)
+	if err != nil {
+		return nil, err
+	}
+	empty := old.size == 0
+	l.mu.Lock()
+	if !empty {
+		old.finish()
+	}
+	l.replaceSegments(append(l.segments[:len(l.segments):len(l.segments)], s))
+	l.recent.reset()
+	l.names++
+	l.mu.Unlock()
+	if empty {
+		return s, l.removeSegments([]*segment{old})
+	}
+	l.finishIndexes(old)
+	l.takeSnapshot()
+	l.dir.flushSoon(l) // also tells what step 1 made durable
+	return s, nil
+}
+
+// finishIndexes writes the rest of the indexes of a segment that is finished.
+// A full disk leaves them in memory; the next checkpoint tries again.
+func (l *Log) finishIndexes(s *segment) {
+	if !l.spill(s) {
+		return
+	}
+	l.mu.Lock()
+	s.spilled(0)
+	l.mu.Unlock()
+	if err := s.trim(); err != nil && !vfs.IsNoSpace(err) {
+		_ = l.dir.fail(err) // the batch is appended all the same
+	}
+}
+
+// spill writes the new index entries of a segment; false when it failed. The
+// indexes can be built anew, so that alone never fails an append.
+func (l *Log) spill(s *segment) bool {
+	if err := s.spill(); err != nil {
+		if !vfs.IsNoSpace(err) {
+			_ = l.dir.fail(err)
+		}
+		return false
+	}
+	l.mu.Lock()
+	s.spilled(keepEntries)
+	l.mu.Unlock()
+	return true
+}
+
+// createSegment makes the files of a new segment. What is left of files with
+// these names belongs to nobody.
+func (l *Log) createSegment(base int64, c *config.Topic) (*segment, error) {
+	s := openSegment(l.env.files, l.path, base)
+	for _, f := range []*file{s.file, s.offsets.file, s.times.file} {
+		if _, err := f.open(os.O_RDWR | os.O_CREATE | os.O_TRUNC); err != nil {
+			_ = s.removeFiles() // best effort: the next roll makes them anew
+			return nil, l.dir.writeFailed(err)
+		}
+		f.release()
+	}
+	s.startEmpty(l.env.nowMs())
+	s.jitterMs = l.env.jitterMs(min(c.SegmentJitter, c.SegmentAge))
+	return s, nil
+}
+
+// removeFiles removes the files of a segment that nobody sees any more.
+func (s *segment) removeFiles() error {
+	var first error
+	for _, f := range s.all() {
+		if err := f.remove(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}

@@ -1,0 +1,224 @@
+package storage
+
+import (
+	"errors"
+	"io/fs"
+
+	"ottla/internal/vfs"
+)
+
+// snapshotEvery is how many bytes are appended between two producer snapshots
+// of the active segment: what a recovery reads below the recovery point.
+const snapshotEvery = 256 << 10
+
+// saved is what save wrote of a log and what is still to be made durable.
+type saved struct {
+	log        *Log
+	generation uint64
+	point      int64   // the new recovery point, once all is durable
+	files      []*file // of indexes
+	names      []string
+	epochs     bool // the leader epochs were written beside their file
+}
+
+// save writes what a recovery from the flushed offset on relies on: index
+// entries, leader epochs, a producer snapshot. With closing it also does what
+// Kafka does to a log that it closes: the last time index entry, indexes cut to
+// their entries, a snapshot at the end. Nothing is durable before
+//
+//  1. sync, or a syncfs: the content
+//  2. rename: the leader epochs take their name
+//  3. syncNames, or another syncfs: that name
+//  4. finish: the recovery point moves
+func (l *Log) save(closing bool) (saved, error) {
+	l.write.Lock()
+	defer l.write.Unlock()
+	if err := l.usable(); err != nil {
+		return saved{}, err
+	}
+	s := saved{log: l, point: l.flushed, generation: l.generation}
+	if closing && !l.touched {
+		return s, nil
+	}
+	if closing {
+		l.mu.Lock()
+		l.active().finish()
+		l.mu.Unlock()
+	}
+	if err := l.spillAll(closing); err != nil {
+		return saved{}, err
+	}
+	if closing || l.snapshots.appended >= snapshotEvery {
+		l.takeSnapshot()
+	}
+	for _, x := range l.segments {
+		for _, index := range x.indexes() {
+			if index.unsynced {
+				index.unsynced = false
+				s.files = append(s.files, index.file)
+			}
+		}
+	}
+	for _, offset := range l.snapshots.unsynced {
+		s.names = append(s.names, l.snapshotPath(offset))
+	}
+	l.snapshots.unsynced = nil
+	return s, l.saveEpochs(&s)
+}
+
+// saveEpochs writes the leader epochs beside their file if they changed.
+func (l *Log) saveEpochs(s *saved) error {
+	if !l.epochs.changed {
+		return nil
+	}
+	name := l.epochsPath() + vfs.TempSuffix
+	if err := writeFile(l.env.fs, name, encodeEpochs(l.epochs.entries)); err != nil {
+		return l.dir.writeFailed(err)
+	}
+	l.mu.Lock()
+	l.epochs.changed = false
+	l.mu.Unlock()
+	s.names = append(s.names, name)
+	s.epochs = true
+	return nil
+}
+
+// spillAll writes the index entries of all segments that have new ones.
+func (l *Log) spillAll(trim bool) error {
+	for _, s := range l.segments {
+		if err := s.spill(); err != nil {
+			return l.dir.writeFailed(err)
+		}
+		keep := keepEntries
+		if s != l.active() {
+			keep = 0
+		}
+		l.mu.Lock()
+		s.spilled(keep)
+		l.mu.Unlock()
+	}
+	if trim {
+		if err := l.active().trim(); err != nil {
+			return l.dir.writeFailed(err)
+		}
+	}
+	return nil
+}
+
+// sync makes durable what save wrote, file by file; what was removed meanwhile
+// needs none.
+func (s *saved) sync() error {
+	l := s.log
+	for _, f := range s.files {
+		h, err := f.acquire()
+		if err == nil {
+			err = h.Sync()
+			f.release()
+		}
+		if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, fs.ErrNotExist) {
+			return l.dir.fail(err)
+		}
+	}
+	for _, name := range s.names {
+		if err := ignoreMissing(syncFile(l.env.fs, name)); err != nil {
+			return l.dir.fail(err)
+		}
+	}
+	return nil
+}
+
+// rename gives the leader epochs their name.
+func (s *saved) rename() error {
+	if !s.epochs {
+		return nil
+	}
+	l := s.log
+	l.write.Lock()
+	defer l.write.Unlock()
+	if l.closed != nil {
+		return nil // the folder has another name now
+	}
+	if err := l.env.fs.Rename(l.epochsPath()+vfs.TempSuffix, l.epochsPath()); err != nil {
+		return l.dir.writeFailed(err)
+	}
+	return nil
+}
+
+// renamed counts the names that syncNames makes durable.
+func (s *saved) renamed() int {
+	if s.epochs {
+		return 1
+	}
+	return 0
+}
+
+func (s *saved) syncNames() error {
+	if !s.epochs {
+		return nil
+	}
+	if err := s.log.env.fs.SyncDir(s.log.path); ignoreMissing(err) != nil {
+		return s.log.dir.fail(err)
+	}
+	return nil
+}
+
+// finish lets the recovery point move, unless the log was truncated since.
+func (s *saved) finish() {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.generation == s.generation {
+		l.point = max(l.point, s.point)
+	}
+}
+
+// Checkpoint writes what a recovery relies on and returns the recovery point:
+// the offset below which everything is on disk. It is for the owner of a log
+// outside a Manager, which hands it to OpenLog again; a Manager does it for its
+// logs by itself. Two calls must not overlap.
+func (l *Log) Checkpoint() (point int64, err error) { return l.checkpoint(false) }
+
+func (l *Log) checkpoint(closing bool) (int64, error) {
+	s, err := l.save(closing)
+	if err != nil {
+		return 0, err
+	}
+	for _, step := range []func(*saved) error{(*saved).sync, (*saved).rename, (*saved).syncNames} {
+		if err := step(&s); err != nil {
+			return 0, err
+		}
+	}
+	s.finish()
+	return s.point, nil
+}
+
+// Close flushes the log, leaves the folder as a clean stop of Kafka does, and
+// gives the files back. It is for logs outside a Manager.
+func (l *Log) Close() error {
+	err := l.Flush()
+	if err == nil {
+		_, err = l.checkpoint(true)
+	}
+	l.retire(ErrClosed)
+	if isClosed(err) {
+		return nil
+	}
+	return err
+}
+
+// retire closes the log: calls that come later get err. Slices stay readable.
+func (l *Log) retire(err error) {
+	l.write.Lock()
+	defer l.write.Unlock()
+	l.flushing.Lock()
+	defer l.flushing.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed != nil {
+		return
+	}
+	l.closed = err
+	for _, s := range l.segments {
+		s.retire()
+	}
+}

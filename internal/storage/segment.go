@@ -1,0 +1,168 @@
+package storage
+
+import (
+	"math"
+	"path/filepath"
+
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
+
+// segment is a stretch of the log in one file, with its indexes. Its name is a
+// lower bound of its offsets. Only the last segment of a log is appended to.
+//
+// What changes is guarded by Log.mu and changed only under Log.write.
+type segment struct {
+	base    int64
+	file    *file
+	offsets offsetIndex
+	times   timeIndex
+	txns    txnIndex
+
+	size int64
+	// synced is how many bytes are known to be on disk; pinned holds the file
+	// open while that is less than size.
+	synced int64
+	pinned vfs.File
+	// lastIndexed is the position of the batch of the last index entry.
+	lastIndexed int64
+	// max is the largest timestamp and the last offset of the first batch that
+	// has it. For a segment that was loaded and not scanned it is the last
+	// entry of the time index, read when first asked for.
+	max      timeEntry
+	maxKnown bool
+	// first is the largest timestamp of the first batch, from which segment.ms
+	// counts; noFirst while there is none, and unknownFirst until it is read.
+	first     int64
+	createdMs int64
+	jitterMs  int64
+}
+
+const (
+	noFirst      int64 = math.MinInt64
+	unknownFirst int64 = math.MinInt64 + 1
+)
+
+// openSegment makes the object; nothing is opened on disk.
+func openSegment(files *files, dir string, base int64) *segment {
+	path := func(suffix string) string { return filepath.Join(dir, segmentName(base, suffix)) }
+	return &segment{
+		base:    base,
+		file:    files.file(path(logSuffix)),
+		offsets: newOffsetIndex(files.file(path(offsetSuffix)), base),
+		times:   newTimeIndex(files.file(path(timeSuffix)), base),
+		txns:    newTxnIndex(files.file(path(txnSuffix))),
+		first:   noFirst,
+	}
+}
+
+// all lists the files of the segment.
+func (s *segment) all() [4]*file {
+	return [4]*file{s.file, s.offsets.file, s.times.file, s.txns.file}
+}
+
+// fits tells whether an offset can be written relative to the base.
+func (s *segment) fits(offset int64) bool {
+	return offset >= s.base && offset-s.base <= math.MaxInt32
+}
+
+// note takes a batch that was written at pos into the indexes:
+//
+//  1. the largest timestamp so far, before the index entry that includes it
+//  2. an entry in both indexes when more than interval bytes lie between this
+//     batch and the one of the last entry; none when an index is full
+//
+// What the indexes hold follows from the batches, interval and maxBytes alone;
+// so an index that is built anew is equal to one that was written (P9).
+func (s *segment) note(b record.Batch, pos int64, interval, maxBytes int32) {
+	if s.first == noFirst {
+		s.first = b.MaxTimestamp()
+	}
+	if b.MaxTimestamp() > s.max.timestamp {
+		s.max = timeEntry{b.MaxTimestamp(), b.LastOffset()}
+	}
+	if pos-s.lastIndexed <= int64(interval) || s.offsets.full(maxBytes) || s.times.full(maxBytes) {
+		return
+	}
+	s.offsets.add(offsetEntry{b.LastOffset(), pos})
+	s.times.addIfLater(s.max)
+	s.lastIndexed = pos
+}
+
+// startEmpty sets what an empty segment knows.
+func (s *segment) startEmpty(nowMs int64) {
+	s.max, s.maxKnown = s.times.none(), true
+	s.times.last, s.times.lastKnown = s.times.none(), true
+	s.first, s.createdMs = noFirst, nowMs
+}
+
+// finish adds the last entry of the time index: nothing more is appended. The
+// caller holds Log.mu or owns the segment.
+func (s *segment) finish() { s.times.addIfLater(s.max) }
+
+// spill writes new index entries to the files, without Log.mu; spilled notes
+// it, under Log.mu.
+func (s *segment) spill() error {
+	for _, x := range s.indexes() {
+		if err := x.spill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *segment) spilled(keep int) {
+	for _, x := range s.indexes() {
+		x.spilled(keep)
+	}
+}
+
+// trim cuts the index files to their entries.
+func (s *segment) trim() error {
+	if err := s.offsets.trim(); err != nil {
+		return err
+	}
+	return s.times.trim()
+}
+
+func (s *segment) indexes() [3]*index {
+	return [3]*index{&s.offsets.index, &s.times.index, &s.txns.index}
+}
+
+// syncIndexes makes the index files durable that changed.
+func (s *segment) syncIndexes() error {
+	for _, x := range s.indexes() {
+		if !x.unsynced {
+			continue
+		}
+		if err := x.sync(); err != nil {
+			return err
+		}
+		x.unsynced = false
+	}
+	return nil
+}
+
+// retire closes all files for good as their users finish. The caller holds
+// Log.mu or owns the segment.
+func (s *segment) retire() {
+	s.unpin()
+	for _, f := range s.all() {
+		f.retire()
+	}
+}
+
+// pin holds the file open until what is written is on disk.
+func (s *segment) pin() (vfs.File, error) {
+	if s.pinned != nil {
+		return s.pinned, nil
+	}
+	return s.file.acquire()
+}
+
+func (s *segment) unpin() {
+	if s.pinned != nil {
+		s.pinned = nil
+		s.file.release()
+	}
+}

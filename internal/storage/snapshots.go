@@ -1,0 +1,121 @@
+package storage
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+
+	"ottla/internal/vfs"
+)
+
+// snapshots are the producer snapshots of a partition by offset, ascending.
+// Which ones are kept: one at the base of each segment, made when it was
+// rolled, and one above all of them, made at the last checkpoint or clean
+// close, so that a recovery reads little of the active segment.
+//
+// Changed under Log.write.
+type snapshots struct {
+	offsets []int64
+	// unsynced are those that are not known to be on disk. A snapshot that a
+	// crash tears fails its CRC, and the one before it is taken.
+	unsynced []int64
+	// appended counts the bytes that were appended, or replayed, since the
+	// newest one was made.
+	appended int64
+}
+
+func (l *Log) snapshotPath(offset int64) string {
+	return filepath.Join(l.path, segmentName(offset, snapshotSuffix))
+}
+
+// takeSnapshot writes the state of the producers as of the log's end. It is
+// only a shortcut for recovery: a failure takes the dir offline unless the disk
+// is full, but fails nothing else.
+func (l *Log) takeSnapshot() {
+	offset := l.end
+	if slices.Contains(l.snapshots.offsets, offset) || offset == l.segments[0].base {
+		return
+	}
+	if err := writeFile(l.env.fs, l.snapshotPath(offset), encodeSnapshot(l.producers.sorted())); err != nil {
+		_ = l.dir.writeFailed(err)
+		return
+	}
+	l.dropCheckpointSnapshots()
+	l.snapshots.offsets = append(l.snapshots.offsets, offset)
+	l.snapshots.unsynced = append(l.snapshots.unsynced, offset)
+	l.snapshots.appended = 0
+	l.mu.Lock()
+	l.names++
+	l.mu.Unlock()
+}
+
+// dropCheckpointSnapshots removes the snapshots that are not at the base of a
+// segment, for a newer one takes their place: all but the newest below the
+// flushed offset, which is what a recovery can use until the new one is below
+// it too.
+func (l *Log) dropCheckpointSnapshots() {
+	keep := noOffset
+	for _, offset := range l.snapshots.offsets {
+		if offset <= l.flushed {
+			keep = max(keep, offset)
+		}
+	}
+	l.dropSnapshots(func(offset int64) bool {
+		return offset != keep && !slices.ContainsFunc(l.segments, func(s *segment) bool { return s.base == offset })
+	})
+}
+
+// dropSnapshots removes those that drop selects. One that cannot be removed is
+// harmless and found again at the next open.
+func (l *Log) dropSnapshots(drop func(offset int64) bool) {
+	remove := func(offset int64) bool {
+		if !drop(offset) {
+			return false
+		}
+		_ = l.env.fs.Remove(l.snapshotPath(offset))
+		return true
+	}
+	l.snapshots.offsets = slices.DeleteFunc(l.snapshots.offsets, remove)
+	l.snapshots.unsynced = slices.DeleteFunc(l.snapshots.unsynced, drop)
+}
+
+// readSnapshot reads a snapshot; false, with a line in the log, when it cannot
+// be used.
+func (l *Log) readSnapshot(offset int64) ([]producer, bool) {
+	data, err := vfs.ReadFile(l.env.fs, l.snapshotPath(offset))
+	if err != nil {
+		l.env.log.Warn("cannot read a producer snapshot, going on with an older one", "file", l.snapshotPath(offset), "err", err)
+		return nil, false
+	}
+	list, why := decodeSnapshot(data)
+	if why != "" {
+		l.env.log.Warn("cannot use a producer snapshot, going on with an older one", "file", l.snapshotPath(offset), "why", why)
+	}
+	return list, why == ""
+}
+
+// writeFile writes a small file without making it durable.
+func writeFile(fsys vfs.FS, name string, data []byte) error {
+	f, err := fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// syncFile makes a small file durable that was written before.
+func syncFile(fsys vfs.FS, name string) error {
+	f, err := fsys.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	return err
+}

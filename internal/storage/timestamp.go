@@ -1,0 +1,180 @@
+package storage
+
+import (
+	"errors"
+
+	"ottla/internal/record"
+)
+
+// TimestampOffset is a record found by its timestamp.
+type TimestampOffset struct {
+	Offset, Timestamp int64
+	// LeaderEpoch is that of the record's batch, NoEpoch if it has none.
+	LeaderEpoch int32
+}
+
+// OffsetForTimestamp returns the first record from StartOffset on whose
+// timestamp is at or above timestampMs (P8); false if there is none.
+//
+//  1. The first segment whose largest timestamp is not below.
+//  2. Its time index: the last entry below says up to which offset no record
+//     qualifies; the offset index says where that offset lies.
+//  3. Batches from there, by the largest timestamp in their headers.
+//  4. The records of that batch, decompressed if need be.
+func (l *Log) OffsetForTimestamp(timestampMs int64) (TimestampOffset, bool, error) {
+	l.mu.Lock()
+	segments, start, err := l.segments, l.start, l.usable()
+	l.mu.Unlock()
+	if err != nil {
+		return TimestampOffset{}, false, err
+	}
+	for _, s := range segments[floor(segments, start):] {
+		largest, err := l.largest(s)
+		if err != nil {
+			return TimestampOffset{}, false, err
+		}
+		if largest.timestamp < timestampMs {
+			continue
+		}
+		found, ok, err := l.findTimestamp(s, timestampMs, start)
+		if err != nil || ok {
+			return found, ok, err
+		}
+	}
+	return TimestampOffset{}, false, nil
+}
+
+// MaxTimestamp returns the first record that has the largest timestamp of the
+// log (KIP-734); false when there is none.
+func (l *Log) MaxTimestamp() (TimestampOffset, bool, error) {
+	l.mu.Lock()
+	segments, start, err := l.segments, l.start, l.usable()
+	l.mu.Unlock()
+	if err != nil {
+		return TimestampOffset{}, false, err
+	}
+	segments = segments[floor(segments, start):]
+	max, at := timeEntry{timestamp: record.NoTimestamp}, -1
+	for i, s := range segments {
+		largest, err := l.largest(s)
+		if err != nil {
+			return TimestampOffset{}, false, err
+		}
+		if largest.timestamp > max.timestamp {
+			max, at = largest, i
+		}
+	}
+	if at < 0 {
+		return TimestampOffset{}, false, nil
+	}
+	return l.findTimestamp(segments[at], max.timestamp, start)
+}
+
+// largest is the largest timestamp of a segment. For one that was not written
+// or scanned since the start it is the last entry of the time index.
+func (l *Log) largest(s *segment) (timeEntry, error) {
+	l.mu.Lock()
+	max, known, entries := s.max, s.maxKnown, s.times.count
+	l.mu.Unlock()
+	if known {
+		return max, nil
+	}
+	max, err := s.times.readLast(entries)
+	if err != nil {
+		return timeEntry{}, l.readFailed(err)
+	}
+	l.mu.Lock()
+	s.max, s.maxKnown = max, true
+	l.mu.Unlock()
+	return max, nil
+}
+
+// findTimestamp is steps 2 to 4 of OffsetForTimestamp.
+func (l *Log) findTimestamp(s *segment, timestampMs, start int64) (TimestampOffset, bool, error) {
+	h, err := s.file.acquire()
+	if errors.Is(err, ErrClosed) {
+		return TimestampOffset{}, false, nil // removed meanwhile
+	}
+	if err != nil {
+		return TimestampOffset{}, false, l.readFailed(err)
+	}
+	defer s.file.release()
+	pos, end, err := l.seekTimestamp(s, timestampMs, start)
+	if err != nil {
+		return TimestampOffset{}, false, l.readFailed(err)
+	}
+	buf := l.env.search.Get().(*[]byte)
+	defer l.env.search.Put(buf)
+	scan := newScanner(h, pos, end, *buf)
+	for scan.next() {
+		if scan.header.MaxTimestamp() < timestampMs || scan.header.LastOffset() < start {
+			continue
+		}
+		found, ok, err := l.findRecord(s, &scan, timestampMs, start)
+		if err != nil || ok {
+			return found, ok, err
+		}
+	}
+	if scan.err != nil {
+		return TimestampOffset{}, false, l.scanFailed(s, &scan)
+	}
+	return TimestampOffset{}, false, nil
+}
+
+// seekTimestamp returns where in the segment to begin, and where it ends.
+func (l *Log) seekTimestamp(s *segment, timestampMs, start int64) (pos, end int64, err error) {
+	// One below: an entry with this very timestamp names the first batch that
+	// has it, but only among those that the index looked at.
+	l.mu.Lock()
+	e, inFile := s.times.floorInTail(timestampMs - 1)
+	end = s.size
+	l.mu.Unlock()
+	if inFile > 0 {
+		if e, err = s.times.floorInFile(timestampMs-1, inFile); err != nil {
+			return 0, 0, err
+		}
+	}
+	offset := max(e.offset, start)
+	l.mu.Lock()
+	o, inFile := s.offsets.floorInTail(offset)
+	l.mu.Unlock()
+	if inFile > 0 {
+		if o, err = s.offsets.floorInFile(offset, inFile); err != nil {
+			return 0, 0, err
+		}
+	}
+	return o.pos, end, nil
+}
+
+// findRecord looks into the current batch of a walk.
+func (l *Log) findRecord(s *segment, scan *scanner, timestampMs, start int64) (TimestampOffset, bool, error) {
+	b, err := scan.whole()
+	if err != nil {
+		return TimestampOffset{}, false, l.readFailed(err)
+	}
+	if err := b.CheckCRC(); err != nil {
+		path, _ := s.file.where()
+		return TimestampOffset{}, false, &CorruptError{File: path, Segment: s.base, Offset: b.BaseOffset(), Pos: scan.pos, Reason: err.Error()}
+	}
+	for r, err := range b.Records(l.env.codecs) {
+		if err != nil {
+			path, _ := s.file.where()
+			return TimestampOffset{}, false, &CorruptError{File: path, Segment: s.base, Offset: b.BaseOffset(), Pos: scan.pos, Reason: err.Error()}
+		}
+		if r.Timestamp >= timestampMs && r.Offset >= start {
+			return TimestampOffset{r.Offset, r.Timestamp, b.LeaderEpoch()}, true, nil
+		}
+	}
+	return TimestampOffset{}, false, nil
+}
+
+// lastModifiedMs stands in for the timestamps of a segment whose records have
+// none; false when the file system does not know it.
+func (l *Log) lastModifiedMs(s *segment) (int64, bool) {
+	path, _ := s.file.where()
+	info, err := l.env.fs.Stat(path)
+	if err != nil || info.ModTime().IsZero() {
+		return 0, false
+	}
+	return info.ModTime().UnixMilli(), true
+}
