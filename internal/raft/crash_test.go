@@ -1,0 +1,199 @@
+package raft
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"ottla/internal/vfs"
+)
+
+// singleRun is a voter alone that proposes, makes snapshots and restarts, with
+// a look at what a crash would leave before every I/O that changes anything.
+type singleRun struct {
+	*cluster
+	node     *simNode
+	proposed []string // in order
+	acked    int      // how many of them are acknowledged
+	led      int32    // the last term that it led
+	crashes  int
+}
+
+// TestCrashAtEveryIO clones the file system at every I/O of a run, with 0, 10,
+// 50 and 100 % of what was not synced surviving, and opens the clone: what was
+// acknowledged is there, what is there is a prefix of what was proposed, and the
+// term that begins was never led before (P12, M2, M4, M8).
+func TestCrashAtEveryIO(t *testing.T) {
+	crashes := 0
+	for seed := range uint64(4) {
+		r := newSingleRun(t, seed)
+		r.watch()
+		for range 3 {
+			for range 50 {
+				r.proposeSome()
+				r.work(r.random.IntN(4))
+			}
+			r.drain()
+			r.reopen()
+		}
+		crashes += r.crashes
+	}
+	t.Logf("%d crashes", crashes)
+	if crashes < 5_000 {
+		t.Fatal("too few crashes to prove anything")
+	}
+}
+
+// newSingleRun makes a cluster of one.
+func newSingleRun(t *testing.T, seed uint64) *singleRun {
+	r := &singleRun{cluster: newCluster(t, seed, 1, 0)}
+	r.node = r.nodes[0]
+	r.node.faults = vfs.NewFault(r.node.fs)
+	r.reopen()
+	return r
+}
+
+// watch crashes a clone at each I/O from now on.
+func (r *singleRun) watch() {
+	r.node.faults.Add(vfs.Rule{Op: vfs.OpChange, Hook: func(e vfs.Event) {
+		for _, keep := range []float64{0, 0.1, 0.5, 1} {
+			r.crashes++
+			options := vfs.CrashOptions{Seed: r.random.Uint64(), KeepProbability: keep}
+			r.verify(fmt.Sprintf("a crash before %v of %s (%v)", e.Op, e.Path, options), r.node.fs.CrashClone(options))
+		}
+	}})
+}
+
+// reopen closes the log and starts again, up to the lead.
+func (r *singleRun) reopen() {
+	if err := r.node.core.store.log.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.start(r.node)
+	r.lead()
+}
+
+// lead campaigns and works until the first entry of the term is applied.
+func (r *singleRun) lead() {
+	if err := r.node.core.campaignAlone(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.after(r.node)
+	r.drain()
+	if !r.node.core.active() {
+		r.t.Fatal("a voter alone does not lead")
+	}
+}
+
+func (r *singleRun) proposeSome() {
+	for range 1 + r.random.IntN(3) {
+		name := fmt.Sprintf("topic-%d", len(r.proposed))
+		batch, err := newDataBatch(r.nowMs, topics(name))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		if _, err := r.node.core.propose(r.node.core.epoch, batch, done); err != nil {
+			r.t.Fatal(err)
+		}
+		r.proposed = append(r.proposed, name)
+		r.waiting[name] = done
+		r.after(r.node)
+	}
+}
+
+// work lets the workers do something n times.
+func (r *singleRun) work(n int) {
+	for range n {
+		switch r.random.IntN(3) {
+		case 0:
+			r.save(r.node)
+		case 1:
+			r.apply(r.node)
+		case 2:
+			r.snapshot(r.node)
+		}
+		r.led = max(r.led, int32(r.node.core.leads))
+		for r.acked < len(r.proposed) && r.cluster.acked[r.proposed[r.acked]] {
+			r.acked++
+		}
+	}
+}
+
+func (r *singleRun) drain() {
+	for n := r.node; len(n.core.toSave)+len(n.core.toApply)+len(n.jobs) > 0; {
+		r.work(1)
+	}
+}
+
+// verify opens what a crash left and compares.
+func (r *singleRun) verify(what string, fsys *vfs.Mem) {
+	r.t.Helper()
+	o := r.node.options
+	o.FS, o.SnapshotSource = fsys, nil
+	state, term, err := recoverState(&o)
+	if err != nil {
+		r.t.Fatalf("%s: %v", what, err)
+	}
+	if len(state) < r.acked || len(state) > len(r.proposed) || !slices.Equal(state, r.proposed[:len(state)]) {
+		r.t.Fatalf("%s: %d of %d proposals are acknowledged, found are %v", what, r.acked, len(r.proposed), state)
+	}
+	if term <= r.led {
+		r.t.Fatalf("%s: term %d begins although term %d was led", what, term, r.led)
+	}
+}
+
+// recoverState opens a folder as a voter alone and returns its state and term
+// once it leads.
+func recoverState(o *Options) ([]string, int32, error) {
+	s, snap, err := openStore(o, testLog)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = s.log.Close() }()
+	c, err := newCore(o, s)
+	if err != nil {
+		return nil, 0, err
+	}
+	owner := newOwner()
+	a := newApplier(o, c)
+	a.apply = owner.apply
+	if err := a.restore(snap); err != nil {
+		return nil, 0, err
+	}
+	if err := c.campaignAlone(); err != nil {
+		return nil, 0, err
+	}
+	for !c.active() {
+		if err := c.runAll(a); err != nil {
+			return nil, 0, err
+		}
+	}
+	return owner.list(), c.epoch, nil
+}
+
+// runAll works off what there is.
+func (c *core) runAll(a *applier) error {
+	if err := c.collect(); err != nil {
+		return err
+	}
+	saves := c.toSave
+	c.toSave = nil
+	if err := c.store.save(saves); err != nil {
+		return err
+	}
+	if err := c.saved(saves); err != nil {
+		return err
+	}
+	applies := c.toApply
+	c.toApply = nil
+	for _, task := range applies {
+		if _, err := a.run(task); err != nil {
+			return err
+		}
+		if err := c.finished(task); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,317 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ottla/internal/metadata"
+	"ottla/internal/storage"
+	"ottla/internal/vfs"
+)
+
+const (
+	// defaultTick makes an election begin after one to two seconds without a
+	// leader, as Kafka's controller.quorum.election.timeout.ms.
+	defaultTick = 100 * time.Millisecond
+	// inboxSize bounds the calls that wait for the node's goroutine.
+	inboxSize = 256
+)
+
+// Node is this node's part of the quorum: one goroutine that drives a core, and
+// three workers for what takes time.
+//
+//	callers ── inbox ──▶ loop ── saves ───▶ saver        fsync of log and vote
+//	                      ▲  ├── applies ─▶ applier      the owner's apply
+//	                      │  └── jobs ────▶ snapshotter  snapshot files
+//	                      └────── results ────┘
+//
+// The loop never waits for a worker: each has at most one piece of work, and
+// what gathers meanwhile becomes the next piece.
+type Node struct {
+	core      *core
+	store     *store
+	applier   *applier
+	retention retention
+	snapshot  *snapshot // of the start, until Start
+	send      func([]*Message)
+	tick      time.Duration
+	logger    *slog.Logger
+
+	inbox   chan func(*core)
+	closing chan struct{}
+	done    chan struct{}
+	leader  atomic.Uint64 // node id and epoch, see Leader
+	running atomic.Bool   // the loop takes calls
+
+	mu      sync.Mutex
+	started bool
+	closed  bool
+	err     error // why the node stopped
+
+	saves   chan []*saveTask
+	applies chan *applyTask
+	jobs    chan *snapshotJob
+	results chan result
+	workers sync.WaitGroup
+}
+
+// result is a piece of work that a worker finished, exactly one of the first
+// three.
+type result struct {
+	saved       []*saveTask
+	applied     *applyTask
+	snapshotted bool
+	job         *snapshotJob // what an applied task made due
+	err         error
+}
+
+// Open opens the metadata log in Options.Dir, or makes it. No other process may
+// use the folder: the caller holds the lock of the log dir. Files that do not
+// hold what they must are a *CorruptError, and nothing was repaired then.
+func Open(o Options) (*Node, error) {
+	return open(o, func(l storage.LogOptions) (segmentLog, error) { return storage.OpenLog(l) })
+}
+
+func open(o Options, openLog func(storage.LogOptions) (segmentLog, error)) (*Node, error) {
+	s, snap, err := openStore(&o, openLog)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCore(&o, s)
+	if err != nil {
+		return nil, errors.Join(err, s.log.Close())
+	}
+	n := &Node{
+		core: c, store: s, snapshot: snap, retention: newRetention(&o), send: o.Send, tick: o.Tick, logger: o.Log,
+		applier: newApplier(&o, c),
+		inbox:   make(chan func(*core), inboxSize),
+		closing: make(chan struct{}), done: make(chan struct{}),
+		saves: make(chan []*saveTask, 1), applies: make(chan *applyTask, 1), jobs: make(chan *snapshotJob, 1),
+		results: make(chan result, 3), // each worker has room for its result
+	}
+	if n.tick == 0 {
+		n.tick = defaultTick
+	}
+	n.publishLeader()
+	return n, nil
+}
+
+// Start hands the newest snapshot to apply and then begins to take part in the
+// quorum. From then on apply gets each committed batch, in order and once, by
+// one goroutine of the node; it may call Propose, Leader and Status, but not
+// Close. An error of apply stops the node.
+func (n *Node) Start(apply func(Committed) error) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.started || n.closed {
+		return errors.New("raft: Start follows Open, once")
+	}
+	n.applier.apply = apply
+	if err := n.applier.restore(n.snapshot); err != nil {
+		return fmt.Errorf("raft: applying the snapshot %s: %w", n.snapshot.id, err)
+	}
+	n.snapshot = nil
+	n.started = true
+	n.running.Store(true)
+	n.workers.Go(n.saver)
+	n.workers.Go(n.applying)
+	n.workers.Go(n.snapshotter)
+	go n.run()
+	return nil
+}
+
+// Propose appends records as one batch, all or nothing, if this node leads
+// term. It returns the offset of the last record as soon as the batch has its
+// place, and -1 if it gets none. done gets exactly one value:
+//
+//   - nil once the batch is committed, durable and applied here,
+//   - at once why it was not appended: ErrNotLeader, ErrBusy, ErrTooLarge, ErrClosed,
+//   - later ErrNotLeader or ErrClosed: it may be committed all the same.
+//
+// Batches get their places in the order of the calls. A node that became leader
+// takes proposals from the moment that apply gets the first batch of its term,
+// the one with Committed.LeaderChange.
+func (n *Node) Propose(term int32, records []metadata.Message) (lastOffset int64, done <-chan error) {
+	waiting := make(chan error, 1)
+	if len(records) == 0 {
+		waiting <- errors.New("raft: nothing to propose")
+		return -1, waiting
+	}
+	batch, err := newDataBatch(n.core.now().UnixMilli(), records)
+	if err != nil {
+		waiting <- err
+		return -1, waiting
+	}
+	return n.proposal(waiting, func(c *core) (int64, error) { return c.propose(term, batch, waiting) })
+}
+
+// ProposeVoters proposes another set of voters, which differs from the current
+// one in at most one voter (KIP-853), like Propose.
+func (n *Node) ProposeVoters(term int32, voters *metadata.VotersRecord) (lastOffset int64, done <-chan error) {
+	waiting := make(chan error, 1)
+	return n.proposal(waiting, func(c *core) (int64, error) { return c.proposeVoters(term, voters, waiting) })
+}
+
+// proposal runs f in the loop and returns its offset.
+func (n *Node) proposal(waiting chan error, f func(*core) (int64, error)) (int64, <-chan error) {
+	var offset int64
+	err := n.do(func(c *core) error {
+		var err error
+		offset, err = f(c)
+		return err
+	})
+	if err != nil {
+		waiting <- err
+		return -1, waiting
+	}
+	return offset, waiting
+}
+
+// do runs f in the loop and returns its error, or ErrClosed when the node is not
+// started or stops before.
+func (n *Node) do(f func(*core) error) error {
+	if !n.running.Load() {
+		return ErrClosed
+	}
+	answer := make(chan error, 1)
+	select {
+	case n.inbox <- func(c *core) { answer <- f(c) }:
+	case <-n.done:
+		return ErrClosed
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-n.done:
+	}
+	select {
+	case err := <-answer:
+		return err
+	default:
+		return ErrClosed
+	}
+}
+
+// Leader tells the node id of the leader, -1 when it is not known, and the
+// epoch that this node is in.
+func (n *Node) Leader() (id, epoch int32) {
+	v := n.leader.Load()
+	return int32(v >> 32), int32(v)
+}
+
+func (n *Node) publishLeader() {
+	n.leader.Store(uint64(uint32(n.core.leader))<<32 | uint64(uint32(n.core.epoch)))
+}
+
+// Step takes a message that another voter sent; from says who by its connection.
+// A message of type MsgSnap is dropped unless ReceiveSnapshot has its snapshot.
+func (n *Node) Step(from ReplicaKey, m *Message) error {
+	return n.do(func(c *core) error {
+		c.step(from, m)
+		return nil
+	})
+}
+
+// ReportSnapshot tells whether the voter that a message of type MsgSnap was sent
+// to got its snapshot; until then nothing else is sent to it.
+func (n *Node) ReportSnapshot(to ReplicaKey, ok bool) error {
+	return n.do(func(c *core) error {
+		c.reportSnapshot(to, ok)
+		return nil
+	})
+}
+
+// ReceiveSnapshot stores a snapshot that another voter made; content is the
+// whole file of size bytes. It becomes the state once raft takes the message
+// that names it.
+func (n *Node) ReceiveSnapshot(id SnapshotID, content io.ReaderAt, size int64) error {
+	return n.store.receive(id, content, size)
+}
+
+// receive writes the file like writeSnapshot. It is checked before it gets its
+// final name: what bears that name is whole.
+func (s *store) receive(id SnapshotID, content io.ReaderAt, size int64) error {
+	temp := filepath.Join(s.folder, id.String()+partialSuffix)
+	f, err := s.fs.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err = io.Copy(&fileWriter{file: f}, io.NewSectionReader(content, 0, size)); err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = s.check(temp, id)
+	}
+	if err != nil {
+		_ = s.fs.Remove(temp) // best effort: the first error says what is wrong
+		return err
+	}
+	if err := publishSnapshot(s.fs, s.folder, temp, id); err != nil {
+		return err
+	}
+	return s.learn(id, nil)
+}
+
+func (s *store) check(file string, id SnapshotID) error {
+	data, err := vfs.ReadFile(s.fs, file)
+	if err != nil {
+		return err
+	}
+	_, pos, err := parseSnapshot(id, data, s.codecs)
+	if err != nil {
+		return &CorruptError{File: file, Offset: -1, Pos: int64(pos), Reason: err.Error()}
+	}
+	return nil
+}
+
+// fileWriter writes a file from its beginning.
+type fileWriter struct {
+	file vfs.File
+	pos  int64
+}
+
+func (w *fileWriter) Write(p []byte) (int, error) {
+	n, err := w.file.WriteAt(p, w.pos)
+	w.pos += int64(n)
+	return n, err
+}
+
+// Done is closed when the node stopped: after Close, or by itself when its disk
+// or its owner failed. Then Err tells why.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err tells why the node stopped; nil while it runs and after a mere Close.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
+// Close stops the node, waits for what it is doing, and closes the log. What
+// waits in Propose gets ErrClosed. It returns Err, or what closing failed with.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		<-n.done
+		return n.Err()
+	}
+	n.closed = true
+	started := n.started
+	n.mu.Unlock()
+	close(n.closing)
+	if started {
+		<-n.done
+	} else {
+		close(n.done)
+	}
+	return errors.Join(n.Err(), n.store.log.Close())
+}

@@ -1,0 +1,421 @@
+package raft
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ottla/internal/metadata"
+	"ottla/internal/vfs"
+)
+
+const testFolder = "data/" + TopicPartition
+
+// written is a folder that a voter alone wrote, with the proposals in it.
+type written struct {
+	fs        *vfs.Mem
+	options   Options
+	names     []string
+	snapshots []SnapshotID
+}
+
+// writeFolder makes a folder of several epochs. Each epoch has proposals of
+// about 150 bytes each, and with snapshots ends with one.
+func writeFolder(t *testing.T, epochs, proposals int, snapshots bool) *written {
+	t.Helper()
+	w := &written{fs: vfs.NewMem()}
+	w.options = testOptions(w.fs)
+	for epoch := range epochs {
+		o := w.options
+		s, snap, err := openStore(&o, testLog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := newCore(&o, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner := newOwner()
+		a := newApplier(&o, c)
+		a.apply = owner.apply
+		if err := a.restore(snap); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.campaignAlone(); err != nil {
+			t.Fatal(err)
+		}
+		for !c.active() {
+			runAll(t, c, a)
+		}
+		for i := range proposals {
+			name := fmt.Sprintf("epoch-%d-topic-%d-%s", epoch, i, strings.Repeat("x", 40))
+			batch, err := newDataBatch(c.nowMs(), topics(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.propose(c.epoch, batch, make(chan error, 1)); err != nil {
+				t.Fatal(err)
+			}
+			w.names = append(w.names, name)
+			runAll(t, c, a)
+		}
+		for c.applied != c.tip {
+			runAll(t, c, a)
+		}
+		if snapshots {
+			a.source, a.policy.bytes = owner.source, 1
+			job := a.checkpoint()
+			job.voters = c.voters
+			if err := s.snapshot(job, newRetention(&o)); err != nil {
+				t.Fatal(err)
+			}
+			w.snapshots = append(w.snapshots, job.id)
+		}
+		if err := s.log.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+func runAll(t *testing.T, c *core, a *applier) {
+	t.Helper()
+	if err := c.runAll(a); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flip changes a bit of a file.
+func (w *written) flip(t *testing.T, file string, pos int64) {
+	t.Helper()
+	f, err := w.fs.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, pos); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 0x10
+	if _, err := f.WriteAt(b, pos); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *written) truncate(t *testing.T, file string, size int64) {
+	t.Helper()
+	f, err := w.fs.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *written) remove(t *testing.T, file string) {
+	t.Helper()
+	if err := w.fs.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *written) size(t *testing.T, file string) int64 {
+	t.Helper()
+	info, err := w.fs.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+const firstSegment = testFolder + "/00000000000000000000.log"
+
+// mustRecover opens the folder and demands the first n proposals.
+func (w *written) mustRecover(t *testing.T, n int) {
+	t.Helper()
+	o := w.options
+	state, _, err := recoverState(&o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(state, w.names[:n]) {
+		t.Fatalf("found %d proposals, want the first %d of %d", len(state), n, len(w.names))
+	}
+}
+
+// mustRefuse opens the folder and demands an error that names a file. Nothing
+// in the folder may have changed.
+func (w *written) mustRefuse(t *testing.T, file string, words ...string) {
+	t.Helper()
+	before := w.contents(t)
+	o := w.options
+	_, _, err := recoverState(&o)
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) || corrupt.File != file {
+		t.Fatalf("got %v, want a CorruptError about %s", err, file)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q does not say %q", err, word)
+		}
+	}
+	if after := w.contents(t); !slices.Equal(before, after) {
+		t.Fatalf("a refused folder was changed:\n%v\n%v", before, after)
+	}
+}
+
+// contents lists names and sizes.
+func (w *written) contents(t *testing.T) []string {
+	t.Helper()
+	var list []string
+	entries, err := w.fs.ReadDir(testFolder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		list = append(list, fmt.Sprint(e.Name(), " ", w.size(t, filepath.Join(testFolder, e.Name()))))
+	}
+	return list
+}
+
+func TestOpenAfterNothing(t *testing.T) {
+	w := writeFolder(t, 3, 5, true)
+	w.mustRecover(t, 15)
+}
+
+func TestCorruptSnapshotFallsBack(t *testing.T) {
+	w := writeFolder(t, 3, 5, true)
+	w.flip(t, w.snapshots[2].file(testFolder), 300)
+	w.mustRecover(t, 15)
+	w.flip(t, w.snapshots[1].file(testFolder), 300)
+	w.mustRecover(t, 15)
+	w.flip(t, w.snapshots[0].file(testFolder), 300)
+	w.mustRecover(t, 15) // from the very first one, and the whole log
+	w.flip(t, SnapshotID{}.file(testFolder), 100)
+	w.mustRefuse(t, w.snapshots[2].file(testFolder))
+}
+
+func TestCorruptSnapshotWithoutTheLogBefore(t *testing.T) {
+	w := writeFolder(t, 3, 5, true)
+	w.options.RetentionBytes = 1
+	w.options.SegmentBytes = 200
+	for range 2 { // the second start removes segments that the first one filled
+		o := w.options
+		n, err := open(o, testLog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.store.clean(newRetention(&o), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest := w.snapshots[2].file(testFolder)
+	w.flip(t, newest, 300)
+	w.mustRefuse(t, newest)
+}
+
+func TestCorruptSnapshotKinds(t *testing.T) {
+	whole := writeFolder(t, 1, 5, true)
+	file := whole.snapshots[0].file(testFolder)
+	size := whole.size(t, file)
+	for pos := range size {
+		w := writeFolder(t, 1, 5, true)
+		w.flip(t, file, pos)
+		if _, err := loadSnapshot(w.fs, testFolder, w.snapshots[0], w.options.Codecs); err == nil {
+			t.Fatalf("a flipped bit at byte %d of %d goes unnoticed", pos, size)
+		}
+		w.truncate(t, file, pos)
+		if _, err := loadSnapshot(w.fs, testFolder, w.snapshots[0], w.options.Codecs); err == nil {
+			t.Fatalf("a file cut to %d bytes of %d goes unnoticed", pos, size)
+		}
+	}
+}
+
+// TestFlippedBitInTheLog flips one bit at each byte of a log of two epochs.
+// What was written before the second LeaderChange was synced: that is
+// corruption, with file and offset. Behind it the tail is cut, since a power
+// loss may have torn it.
+func TestFlippedBitInTheLog(t *testing.T) {
+	whole := writeFolder(t, 2, 3, false)
+	size := whole.size(t, firstSegment)
+	second := secondEpoch(t, whole)
+	for pos := range size {
+		w := writeFolder(t, 2, 3, false)
+		w.flip(t, firstSegment, pos)
+		if pos < second {
+			w.mustRefuse(t, firstSegment, "offset", "follows at byte")
+			continue
+		}
+		o := w.options
+		state, _, err := recoverState(&o)
+		if err != nil || !slices.Equal(state, w.names[:len(state)]) || len(state) < 3 {
+			t.Fatalf("byte %d: %v, %v", pos, state, err)
+		}
+	}
+}
+
+// secondEpoch is where in the first segment epoch 2 begins.
+func secondEpoch(t *testing.T, w *written) int64 {
+	t.Helper()
+	f, err := w.fs.OpenFile(firstSegment, os.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &batchReader{file: f, size: w.size(t, firstSegment)}
+	for {
+		batch, err := r.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if batch.LeaderEpoch() == 2 {
+			return r.pos
+		}
+		r.pos += int64(len(batch))
+	}
+}
+
+// TestFlippedBitFarFromTheEnd: in one epoch, too, what lies more than a group of
+// writes before a good batch was synced.
+func TestFlippedBitFarFromTheEnd(t *testing.T) {
+	w := writeFolder(t, 1, 400, false)
+	size := w.size(t, firstSegment)
+	for _, pos := range []int64{200, size / 3, size - writeGroupBytes - 400} {
+		w.flip(t, firstSegment, pos)
+		w.mustRefuse(t, firstSegment, "cannot be cut")
+		w.flip(t, firstSegment, pos)
+	}
+	w.flip(t, firstSegment, size-100)
+	w.mustRecover(t, 399)
+	w.mustRecover(t, 399) // the tail was cut for good
+}
+
+func TestLogShorterThanItsSnapshot(t *testing.T) {
+	w := writeFolder(t, 1, 5, true)
+	w.truncate(t, firstSegment, 300)
+	w.mustRefuse(t, firstSegment)
+	w.truncate(t, firstSegment, 0)
+	w.mustRefuse(t, w.snapshots[0].file(testFolder), "no batch of epoch 1")
+	w.remove(t, firstSegment)
+	w.mustRefuse(t, w.snapshots[0].file(testFolder))
+}
+
+func TestMissingSegment(t *testing.T) {
+	w := writeFolder(t, 1, 0, false)
+	w.options.SegmentBytes = 500
+	filled := writeMore(t, w, 20)
+	segments, err := listSegments(filled.fs, testFolder)
+	if err != nil || len(segments) < 4 {
+		t.Fatalf("%d segments, %v", len(segments), err)
+	}
+	filled.mustRecover(t, len(filled.names))
+	filled.remove(t, segments[2].path)
+	filled.mustRefuse(t, segments[3].path, "the segment before it ends")
+}
+
+// writeMore starts the folder's voter once more and proposes.
+func writeMore(t *testing.T, w *written, proposals int) *written {
+	t.Helper()
+	owner := newOwner()
+	n := startNode(t, w.options, owner)
+	term := untilLeads(n, owner)
+	for i := range proposals {
+		name := fmt.Sprintf("more-%d-%s", i, strings.Repeat("x", 40))
+		if _, done := n.Propose(term, topics(name)); <-done != nil {
+			t.Fatal("not committed")
+		}
+		w.names = append(w.names, name)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestLostVote(t *testing.T) {
+	file := filepath.Join(testFolder, quorumStateFile)
+	w := writeFolder(t, 2, 3, true)
+	w.flip(t, file, 0)
+	w.mustRefuse(t, file)
+	w.flip(t, file, 0)
+	w.mustRecover(t, 6)
+	w.remove(t, file)
+	w.mustRefuse(t, file, "epoch 0", "a vote may be lost")
+}
+
+func TestNoSnapshotAtAll(t *testing.T) {
+	w := writeFolder(t, 1, 3, false)
+	w.remove(t, SnapshotID{}.file(testFolder))
+	w.mustRefuse(t, testFolder, "no snapshot")
+}
+
+func TestAnotherDirectoryIsAnotherVoter(t *testing.T) {
+	w := writeFolder(t, 1, 3, false)
+	w.options.DirectoryID = metadata.UUID{1: 8}
+	o := w.options
+	if _, _, err := recoverState(&o); !errors.Is(err, ErrNotVoter) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestLeftoversAreRemoved(t *testing.T) {
+	w := writeFolder(t, 1, 3, true)
+	for _, name := range []string{"00000000000000000009-0000000001.checkpoint.part", "00000000000000000000-0000000000.checkpoint.deleted"} {
+		f, err := w.fs.OpenFile(filepath.Join(testFolder, name), os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.mustRecover(t, 3)
+	for _, line := range w.contents(t) {
+		if strings.Contains(line, ".checkpoint.") {
+			t.Errorf("%s is still there", line)
+		}
+	}
+}
+
+// kafkaCheckpoint is what `kafka-storage format --standalone` of 4.3.1 wrote for
+// node 1 with the directory id SQ9ONzguRMSSVELeVz9iqw.
+const kafkaCheckpoint = `
+	00000000000000000000009a000000000237f70b1c00200000000200 0001a20accd220000001a20accd220ffffffffffffffffffffffffffff000000032a000000080000
+	0003160000000001a20accd2180000 1e00000208000000050a00000001000082010000040800000006 6e000002000000 01490f4e37382e44c4925442de573f62ab020b43
+	4f4e54524f4c4c45520a3132372e302e302e314a95000000000100000000000000
+	00000000030000003f0000000002479757c40020000000000000 01a20accd22a000001a20accd22affffffffffffffffffffffffffff000000011a000000080000000406
+	00000000`
+
+// TestFolderThatKafkaFormatted: a voter alone goes on where Kafka left off.
+func TestFolderThatKafkaFormatted(t *testing.T) {
+	content, err := hex.DecodeString(strings.Join(strings.Fields(kafkaCheckpoint), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &written{fs: vfs.NewMem()}
+	w.options = testOptions(w.fs)
+	if w.options.DirectoryID, err = metadata.ParseUUID("SQ9ONzguRMSSVELeVz9iqw"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.fs.MkdirAll(testFolder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := &store{fs: w.fs, folder: testFolder, codecs: w.options.Codecs}
+	if err := s.receive(SnapshotID{}, bytes.NewReader(content), int64(len(content))); err != nil {
+		t.Fatal(err)
+	}
+	writeMore(t, w, 5)
+	w.mustRecover(t, 5)
+}

@@ -1,0 +1,99 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	etcd "go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"ottla/internal/metadata"
+	"ottla/internal/record"
+)
+
+// propose gives raft a batch whose records were decided in a term, and returns
+// the offset of its last record. done gets nil once it is applied, or an error
+// once it is not known any more whether it ever will be; it must have room.
+//
+// Term and leadership are checked here, right before raft gets the batch, and
+// nothing is proposed before the owner got the first entry of the term: what
+// was decided on the state of one term never lands in another (rule 8).
+func (c *core) propose(term int32, batch record.Batch, done chan<- error) (int64, error) {
+	if !c.active() || uint64(term) != c.leads {
+		return -1, ErrNotLeader
+	}
+	return c.append(batch, &raftpb.Entry{Data: batch}, done)
+}
+
+// proposeVoters proposes another set of voters, which differs from the current
+// one in at most one voter. There is one at a time: a voter that restarts takes
+// every change but the last in its log as committed (store.InitialState).
+func (c *core) proposeVoters(term int32, voters *metadata.VotersRecord, done chan<- error) (int64, error) {
+	if !c.active() || uint64(term) != c.leads {
+		return -1, ErrNotLeader
+	}
+	if c.pendingVoters > c.applied.index {
+		return -1, fmt.Errorf("%w: another change of voters is not applied yet", ErrBusy)
+	}
+	if err := checkVoters(voters); err != nil {
+		return -1, err
+	}
+	batch, err := newVotersBatch(c.nowMs(), voters)
+	if err != nil {
+		return -1, err
+	}
+	e := &raftpb.Entry{Data: batch}
+	change, err := confChange(c.voters, voters)
+	if err != nil {
+		return -1, err
+	}
+	if change != nil { // else only an endpoint moved, which is none of raft's business
+		t, data, err := raftpb.MarshalConfChange(change)
+		if err != nil {
+			return -1, err
+		}
+		e = &raftpb.Entry{Type: t.Enum(), Data: data}
+	}
+	offset, err := c.append(batch, e, done)
+	if err == nil {
+		c.pendingVoters = c.tip.index
+	}
+	return offset, err
+}
+
+// updateEndpoints proposes the voters with this node's endpoints of today, if
+// others are on record. Kafka's leaders do the same when they begin.
+func (c *core) updateEndpoints() {
+	voters := slices.Clone(c.voters.Voters)
+	for i := range voters {
+		v := &voters[i]
+		if keyOf(v) == c.self && len(c.endpoints) > 0 && !reflect.DeepEqual(v.Endpoints, c.endpoints) {
+			v.Endpoints = c.endpoints
+			// When it fails, or gets lost with the lead, this node tries again
+			// the next time that it leads.
+			_, _ = c.proposeVoters(int32(c.leads), &metadata.VotersRecord{Voters: voters}, make(chan error, 1))
+			return
+		}
+	}
+}
+
+// append stamps a batch with the next offset and gives its entry to raft.
+func (c *core) append(batch record.Batch, e *raftpb.Entry, done chan<- error) (int64, error) {
+	if len(c.parked) >= maxParked {
+		return -1, ErrBusy
+	}
+	stamp(batch, c.tip.offset, int32(c.leads))
+	err := c.raw.Step(&Message{Type: raftpb.MsgProp.Enum(), From: new(c.id), Entries: []*raftpb.Entry{e}})
+	if errors.Is(err, etcd.ErrProposalDropped) {
+		return -1, ErrBusy
+	}
+	if err != nil {
+		return -1, err
+	}
+	c.tip = anchor{c.tip.index + 1, int32(c.leads), batch.NextOffset()}
+	c.own[c.tip.index] = batch
+	c.parked = append(c.parked, parkedProposal{c.tip.index, done})
+	return batch.LastOffset(), nil
+}

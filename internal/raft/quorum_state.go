@@ -1,0 +1,77 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"ottla/internal/metadata"
+	"ottla/internal/vfs"
+)
+
+// quorumStateFile is the name of Kafka's file with term and vote.
+const quorumStateFile = "quorum-state"
+
+// quorumState is the file quorum-state: the term and the vote, which must be
+// durable in one piece before anybody hears of them (M2). It is Kafka's file of
+// data version 1, with leaderId always -1: who leads is found out anew.
+type quorumState struct {
+	fs   vfs.FS
+	file string
+	// found tells that the file was there when it was opened.
+	found bool
+	epoch int32
+	vote  ReplicaKey
+	voted bool
+}
+
+// openQuorumState reads the file; a missing one is epoch 0 without a vote.
+func openQuorumState(fsys vfs.FS, folder string) (*quorumState, error) {
+	s := &quorumState{fs: fsys, file: filepath.Join(folder, quorumStateFile)}
+	content, err := vfs.ReadFile(fsys, s.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	q, err := metadata.ParseQuorumState(content)
+	if err != nil {
+		return nil, &CorruptError{File: s.file, Offset: -1, Reason: err.Error()}
+	}
+	s.found = true
+	s.epoch = q.LeaderEpoch
+	if q.VotedID >= 0 {
+		s.voted = true
+		s.vote = ReplicaKey{q.VotedID, q.VotedDirectoryID}
+	}
+	return s, nil
+}
+
+// save makes epoch and vote durable if one of them changed (vote is nil for
+// nobody). The epoch never goes back, and within an epoch a vote never changes
+// (M2): such a request is an error and writes nothing.
+func (s *quorumState) save(epoch int32, vote *ReplicaKey) error {
+	next := ReplicaKey{}
+	if vote != nil {
+		next = *vote
+	}
+	voted := vote != nil
+	if s.epoch == epoch && s.voted == voted && s.vote == next {
+		return nil
+	}
+	if epoch < s.epoch || epoch == s.epoch && s.voted {
+		return fmt.Errorf("raft: %s: epoch %d with the vote %v (%t) may not follow epoch %d with %v (%t)",
+			s.file, epoch, next, voted, s.epoch, s.vote, s.voted)
+	}
+	q := metadata.QuorumState{LeaderID: -1, LeaderEpoch: epoch, VotedID: -1}
+	if voted {
+		q.VotedID, q.VotedDirectoryID = next.NodeID, next.DirectoryID
+	}
+	if err := vfs.WriteFileAtomic(s.fs, s.file, q.Append(nil), 0o644); err != nil {
+		return noRoom(err)
+	}
+	s.epoch, s.vote, s.voted, s.found = epoch, next, voted, true
+	return nil
+}

@@ -1,0 +1,288 @@
+package raft
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
+
+// writeGroupBytes bounds what is written between two fsyncs, unless a single
+// batch is larger. It also bounds what a power loss may tear, see tornTail.
+const writeGroupBytes = 32 << 10
+
+// scanReadBytes is the step in which the log is read.
+const scanReadBytes = 1 << 20
+
+// logScan is what the segments of the log hold, found before storage.Log opens
+// (and repairs) them.
+type logScan struct {
+	segments []segmentFile
+	maxEpoch int32
+	// index counts the entries from 1, whatever their true index is.
+	index index
+	// voters are the entries that change the voters, as counted in index.
+	voters []uint64
+	// torn is what ended the scan in the last segment, nil if its end did.
+	torn *CorruptError
+	// proof tells why what is torn was synced once; empty if nothing says so.
+	proof string
+}
+
+// end is the offset after the last good batch.
+func (s *logScan) end() int64 { return s.index.next }
+
+type segmentFile struct {
+	path string
+	base int64
+}
+
+// shift renumbers the entries: by is added to every index.
+func (s *logScan) shift(by uint64) {
+	s.index.shift(by)
+	for i := range s.voters {
+		s.voters[i] += by
+	}
+}
+
+// scanLog walks over every batch of the log in folder and checks checksums,
+// offsets and epochs:
+//
+//  1. Offsets follow each other without a gap, epochs never go back nor beyond
+//     maxEpoch, the one in quorum-state, and a LeaderChange begins each (P2, P4).
+//     The checksum covers neither offset nor epoch.
+//  2. A bad batch in any segment but the last is corruption: a segment is
+//     synced before the next one begins.
+//  3. In the last segment it is a torn tail, which the caller may cut, unless
+//     a batch is found behind it that was written after an fsync, see tornTail.
+//
+// The whole log is read at each start: that is what makes a flipped bit visible
+// while there is still somebody to be told. It is bounded by the retention of
+// snapshots (100 MiB by default) and costs as much as a checksum.
+func scanLog(fsys vfs.FS, folder string, maxEpoch int32) (*logScan, error) {
+	s := &logScan{maxEpoch: maxEpoch}
+	var err error
+	if s.segments, err = listSegments(fsys, folder); err != nil {
+		return nil, err
+	}
+	s.index = newIndex(anchor{})
+	for i, segment := range s.segments {
+		if i == 0 {
+			s.index = newIndex(anchor{offset: segment.base})
+		} else if segment.base != s.end() {
+			return nil, &CorruptError{File: segment.path, Offset: s.end(), Reason: fmt.Sprintf("the segment before it ends at offset %d", s.end())}
+		}
+		if err := s.scanSegment(fsys, segment); err != nil {
+			return nil, err
+		}
+		if s.torn != nil && i < len(s.segments)-1 {
+			return nil, s.torn
+		}
+	}
+	return s, nil
+}
+
+// listSegments lists the segments in the order of their base offsets.
+func listSegments(fsys vfs.FS, folder string) ([]segmentFile, error) {
+	entries, err := fsys.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var segments []segmentFile
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".log")
+		if !ok || len(name) != 20 {
+			continue
+		}
+		base, err := strconv.ParseInt(name, 10, 64)
+		if err != nil || base < 0 {
+			continue
+		}
+		segments = append(segments, segmentFile{filepath.Join(folder, e.Name()), base})
+	}
+	return segments, nil
+}
+
+// scanSegment scans one segment.
+func (s *logScan) scanSegment(fsys vfs.FS, segment segmentFile) error {
+	f, err := fsys.OpenFile(segment.path, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	r := &batchReader{file: f, size: size}
+	for {
+		batch, err := r.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = s.take(batch)
+		}
+		var bad *badBatch
+		if errors.As(err, &bad) {
+			s.torn = &CorruptError{File: segment.path, Offset: s.end(), Pos: r.pos, Reason: bad.reason}
+			s.proof, err = r.provenBehind(s.end())
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		r.pos += int64(len(batch))
+	}
+}
+
+// take adds a batch that reads well.
+func (s *logScan) take(batch record.Batch) error {
+	kind, err := kindOf(batch)
+	if err == nil {
+		err = s.checkEpoch(batch.LeaderEpoch(), kind)
+	}
+	if err == nil {
+		err = s.index.add(batch.LeaderEpoch(), batch.BaseOffset(), batch.NextOffset())
+	}
+	if err != nil {
+		return badf("%v", err)
+	}
+	if kind&changesVoters != 0 {
+		s.voters = append(s.voters, s.index.last())
+	}
+	return nil
+}
+
+// checkEpoch checks the epoch of the next batch. Of the first batch in a log
+// whose beginning is gone only the bound is known.
+func (s *logScan) checkEpoch(epoch int32, kind entryKind) error {
+	last := s.index.lastTerm()
+	switch {
+	case epoch > s.maxEpoch:
+		return fmt.Errorf("the batch has the epoch %d, this node knows none after %d", epoch, s.maxEpoch)
+	case s.index.count == 0 && s.index.next > 0:
+	case epoch > last && kind&beginsTerm == 0:
+		return fmt.Errorf("the epoch %d follows %d without a LeaderChange", epoch, last)
+	case epoch == last && kind&beginsTerm != 0:
+		return fmt.Errorf("a LeaderChange in the middle of epoch %d", epoch)
+	}
+	return nil
+}
+
+// badBatch is the reason why bytes are no batch, as against an I/O error.
+type badBatch struct{ reason string }
+
+func (b *badBatch) Error() string { return b.reason }
+
+func badf(format string, args ...any) error { return &badBatch{fmt.Sprintf(format, args...)} }
+
+// batchReader reads batches from a file, a step of scanReadBytes at a time.
+type batchReader struct {
+	file vfs.File
+	size int64
+	pos  int64 // of the next batch
+	buf  []byte
+	at   int64 // where buf begins
+}
+
+// next returns the batch at pos, which is valid until the next call; the caller
+// moves pos. The error is io.EOF at the end, a *badBatch, or one of the file.
+func (r *batchReader) next() (record.Batch, error) {
+	if r.pos == r.size {
+		return nil, io.EOF
+	}
+	head, err := r.bytes(r.pos, record.HeaderLen)
+	if err != nil {
+		return nil, err
+	}
+	if len(head) < record.HeaderLen {
+		return nil, badf("%d bytes are left, a batch has at least %d", len(head), record.HeaderLen)
+	}
+	length := int64(int32(binary.BigEndian.Uint32(head[8:]))) + record.OverheadLen
+	if length < record.HeaderLen || length > MaxBatchBytes {
+		return nil, badf("the batch claims %d bytes", length)
+	}
+	data, err := r.bytes(r.pos, int(length))
+	if err != nil {
+		return nil, err
+	}
+	batch, err := checkEntryBatch(data)
+	if err != nil {
+		return nil, badf("%v", err)
+	}
+	return batch, nil
+}
+
+// bytes returns n bytes at pos, fewer at the end of the file.
+func (r *batchReader) bytes(pos int64, n int) ([]byte, error) {
+	n = int(min(int64(n), r.size-pos))
+	if pos >= r.at && pos+int64(n) <= r.at+int64(len(r.buf)) {
+		return r.buf[pos-r.at:][:n], nil
+	}
+	want := int(min(int64(max(n, scanReadBytes)), r.size-pos))
+	r.buf = slices.Grow(r.buf[:0], want)[:want]
+	r.at = pos
+	if read, err := r.file.ReadAt(r.buf, pos); read < want {
+		r.buf = r.buf[:0]
+		return nil, fmt.Errorf("%s: %w", r.file.Name(), err)
+	}
+	return r.buf[:n], nil
+}
+
+// provenBehind looks behind a bad batch at pos for a batch that can only have
+// been written after the bad one was synced, and describes it.
+//
+// What a power loss tears is the last group of batches that was written
+// without an fsync in between. A group has at most writeGroupBytes unless it is
+// a single batch, and the first batch of an epoch begins a group. So a good
+// batch that begins writeGroupBytes or more behind the bad one, or that is a
+// LeaderChange, proves that committed records were destroyed: cutting there
+// would lose them silently.
+//
+// Batches closer than that leave the question open: both a torn group and a
+// flipped bit in the last few KiB look so. There the tail is cut.
+func (r *batchReader) provenBehind(offset int64) (string, error) {
+	const shortest = record.HeaderLen
+	for pos := r.pos + 1; pos+shortest <= r.size; pos++ {
+		head, err := r.bytes(pos, shortest)
+		if err != nil {
+			return "", err
+		}
+		if !mayBegin(head, r.size-pos, offset) {
+			continue
+		}
+		data, err := r.bytes(pos, int(binary.BigEndian.Uint32(head[8:]))+record.OverheadLen)
+		if err != nil {
+			return "", err
+		}
+		batch, err := checkEntryBatch(data)
+		if err != nil {
+			continue
+		}
+		kind, _ := kindOf(batch) // one that cannot be read proves as much as data
+		if kind&beginsTerm != 0 || pos-r.pos >= writeGroupBytes {
+			return fmt.Sprintf("a good batch with offset %d and epoch %d follows at byte %d", batch.BaseOffset(), batch.LeaderEpoch(), pos), nil
+		}
+	}
+	return "", nil
+}
+
+// mayBegin tells whether head looks like the header of a later batch that fits
+// into left bytes. It is cheap: most bytes fail at the magic.
+func mayBegin(head []byte, left, offset int64) bool {
+	b := record.Batch(head)
+	if b.Magic() != record.Magic || b.BaseOffset() <= offset {
+		return false
+	}
+	length := int64(b.Length()) + record.OverheadLen
+	return length >= record.HeaderLen && length <= min(left, MaxBatchBytes)
+}
