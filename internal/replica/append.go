@@ -1,0 +1,75 @@
+package replica
+
+import (
+	"fmt"
+
+	"ottla/internal/record"
+	"ottla/internal/storage"
+)
+
+// The acks of a produce request.
+const (
+	AcksNone   int16 = 0
+	AcksLeader int16 = 1
+	AcksAll    int16 = -1
+)
+
+// AppendOptions say how to append.
+type AppendOptions struct {
+	// Acks is AcksNone, AcksLeader or AcksAll.
+	Acks   int16
+	Origin record.Origin
+}
+
+// Append writes the batches of records, whose headers it changes, at the end
+// of the log. It returns when they are written; for AcksAll the caller lets a
+// Pending wait for LastOffset+1, also when the batch was a duplicate.
+//
+// Errors: ErrNotLeader, ErrNotEnoughReplicas (nothing is written), those of a
+// partition that is closed, and all of storage.Log.AppendAsLeader.
+func (p *Partition) Append(records []byte, o AppendOptions) (storage.Appended, error) {
+	epoch, err := p.beginAppend(o.Acks)
+	if err != nil {
+		return storage.Appended{}, err
+	}
+	appended, err := p.log.AppendAsLeader(records, storage.AppendOptions{LeaderEpoch: epoch, Origin: o.Origin})
+	p.endAppend(appended, err == nil)
+	return appended, err
+}
+
+// beginAppend lets an append in, while this node leads.
+func (p *Partition) beginAppend(acks int16) (epoch int32, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed != nil:
+		return 0, p.closed
+	case !p.leading:
+		return 0, p.notLeader()
+	case acks == AcksAll && p.state.underMinISR():
+		return 0, fmt.Errorf("%w: %d of at least %d for %s-%d", ErrNotEnoughReplicas, len(p.state.isr), p.state.minISR(), p.tp.Topic, p.tp.Partition)
+	}
+	p.appending++
+	return p.state.leaderEpoch, nil
+}
+
+// endAppend lets an append out. What was written counts at once unless it must
+// be flushed first.
+func (p *Partition) endAppend(appended storage.Appended, written bool) {
+	counts := written && !p.durable
+	p.mu.Lock()
+	if p.appending--; p.appending == 0 && p.idle != nil {
+		close(p.idle)
+		p.idle = nil
+	}
+	if counts {
+		p.counting = max(p.counting, appended.LastOffset+1)
+	}
+	p.mu.Unlock()
+	if counts {
+		p.advance()
+	}
+	if written {
+		p.wake(LogEnd)
+	}
+}
