@@ -1,0 +1,184 @@
+package controller
+
+import (
+	"context"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/metadata"
+	"ottla/internal/protocol"
+)
+
+// IncrementalAlterConfigs changes single configs of topics, brokers, groups and
+// client metrics subscriptions (KIP-339). Each resource succeeds or fails as a
+// whole; all that succeed are one batch.
+func (c *Controller) IncrementalAlterConfigs(ctx context.Context, req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
+	resp, err := submit(ctx, c, func(v *view) (outcome[*kmsg.IncrementalAlterConfigsResponse], error) {
+		records, resp, err := incrementalAlterConfigs(v, req)
+		return outcome[*kmsg.IncrementalAlterConfigsResponse]{records: records, reply: resp}, err
+	})
+	if err == nil {
+		return resp
+	}
+	resp = req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	for i := range req.Resources {
+		resp.Resources = append(resp.Resources, alteredResource(&req.Resources[i], err))
+	}
+	return resp
+}
+
+func incrementalAlterConfigs(v *view, req *kmsg.IncrementalAlterConfigsRequest) ([]metadata.Message, *kmsg.IncrementalAlterConfigsResponse, error) {
+	times := map[metadata.ConfigResource]int{}
+	for i := range req.Resources {
+		times[resourceOf(req.Resources[i].ResourceType, req.Resources[i].ResourceName)]++
+	}
+	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	var records []metadata.Message
+	for i := range req.Resources {
+		r := &req.Resources[i]
+		at := resourceOf(r.ResourceType, r.ResourceName)
+		ops := make([]configOp, len(r.Configs))
+		for j, c := range r.Configs {
+			ops[j] = configOp{name: c.Name, op: c.Op, value: c.Value}
+		}
+		made, err := alterOnce(v, at, ops, times[at])
+		records = append(records, made...)
+		resp.Resources = append(resp.Resources, alteredResource(r, err))
+	}
+	return finishAlteration(v, records, req.ValidateOnly), resp, bounded(records)
+}
+
+// AlterConfigs replaces all configs of topics, brokers, groups and client
+// metrics subscriptions: what the request does not name is removed.
+func (c *Controller) AlterConfigs(ctx context.Context, req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
+	resp, err := submit(ctx, c, func(v *view) (outcome[*kmsg.AlterConfigsResponse], error) {
+		records, resp, err := alterConfigs(v, req)
+		return outcome[*kmsg.AlterConfigsResponse]{records: records, reply: resp}, err
+	})
+	if err == nil {
+		return resp
+	}
+	resp = req.ResponseKind().(*kmsg.AlterConfigsResponse)
+	for i := range req.Resources {
+		resp.Resources = append(resp.Resources, replacedResource(&req.Resources[i], err))
+	}
+	return resp
+}
+
+func alterConfigs(v *view, req *kmsg.AlterConfigsRequest) ([]metadata.Message, *kmsg.AlterConfigsResponse, error) {
+	times := map[metadata.ConfigResource]int{}
+	for i := range req.Resources {
+		times[resourceOf(req.Resources[i].ResourceType, req.Resources[i].ResourceName)]++
+	}
+	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
+	var records []metadata.Message
+	for i := range req.Resources {
+		r := &req.Resources[i]
+		at := resourceOf(r.ResourceType, r.ResourceName)
+		ops := make([]configOp, len(r.Configs))
+		for j, c := range r.Configs {
+			ops[j] = configOp{name: c.Name, op: kmsg.IncrementalAlterConfigOpSet, value: c.Value}
+		}
+		made, err := replaceOnce(v, at, ops, times[at])
+		records = append(records, made...)
+		resp.Resources = append(resp.Resources, replacedResource(r, err))
+	}
+	return finishAlteration(v, records, req.ValidateOnly), resp, bounded(records)
+}
+
+func resourceOf(kind kmsg.ConfigResourceType, name string) metadata.ConfigResource {
+	return metadata.ConfigResource{Type: int8(kind), Name: name}
+}
+
+// alterOnce decides one resource of IncrementalAlterConfigs, which stands in
+// the request so many times.
+func alterOnce(v *view, at metadata.ConfigResource, ops []configOp, times int) ([]metadata.Message, error) {
+	if err := checkAlteration(v, at, ops, times); err != nil {
+		return nil, err
+	}
+	return alterResource(v, at, ops, false)
+}
+
+// replaceOnce decides one resource of AlterConfigs.
+func replaceOnce(v *view, at metadata.ConfigResource, ops []configOp, times int) ([]metadata.Message, error) {
+	if err := checkAlteration(v, at, ops, times); err != nil {
+		return nil, err
+	}
+	named := map[string]bool{}
+	for _, op := range ops {
+		named[op.name] = true
+	}
+	for _, name := range sortedKeys(v.img.Configs(at.Type, at.Name)) {
+		if !named[name] {
+			ops = append(ops, configOp{name: name, op: kmsg.IncrementalAlterConfigOpDelete})
+		}
+	}
+	return alterResource(v, at, ops, false)
+}
+
+// checkAlteration refuses what Kafka refuses before it looks at any config.
+func checkAlteration(v *view, at metadata.ConfigResource, ops []configOp, times int) error {
+	if times > 1 {
+		return protocol.Errorf(protocol.InvalidRequest, "Each resource must appear at most once.")
+	}
+	seen := map[string]bool{}
+	var nulls []string
+	for _, op := range ops {
+		if seen[op.name] {
+			return protocol.Errorf(protocol.InvalidRequest, "Error due to duplicate config keys")
+		}
+		seen[op.name] = true
+		if op.value == nil && op.op != kmsg.IncrementalAlterConfigOpDelete {
+			nulls = append(nulls, op.name)
+		}
+	}
+	if nulls != nil {
+		return protocol.Errorf(protocol.InvalidRequest, "Null value not supported for : %s", strings.Join(nulls, ", "))
+	}
+	switch at.Type {
+	case metadata.ResourceBroker:
+		return checkBrokerName(v, at.Name)
+	case metadata.ResourceTopic, metadata.ResourceClientMetrics, metadata.ResourceGroup:
+		return nil
+	}
+	return protocol.Errorf(protocol.InvalidRequest, "Unknown resource type %d", at.Type)
+}
+
+// finishAlteration adds what follows from the altered configs: a changed
+// min.insync.replicas empties the eligible leader replicas that the old one led
+// to (KIP-966).
+func finishAlteration(v *view, records []metadata.Message, validateOnly bool) []metadata.Message {
+	if validateOnly {
+		return nil
+	}
+	if !v.elrEnabled() {
+		return records
+	}
+	for _, m := range records {
+		c := m.(*metadata.ConfigRecord)
+		if c.Name != minISRKey {
+			continue
+		}
+		clear := &metadata.ClearElrRecord{}
+		if c.ResourceType == metadata.ResourceTopic {
+			clear.TopicName = c.ResourceName
+		}
+		records = append(records, clear)
+	}
+	return records
+}
+
+func alteredResource(r *kmsg.IncrementalAlterConfigsRequestResource, err error) kmsg.IncrementalAlterConfigsResponseResource {
+	out := kmsg.NewIncrementalAlterConfigsResponseResource()
+	out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+	out.ErrorCode, out.ErrorMessage = code(err), text(err)
+	return out
+}
+
+func replacedResource(r *kmsg.AlterConfigsRequestResource, err error) kmsg.AlterConfigsResponseResource {
+	out := kmsg.NewAlterConfigsResponseResource()
+	out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+	out.ErrorCode, out.ErrorMessage = code(err), text(err)
+	return out
+}
