@@ -1,0 +1,240 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/metadata"
+	"ottla/internal/protocol"
+	"ottla/internal/replica"
+)
+
+// fetch answers Fetch, versions 4–18, of consumers.
+//
+//  1. The session (KIP-227), or the request alone, says which partitions are
+//     wanted, in which order.
+//  2. Each is read: a region of a log file, no bytes. At most MaxBytes in all,
+//     but the first batch comes even if it is larger.
+//  3. With less than MinBytes and nothing wrong, the fetch watches its
+//     partitions until there is enough or MaxWait is over.
+//  4. The response leaves out what the client of a session knows already.
+//
+// Fetches of replicas (ReplicaID ≥ 0) are refused until there are any.
+//
+// Read on the topic.
+func (h *Handler) fetch(ctx context.Context, r *Request) (Reply, error) {
+	decoded, err := protocol.Decode(r.Header.Key, r.Header.Version, r.Body)
+	if err != nil {
+		return Reply{}, err
+	}
+	if r.Decoded != nil {
+		r.Decoded()
+	}
+	req := decoded.(*kmsg.FetchRequest)
+	call := &fetchCall{h: h, version: r.Header.Version, req: req, isolation: isolationOf(req.IsolationLevel)}
+	if err := call.openSession(); err != nil {
+		response := protocol.FetchResponse{Error: code(err)}
+		return Reply{Encode: func(dst []byte) (Payload, error) {
+			dst, _ = protocol.AppendFetchResponse(dst, call.version, &response, nil)
+			return Payload{Bytes: dst}, nil
+		}}, nil
+	}
+	call.limits()
+	call.resolve()
+	call.readAll()
+	if !call.satisfied() && req.MaxWaitMillis > 0 {
+		call.wait(ctx, time.Duration(req.MaxWaitMillis)*time.Millisecond)
+	}
+	return Reply{Encode: call.encode, Release: call.release}, nil
+}
+
+// fetchCall is one Fetch request under way.
+type fetchCall struct {
+	h         *Handler
+	version   int16
+	req       *kmsg.FetchRequest
+	isolation replica.Isolation
+
+	session     *fetchSession
+	kept        bool // the session is in the cache, and the client's
+	incremental bool
+
+	maxBytes, minBytes int
+	found              []fetched // for each partition of the session
+	bytes              int       // of all records found
+	failed             bool      // some partition has something to tell at once
+}
+
+// fetched is what was read of one partition.
+type fetched struct {
+	want      *fetchPartition
+	name      string
+	partition *replica.Partition // nil with resolveErr
+	resolved  error
+	read      replica.Read
+	err       error
+}
+
+// openSession finds or makes the session of the request. One without a session
+// goes through an unnamed one that nobody finds again.
+func (c *fetchCall) openSession() error {
+	epoch, id := c.req.SessionEpoch, c.req.SessionID
+	byID := c.version >= 13
+	changed := fetchPartitions(c.req, byID)
+	if c.version >= 7 && epoch != sessionInitial && epoch != sessionFinal {
+		session, err := c.h.Sessions.resume(id, epoch, byID, changed, forgotten(c.req, byID))
+		if err != nil {
+			return err
+		}
+		if session != nil {
+			c.session, c.kept, c.incremental = session, true, true
+			return nil
+		}
+	}
+	if id != 0 {
+		c.h.Sessions.end(id)
+	}
+	if c.version >= 7 && epoch == sessionInitial {
+		c.session = c.h.Sessions.create(byID, changed)
+		c.kept = c.session != nil
+	}
+	if c.session == nil {
+		c.session = &fetchSession{index: make(map[fetchKey]*fetchPartition, len(changed))}
+		c.session.update(changed, nil)
+	}
+	return nil
+}
+
+func fetchPartitions(req *kmsg.FetchRequest, byID bool) []fetchPartition {
+	var list []fetchPartition
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			list = append(list, fetchPartition{
+				fetchKey: newFetchKey(t.TopicID, t.Topic, p.Partition, byID), offset: p.FetchOffset, maxBytes: p.PartitionMaxBytes,
+				leaderEpoch: p.CurrentLeaderEpoch, lastFetchedEpoch: p.LastFetchedEpoch,
+			})
+		}
+	}
+	return list
+}
+
+func forgotten(req *kmsg.FetchRequest, byID bool) []fetchKey {
+	var keys []fetchKey
+	for _, t := range req.ForgottenTopics {
+		for _, p := range t.Partitions {
+			keys = append(keys, newFetchKey(t.TopicID, t.Topic, p, byID))
+		}
+	}
+	return keys
+}
+
+func newFetchKey(id metadata.UUID, topic string, partition int32, byID bool) fetchKey {
+	if byID {
+		return fetchKey{id: id, partition: partition}
+	}
+	return fetchKey{topic: topic, partition: partition}
+}
+
+func (c *fetchCall) limits() {
+	c.maxBytes = max(0, int(min(c.req.MaxBytes, c.h.Config().Network.FetchMaxBytes)))
+	c.minBytes = max(0, min(int(c.req.MinBytes), c.maxBytes))
+}
+
+// resolve finds the partitions that are wanted.
+func (c *fetchCall) resolve() {
+	follower := c.req.ReplicaID >= 0 && c.version < 15 || c.version >= 15 && c.req.ReplicaState.ID >= 0
+	img := c.h.Controller.Image()
+	c.found = make([]fetched, len(c.session.partitions))
+	for i, want := range c.session.partitions {
+		f := &c.found[i]
+		f.want, f.name = want, want.topic
+		if want.id != (metadata.UUID{}) || want.topic == "" {
+			topic := img.TopicByID(want.id)
+			if topic == nil {
+				f.resolved = protocol.UnknownTopicID
+				continue
+			}
+			f.name = topic.Name
+		}
+		if follower {
+			f.resolved = replica.ErrNotLeader
+			continue
+		}
+		f.partition, f.resolved = c.h.Replicas.Partition(f.name, want.partition)
+	}
+}
+
+func (c *fetchCall) readAll() {
+	for i := range c.found {
+		c.read(&c.found[i])
+	}
+}
+
+// read reads one partition, again if it was read before.
+func (c *fetchCall) read(f *fetched) {
+	if f.resolved != nil {
+		f.err, c.failed = f.resolved, true
+		return
+	}
+	c.bytes -= f.read.Records.Len()
+	f.read.Records.Release()
+	f.read, f.err = f.partition.Read(replica.ReadOptions{
+		Offset: f.want.offset, MaxBytes: min(int(f.want.maxBytes), max(0, c.maxBytes-c.bytes)), MinOne: c.bytes == 0,
+		Isolation: c.isolation, CurrentLeaderEpoch: c.epochOf(f.want), LastFetchedEpoch: f.want.lastFetchedEpoch,
+	})
+	c.bytes += f.read.Records.Len()
+	if f.err != nil || f.read.Diverging != nil {
+		c.failed = true
+	}
+}
+
+// epochOf is the leader epoch that the client named; before version 9 it has
+// none.
+func (c *fetchCall) epochOf(want *fetchPartition) int32 {
+	if c.version < 9 {
+		return replica.NoEpoch
+	}
+	return want.leaderEpoch
+}
+
+// satisfied tells whether the answer may leave before its time.
+func (c *fetchCall) satisfied() bool {
+	return c.failed || c.bytes >= c.minBytes || len(c.found) == 0
+}
+
+// wait reads again what changes, until that is enough or time is up.
+func (c *fetchCall) wait(ctx context.Context, most time.Duration) {
+	waiter := replica.NewWaiter()
+	defer waiter.Close()
+	for i := range c.found {
+		waiter.Watch(c.found[i].partition, i, c.isolation, c.found[i].read.Progress)
+	}
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	for !c.satisfied() {
+		select {
+		case <-waiter.C:
+			for _, i := range waiter.Changed() {
+				c.read(&c.found[i])
+			}
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// release gives back the segments and the session.
+func (c *fetchCall) release() {
+	for i := range c.found {
+		c.found[i].read.Records.Release()
+	}
+	if c.kept {
+		c.h.Sessions.release(c.session)
+	}
+}

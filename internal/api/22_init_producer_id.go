@@ -1,0 +1,40 @@
+package api
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/protocol"
+	"ottla/internal/record"
+)
+
+// initProducerId answers InitProducerId, versions 0–5 (KIP-98, KIP-360): an
+// idempotent producer gets an id that nobody had before, and epoch 0. A
+// producer that has an id and asks again gets a new one, as Kafka does.
+//
+// Transactions are not served yet: a transactional id gets
+// TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as fatal.
+//
+// Write on the transactional id, or IdempotentWrite on the cluster.
+func (h *Handler) initProducerId(ctx context.Context, r *Request, req *kmsg.InitProducerIDRequest) (kmsg.Response, error) {
+	resp := kmsg.NewPtrInitProducerIDResponse()
+	resp.ProducerID, resp.ProducerEpoch = record.NoProducerID, record.NoProducerEpoch
+	known := r.Header.Version >= 3 && req.ProducerID != record.NoProducerID
+	epoch := r.Header.Version >= 3 && req.ProducerEpoch != record.NoProducerEpoch
+	switch {
+	case req.TransactionalID != nil:
+		resp.ErrorCode = int16(protocol.TransactionalIDAuthorizationFailed)
+		return resp, nil
+	case known != epoch:
+		resp.ErrorCode = int16(protocol.InvalidRequest)
+		return resp, nil
+	}
+	id, err := h.ProducerID(ctx)
+	if err != nil {
+		resp.ErrorCode = int16(protocol.CoordinatorLoadInProgress)
+		return resp, nil
+	}
+	resp.ProducerID, resp.ProducerEpoch = id, 0
+	return resp, nil
+}

@@ -1,0 +1,22 @@
+package api
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/protocol"
+)
+
+// noAuthorizer is what Kafka says of ACLs as long as no authorizer is set.
+var noAuthorizer = "No Authorizer is configured."
+
+// describeAcls answers DescribeAcls, versions 1–3: without an authorizer there
+// are no ACLs to describe.
+//
+// Describe on the cluster.
+func (h *Handler) describeAcls(context.Context, *Request, *kmsg.DescribeACLsRequest) (kmsg.Response, error) {
+	resp := kmsg.NewPtrDescribeACLsResponse()
+	resp.ErrorCode, resp.ErrorMessage = int16(protocol.SecurityDisabled), &noAuthorizer
+	return resp, nil
+}

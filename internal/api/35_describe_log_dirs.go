@@ -1,0 +1,83 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/replica"
+	"ottla/internal/storage"
+)
+
+// describeLogDirs answers DescribeLogDirs, versions 1–5 (KIP-113, KIP-827,
+// KIP-1066): each log dir with its space and the partitions in it, of the
+// topics asked for or, when none are given, of all.
+//
+// Describe on the cluster.
+func (h *Handler) describeLogDirs(_ context.Context, _ *Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, error) {
+	resp := kmsg.NewPtrDescribeLogDirsResponse()
+	cordoned := h.Config().Logs.CordonedDirs
+	dirs := h.Storage.Dirs()
+	slices.SortFunc(dirs, func(a, b storage.Dir) int { return strings.Compare(a.Path, b.Path) })
+	for _, dir := range dirs {
+		out := kmsg.NewDescribeLogDirsResponseDir()
+		out.Dir = dir.Path
+		out.TotalBytes, out.UsableBytes = -1, -1
+		if usage, err := h.Storage.Usage(dir); err == nil {
+			out.TotalBytes, out.UsableBytes = int64(usage.Total), int64(usage.Free)
+		}
+		out.Topics, out.IsCordoned = h.partitionsIn(dir, req), slices.Contains(cordoned, dir.Path)
+		resp.Dirs = append(resp.Dirs, out)
+	}
+	return resp, nil
+}
+
+// partitionsIn lists the partitions of a dir that were asked for, by topic.
+func (h *Handler) partitionsIn(dir storage.Dir, req *kmsg.DescribeLogDirsRequest) []kmsg.DescribeLogDirsResponseDirTopic {
+	var topics []kmsg.DescribeLogDirsResponseDirTopic
+	index := map[string]int{}
+	for p := range h.Replicas.All() {
+		log := p.Log()
+		tp := log.TP()
+		if log.DirID() != dir.ID || !wantsLogDir(req, tp.Topic, tp.Partition) {
+			continue
+		}
+		i, ok := index[tp.Topic]
+		if !ok {
+			i = len(topics)
+			index[tp.Topic] = i
+			topic := kmsg.NewDescribeLogDirsResponseDirTopic()
+			topic.Topic = tp.Topic
+			topics = append(topics, topic)
+		}
+		topics[i].Partitions = append(topics[i].Partitions, logDirPartition(p))
+	}
+	slices.SortFunc(topics, func(a, b kmsg.DescribeLogDirsResponseDirTopic) int { return strings.Compare(a.Topic, b.Topic) })
+	for _, t := range topics {
+		slices.SortFunc(t.Partitions, func(a, b kmsg.DescribeLogDirsResponseDirTopicPartition) int { return int(a.Partition - b.Partition) })
+	}
+	return topics
+}
+
+// logDirPartition: the lag of a log that is not a future one is how far its end
+// is behind the high watermark, which is never.
+func logDirPartition(p *replica.Partition) kmsg.DescribeLogDirsResponseDirTopicPartition {
+	out := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
+	out.Partition, out.Size = p.Log().TP().Partition, p.Log().Size()
+	out.OffsetLag = max(0, p.HighWatermark()-p.Log().EndOffset())
+	return out
+}
+
+func wantsLogDir(req *kmsg.DescribeLogDirsRequest, topic string, partition int32) bool {
+	if req.Topics == nil {
+		return true
+	}
+	for _, t := range req.Topics {
+		if t.Topic == topic && slices.Contains(t.Partitions, partition) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,53 @@
+package api
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/protocol"
+	"ottla/internal/storage"
+)
+
+// describeProducers answers DescribeProducers, version 0 (KIP-664): the
+// idempotent and transactional producers that a partition remembers.
+//
+// Read on the topic.
+func (h *Handler) describeProducers(_ context.Context, _ *Request, req *kmsg.DescribeProducersRequest) (kmsg.Response, error) {
+	resp := kmsg.NewPtrDescribeProducersResponse()
+	for _, t := range req.Topics {
+		topic := kmsg.NewDescribeProducersResponseTopic()
+		topic.Topic = t.Topic
+		for _, id := range t.Partitions {
+			topic.Partitions = append(topic.Partitions, h.producersOf(t.Topic, id))
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	return resp, nil
+}
+
+func (h *Handler) producersOf(topic string, id int32) kmsg.DescribeProducersResponseTopicPartition {
+	out := kmsg.NewDescribeProducersResponseTopicPartition()
+	out.Partition = id
+	if err := validateTopicName(topic); err != nil {
+		out.ErrorCode, out.ErrorMessage = int16(protocol.InvalidTopicException), message(err)
+		return out
+	}
+	p, err := h.Replicas.Partition(topic, id)
+	var producers []storage.ProducerState
+	if err == nil {
+		producers, err = p.Producers()
+	}
+	if err != nil {
+		out.ErrorCode, out.ErrorMessage = int16(code(err)), message(err)
+		return out
+	}
+	for _, state := range producers {
+		active := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+		active.ProducerID, active.ProducerEpoch = state.ProducerID, int32(state.Epoch)
+		active.LastSequence, active.LastTimestamp = state.LastSequence, state.LastTimestamp
+		active.CoordinatorEpoch, active.CurrentTxnStartOffset = state.CoordinatorEpoch, state.TxnFirstOffset
+		out.ActiveProducers = append(out.ActiveProducers, active)
+	}
+	return out
+}

@@ -1,0 +1,24 @@
+package api
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/protocol"
+)
+
+// describeTransactions answers DescribeTransactions, version 0 (KIP-664):
+// there are none until transactions exist.
+//
+// Describe on the transactional id.
+func (h *Handler) describeTransactions(_ context.Context, _ *Request, req *kmsg.DescribeTransactionsRequest) (kmsg.Response, error) {
+	resp := kmsg.NewPtrDescribeTransactionsResponse()
+	for _, id := range req.TransactionalIDs {
+		state := kmsg.NewDescribeTransactionsResponseTransactionState()
+		state.TransactionalID = id
+		state.ErrorCode = int16(protocol.TransactionalIDNotFound)
+		resp.TransactionStates = append(resp.TransactionStates, state)
+	}
+	return resp, nil
+}

@@ -1,0 +1,85 @@
+package api
+
+import (
+	"ottla/internal/protocol"
+	"ottla/internal/replica"
+)
+
+// encode makes the response: bytes, and the regions of files between them.
+func (c *fetchCall) encode(dst []byte) (Payload, error) {
+	response := protocol.FetchResponse{}
+	if c.kept {
+		response.SessionID = c.session.id
+	}
+	var sources []Source
+	for i := range c.found {
+		f := &c.found[i]
+		out := c.partition(f)
+		news := f.want.news(out.HighWatermark, out.LogStartOffset, out.RecordsLen, out.Error != protocol.None || out.DivergingEpoch != nil)
+		if c.incremental && !news {
+			continue
+		}
+		topic := c.topicOf(&response, f.want)
+		topic.Partitions = append(topic.Partitions, out)
+		if out.RecordsLen > 0 {
+			sources = append(sources, &f.read.Records)
+		}
+	}
+	if c.kept {
+		c.rotate()
+	}
+	body, slots := protocol.AppendFetchResponse(dst, c.version, &response, nil)
+	payload := Payload{Bytes: body, Regions: make([]Region, len(sources))}
+	for i, source := range sources {
+		payload.Regions[i] = Region{At: slots[i], Source: source}
+	}
+	return payload, nil
+}
+
+// rotate moves the partitions that gave records to the end of the session.
+func (c *fetchCall) rotate() {
+	i := -1
+	c.session.rotate(func(*fetchPartition) bool {
+		i++ // found has the session's order
+		return c.found[i].read.Records.Len() > 0
+	})
+}
+
+// topicOf is where a partition's answer belongs: with the topic before, if it
+// is the same.
+func (c *fetchCall) topicOf(response *protocol.FetchResponse, want *fetchPartition) *protocol.FetchResponseTopic {
+	if n := len(response.Topics); n > 0 {
+		last := &response.Topics[n-1]
+		if last.Name == want.topic && last.ID == want.id {
+			return last
+		}
+	}
+	response.Topics = append(response.Topics, protocol.FetchResponseTopic{Name: want.topic, ID: want.id})
+	return &response.Topics[len(response.Topics)-1]
+}
+
+// partition is the answer of one partition, all but its records.
+func (c *fetchCall) partition(f *fetched) protocol.FetchResponsePartition {
+	out := protocol.FetchResponsePartition{
+		Index: f.want.partition, Error: code(f.err),
+		HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, PreferredReadReplica: -1,
+	}
+	if f.err != nil {
+		if out.Error == protocol.NotLeaderOrFollower || out.Error == protocol.FencedLeaderEpoch {
+			out.CurrentLeader = c.h.currentLeader(f.name, f.want.partition)
+		}
+		return out
+	}
+	out.HighWatermark, out.LastStableOffset, out.LogStartOffset = f.read.HighWatermark, f.read.LastStable, f.read.LogStart
+	out.RecordsLen = f.read.Records.Len()
+	if d := f.read.Diverging; d != nil {
+		out.DivergingEpoch = &protocol.EpochEndOffset{Epoch: d.LeaderEpoch, EndOffset: d.EndOffset}
+	}
+	if c.isolation == replica.ReadCommitted {
+		out.AbortedTransactions = make([]protocol.AbortedTransaction, 0, len(f.read.Aborted))
+		for _, a := range f.read.Aborted {
+			out.AbortedTransactions = append(out.AbortedTransactions, protocol.AbortedTransaction{ProducerID: a.ProducerID, FirstOffset: a.FirstOffset})
+		}
+	}
+	return out
+}

@@ -1,0 +1,53 @@
+package api
+
+import (
+	"net/netip"
+	"time"
+
+	"ottla/internal/protocol"
+)
+
+// Request is one request as a connection read it.
+type Request struct {
+	Header protocol.RequestHeader
+	// Body aliases the connection's buffer: it may be read until Handle
+	// returns, and what Encode needs of it must have been copied by then.
+	// Produce may write into it (base offset and leader epoch of a batch).
+	Body []byte
+	// Listener is the name of the listener that the request came through, such
+	// as PLAINTEXT; answers name the brokers' endpoints of the same name.
+	Listener string
+	// Principal is who sent the request, as known when it was read: clients
+	// authenticate again with responses outstanding.
+	Principal string
+	// Received is when the whole request had arrived.
+	Received time.Time
+	// Session is what belongs to the connection.
+	Session *Session
+	// Decoded is called by the handler once Body is decoded, when it goes on to
+	// wait: what was charged to the memory budget for decoding is given back.
+	// Nil when there is nothing to give back.
+	Decoded func()
+}
+
+// Anonymous is the principal of a listener without authentication.
+const Anonymous = "User:ANONYMOUS"
+
+// Session is what the server keeps of one connection. Handlers touch it only
+// while they handle a request; a connection handles one at a time.
+type Session struct {
+	// ConnectionID is Kafka's: local address:port-remote address:port-n, n
+	// being a number that no other connection of the node has.
+	ConnectionID string
+	// Peer is the remote address.
+	Peer netip.AddrPort
+	// Controller tells a connection to a controller listener.
+	Controller bool
+	// ClientSoftwareName and ClientSoftwareVersion are what the client said of
+	// itself in ApiVersions (KIP-511); "unknown" before.
+	ClientSoftwareName, ClientSoftwareVersion string
+}
+
+// ClientHost is the peer's address as Kafka shows it in answers: a slash and
+// the address.
+func (s *Session) ClientHost() string { return "/" + s.Peer.Addr().Unmap().String() }
