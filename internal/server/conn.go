@@ -1,0 +1,321 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"ottla/internal/api"
+	"ottla/internal/protocol"
+)
+
+// conn is one connection.
+//
+//  1. Its goroutine reads a request into a buffer that is its own (frame.go),
+//     finds the endpoint and calls its handler, on the same goroutine.
+//  2. A reply that is ready is written at once; of requests that arrived
+//     together the replies are written together.
+//  3. A reply to Produce that is not ready is parked, and the next request is
+//     read. Any other request waits until all parked replies are out
+//     (replies.go).
+//  4. Whatever goes wrong ends the loop. What was parked is still answered:
+//     Kafka answers what came before a broken request, too. Then the connection
+//     closes, with one line in the log if it was the client's fault or ours.
+//
+// Rejected: a goroutine that reads and one that writes for every connection,
+// joined by a channel: two switches for each request, and twice the stacks.
+type conn struct {
+	server   *Server
+	listener *listener
+	nc       net.Conn
+	raw      syscall.RawConn // for sendfile; nil when nc has none
+	peer     netip.AddrPort
+	session  api.Session
+	frame    frame                  // the request at hand
+	header   protocol.RequestHeader // of it, or of the one before
+	parsed   bool                   // header is of the request at hand
+	ctx      context.Context
+	cancel   context.CancelFunc
+	share    share // of the budget, for requests
+
+	in      input
+	out     output // of the connection's goroutine
+	replies replies
+
+	// What watch looks at: the round of the last sign of life, of the begin of
+	// the request that is arriving, and of the write in progress (0: none).
+	active, began, writing atomic.Int64
+	size                   atomic.Int64 // of the request that is arriving
+	state                  atomic.Int32
+
+	// dead is closed by kill, which notes why.
+	dead   chan struct{}
+	killed sync.Once
+	reason error
+}
+
+// state is what the goroutine of a connection is doing.
+type state int32
+
+const (
+	idle     state = iota // waiting for a request
+	arriving              // reading a request
+	waiting               // for memory, or a place in the queue: not the client's fault
+	handling
+)
+
+// clients is the kind of listeners whose connections max.connections counts
+// together.
+const clients = api.OnBroker
+
+// The ways in which a connection ends by itself.
+var (
+	errShutdown = errors.New("the node is shutting down")
+	errIdle     = errors.New("connections.max.idle.ms has passed")
+)
+
+// fault is the end of a connection that is worth a line in the log.
+type fault struct {
+	reason string
+	stack  []byte // of a panic
+}
+
+func (f *fault) Error() string { return f.reason }
+
+// violation is what a client must not do.
+func violation(format string, args ...any) error {
+	return &fault{reason: fmt.Sprintf(format, args...)}
+}
+
+func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
+	s := l.server
+	c := &conn{server: s, listener: l, nc: nc, peer: peer, dead: make(chan struct{}), share: share{budget: s.budget}}
+	c.out.conn = c
+	c.replies.init(c)
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.session = api.Session{
+		ConnectionID: fmt.Sprintf("%s-%s-%d", nc.LocalAddr(), nc.RemoteAddr(), s.nextID.Add(1)-1),
+		Peer:         peer, Controller: l.kind == api.OnController,
+		ClientSoftwareName: "unknown", ClientSoftwareVersion: "unknown",
+	}
+	if source, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = source.SyscallConn() // without it regions are read and written
+	}
+	c.tune()
+	c.touch()
+	return c
+}
+
+// kafkaBufferBytes is the default of socket.send.buffer.bytes and
+// socket.receive.buffer.bytes. It is taken for "not chosen": the kernel's own
+// tuning does better than any fixed size.
+const kafkaBufferBytes = 100 << 10
+
+// tune sets the sizes of the socket's buffers, if they were chosen.
+func (c *conn) tune() {
+	tcp, ok := c.nc.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	if n := c.server.config.SendBufferBytes; n > 0 && n != kafkaBufferBytes {
+		_ = tcp.SetWriteBuffer(int(n)) // a hint
+	}
+	if n := c.server.config.ReceiveBufferBytes; n > 0 && n != kafkaBufferBytes {
+		_ = tcp.SetReadBuffer(int(n)) // a hint
+	}
+}
+
+// touch notes a sign of life.
+func (c *conn) touch() { c.active.Store(c.server.tick.Load()) }
+
+// enter notes what the goroutine does from now on.
+func (c *conn) enter(s state) { c.state.Store(int32(s)) }
+
+// serve is the connection's goroutine.
+func (c *conn) serve() {
+	reason := c.requests()
+	c.enter(handling)
+	if err := c.out.flush(); err == nil {
+		c.replies.drain()
+	}
+	c.kill(reason)
+	c.replies.drain()
+	c.close(reason)
+}
+
+// requests handles one request after the other, until something is wrong.
+func (c *conn) requests() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &fault{reason: fmt.Sprintf("panic: %v", v), stack: debug.Stack()}
+		}
+	}()
+	for {
+		if err := c.readFrame(); err != nil {
+			return err
+		}
+		err := c.handle()
+		c.release()
+		if err != nil {
+			return err
+		}
+		if !c.more() {
+			if err := c.out.flush(); err != nil {
+				return err
+			}
+		}
+		c.touch()
+	}
+}
+
+// handle answers the request at hand, or parks the reply.
+func (c *conn) handle() error {
+	c.enter(handling)
+	e := c.frame.endpoint
+	body, err := c.header.Parse(c.frame.bytes)
+	if err != nil {
+		return &fault{reason: err.Error()}
+	}
+	c.parsed = true
+	if !e.Pipelined {
+		if err := c.turn(); err != nil {
+			return err
+		}
+	}
+	r := &api.Request{
+		Header: c.header, Body: body, Listener: c.listener.config.Name, Principal: api.Anonymous,
+		Received: c.server.options.Now(), Session: &c.session,
+	}
+	if err := c.charge(r); err != nil {
+		return err
+	}
+	reply, err := e.Handle(c.server.options.Handler, c.ctx, r)
+	c.release()
+	if err != nil {
+		return c.refused(err)
+	}
+	p := parked{reply: reply, key: c.header.Key, version: c.header.Version, correlation: c.header.CorrelationID}
+	return c.answer(e, &p)
+}
+
+// turn waits until everything before the request at hand is answered.
+func (c *conn) turn() error {
+	if err := c.out.flush(); err != nil {
+		return err
+	}
+	c.enter(waiting)
+	c.replies.drain()
+	c.enter(handling)
+	return nil
+}
+
+// refused is why the connection closes when a handler returned err.
+func (c *conn) refused(err error) error {
+	if c.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errShutdown
+	}
+	return &fault{reason: err.Error()}
+}
+
+// answer writes the reply, when it is ready, or sees to it that it will be.
+func (c *conn) answer(e *api.Endpoint, p *parked) error {
+	switch {
+	case c.replies.empty() && p.ready():
+		return c.out.append(p)
+	case e.Pipelined:
+		if err := c.out.flush(); err != nil {
+			p.release()
+			return err
+		}
+		c.enter(waiting)
+		return c.replies.park(p)
+	}
+	select {
+	case <-p.reply.Done:
+		return c.out.append(p)
+	case <-c.dead:
+		p.release()
+		return c.reason
+	}
+}
+
+// nudge ends a wait for the next request, because the server is closing.
+func (c *conn) nudge() { _ = c.nc.SetReadDeadline(longAgo) } // a failure means it is closed
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// kill cuts the connection, from any goroutine; its own goroutine then ends.
+func (c *conn) kill(reason error) {
+	c.killed.Do(func() {
+		c.reason = reason
+		close(c.dead)
+		c.cancel()
+		_ = c.nc.Close() // nobody is told
+	})
+}
+
+// close is the end of the connection's goroutine. Nothing is parked any more.
+func (c *conn) close(reason error) {
+	c.kill(reason)
+	c.out.drop()
+	c.share.give(c.share.held)
+	c.server.remove(c)
+	c.listener.limits.give(c.peer.Addr())
+	c.report(c.reason)
+}
+
+// report writes the one line for a connection that closed for a fault.
+func (c *conn) report(reason error) {
+	level := slog.LevelDebug
+	var f *fault
+	if errors.As(reason, &f) {
+		level = slog.LevelWarn
+		if f.stack != nil {
+			level = slog.LevelError
+		}
+	}
+	log := c.server.log
+	if !log.Enabled(c.server.ctx, level) {
+		return
+	}
+	attrs := []any{
+		"listener", c.listener.config.Name, "peer", c.peer.String(), "reason", reason.Error(),
+		"connection", c.session.ConnectionID, "client", c.header.ClientID, "software", c.session.ClientSoftwareName,
+	}
+	if c.parsed {
+		attrs = append(attrs, "api", protocol.APIName(c.header.Key), "version", c.header.Version)
+	}
+	if f != nil && f.stack != nil {
+		attrs = append(attrs, "stack", string(f.stack))
+	}
+	log.Log(context.WithoutCancel(c.server.ctx), level, "connection closed", attrs...)
+}
+
+// ended makes of a read error the reason why the connection closes.
+func (c *conn) ended(err error, inside bool) error {
+	select {
+	case <-c.dead:
+		return c.reason
+	default:
+	}
+	switch {
+	case c.server.closing.Load() && errors.Is(err, os.ErrDeadlineExceeded):
+		return errShutdown
+	case !inside:
+		return err
+	case errors.Is(err, io.EOF):
+		return violation("the connection ended in the middle of a request")
+	}
+	return violation("the connection broke in the middle of a request: %v", err)
+}

@@ -1,0 +1,260 @@
+package server
+
+import (
+	"encoding/binary"
+
+	"ottla/internal/api"
+	"ottla/internal/protocol"
+)
+
+// frame is one request as it stands on the wire, without its length.
+type frame struct {
+	bytes    []byte
+	endpoint *api.Endpoint
+	// buffer holds the bytes, when they are too many for the connection's own.
+	buffer *buffer
+	// charged is what the request takes of the budget.
+	charged int64
+}
+
+// input is what a connection has read and not yet handled. Small requests are
+// handled where they lie, several by one read.
+type input struct {
+	buf  [4096]byte
+	r, w int // unread bytes are buf[r:w]
+	// grown is the largest request that this connection has sent: so much is
+	// given to the next one at once, beyond it a buffer grows as bytes arrive.
+	grown int
+}
+
+// The caps of frames, in bytes.
+const (
+	// minFrame is the shortest header: key, version and correlation id.
+	minFrame = 8
+	// anonymousFrame is what a client may send before it has authenticated.
+	anonymousFrame = 16 << 10
+	// firstBuffer is what a large request gets before its bytes have come.
+	firstBuffer = 64 << 10
+	// freeDecoding is what decoding a request may take without being charged.
+	freeDecoding = 64 << 10
+)
+
+// readFrame reads the next request into c.frame.
+func (c *conn) readFrame() error {
+	c.parsed = false
+	c.enter(idle)
+	if err := c.fill(1); err != nil {
+		return c.ended(err, false)
+	}
+	c.began.Store(c.server.tick.Load())
+	c.size.Store(0)
+	c.enter(arriving)
+	if err := c.fill(4); err != nil {
+		return c.ended(err, true)
+	}
+	size := int32(binary.BigEndian.Uint32(c.in.buf[c.in.r:]))
+	switch limit := c.server.config.RequestMaxBytes; {
+	case size < 0:
+		return violation("a request of %d bytes", size)
+	case size < minFrame:
+		return violation("a request of %d bytes, too short for a header", size)
+	case size > limit:
+		return violation("a request of %d bytes%s, socket.request.max.bytes is %d", size, guess(c.in.buf[c.in.r:c.in.w]), limit)
+	}
+	if err := c.fill(minFrame); err != nil {
+		return c.ended(err, true)
+	}
+	endpoint, err := c.inspect(int(size))
+	if err != nil {
+		return err
+	}
+	c.frame = frame{endpoint: endpoint}
+	if 4+int(size) <= len(c.in.buf) {
+		return c.readSmall(int(size))
+	}
+	return c.readLarge(int(size))
+}
+
+// guess says what the begin of a request is when it is none of Kafka's.
+func guess(begin []byte) string {
+	switch {
+	case begin[0] == 0x16 && begin[1] == 3:
+		return " (a TLS handshake?)"
+	case begin[0] >= 'A' && begin[0] <= 'Z' && begin[1] >= 'A' && begin[1] <= 'Z':
+		return " (an HTTP request?)"
+	}
+	return ""
+}
+
+// inspect finds the endpoint of the request whose header begins behind the
+// length, and holds its size against the cap. The body has not been read yet.
+func (c *conn) inspect(size int) (*api.Endpoint, error) {
+	key, version, _ := protocol.PeekRequestHeader(c.in.buf[c.in.r+4 : c.in.w])
+	e := c.server.endpoint(key)
+	switch {
+	case e == nil || e.Listeners&c.listener.kind == 0:
+		return nil, violation("api key %d version %d is not served here", key, version)
+	case !e.Serves(version) && key != apiVersions:
+		return nil, violation("api key %d (%s) version %d is not served", key, e.Name, version)
+	}
+	limit := int(e.MaxFrame)
+	if limit == 0 {
+		limit = size
+	}
+	if !c.listener.authenticated {
+		if key != apiVersions && key != saslHandshake && key != saslAuthenticate {
+			return nil, violation("api key %d (%s) before authentication", key, e.Name)
+		}
+		limit = min(limit, anonymousFrame)
+	}
+	if size > limit {
+		return nil, violation("a %s request of %d bytes, at most %d are taken", e.Name, size, limit)
+	}
+	return e, nil
+}
+
+// The APIs that a client may call before it has authenticated (X1). ApiVersions
+// answers to every version (KIP-511).
+const (
+	saslHandshake    = 17
+	apiVersions      = 18
+	saslAuthenticate = 36
+)
+
+// readSmall reads a request that the connection's own buffer holds.
+func (c *conn) readSmall(size int) error {
+	if err := c.fill(4 + size); err != nil {
+		return c.ended(err, true)
+	}
+	from := c.in.r + 4
+	c.frame.bytes = c.in.buf[from : from+size : from+size]
+	c.in.r = from + size
+	return nil
+}
+
+// readLarge reads a request into a pooled buffer that grows as bytes arrive.
+func (c *conn) readLarge(size int) error {
+	c.size.Store(int64(size))
+	if err := c.grow(0, min(size, max(firstBuffer, c.in.grown))); err != nil {
+		return err
+	}
+	f := &c.frame
+	n := copy(f.buffer.b[:min(size, len(f.buffer.b))], c.in.buf[c.in.r+4:c.in.w])
+	c.in.r += 4 + n
+	for n < size {
+		if n == len(f.buffer.b) {
+			if err := c.grow(n, min(size, 2*n)); err != nil {
+				return err
+			}
+		}
+		m, err := c.nc.Read(f.buffer.b[n:min(size, len(f.buffer.b))])
+		if m > 0 {
+			c.touch()
+		}
+		if n += m; err != nil && n < size {
+			return c.ended(err, true)
+		}
+	}
+	c.in.grown = max(c.in.grown, min(size, 1<<maxClass))
+	f.bytes = f.buffer.b[:size:size]
+	return nil
+}
+
+// grow gives the frame a buffer of at least size bytes, with the first n of the
+// old one, and charges it.
+func (c *conn) grow(n, size int) error {
+	f := &c.frame
+	if err := c.take(int64(classOf(size)) - f.charged); err != nil {
+		return err
+	}
+	larger := c.server.buffers.get(size)
+	if f.buffer != nil {
+		copy(larger.b, f.buffer.b[:n])
+		c.server.buffers.put(f.buffer)
+	}
+	f.buffer = larger
+	return nil
+}
+
+// take waits for n bytes of the budget.
+func (c *conn) take(n int64) error {
+	before := state(c.state.Load())
+	c.enter(waiting)
+	if !c.share.take(n, c.dead) {
+		return c.reason
+	}
+	c.touch()
+	c.enter(before)
+	c.frame.charged += n
+	return nil
+}
+
+// charge takes from the budget what decoding the request may allocate, and lets
+// the handler give it back when that is done.
+func (c *conn) charge(r *api.Request) error {
+	n := int64(protocol.Amplification(r.Header.Key)) * int64(len(r.Body))
+	if n <= freeDecoding {
+		return nil
+	}
+	if err := c.take(n); err != nil {
+		return err
+	}
+	r.Decoded = func() {
+		c.share.give(n)
+		c.frame.charged -= n
+		r.Decoded = nil
+	}
+	return nil
+}
+
+// release gives back what the request at hand holds; its bytes are gone.
+func (c *conn) release() {
+	f := &c.frame
+	if c.server.buffers.poison {
+		poison(f.bytes) // of the connection's own buffer, too
+	}
+	if f.buffer != nil {
+		c.server.buffers.put(f.buffer)
+		f.buffer = nil
+	}
+	f.bytes = nil
+	c.share.give(f.charged)
+	f.charged = 0
+}
+
+// fill reads until n unread bytes lie behind each other.
+func (c *conn) fill(n int) error {
+	in := &c.in
+	if in.r == in.w {
+		in.r, in.w = 0, 0
+	}
+	for in.w-in.r < n {
+		if in.r+n > len(in.buf) {
+			in.w = copy(in.buf[:], in.buf[in.r:in.w])
+			in.r = 0
+		}
+		m, err := c.nc.Read(in.buf[in.w:])
+		if m > 0 {
+			in.w += m
+			c.touch()
+		}
+		if err != nil && in.w-in.r < n {
+			return err
+		}
+	}
+	return nil
+}
+
+// more tells whether the next request has arrived already, so that its reply
+// can leave together with those that are held back. Only of pipelined APIs: a
+// handler of another may wait.
+func (c *conn) more() bool {
+	unread := c.in.buf[c.in.r:c.in.w]
+	if len(unread) < 4+minFrame {
+		return false
+	}
+	size := int32(binary.BigEndian.Uint32(unread))
+	key, _, _ := protocol.PeekRequestHeader(unread[4:])
+	e := c.server.endpoint(key)
+	return e != nil && e.Pipelined && size >= minFrame && int(size) <= len(unread)-4
+}

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"time"
+)
+
+// timing is the set of time limits. They are counted in rounds of watch, so
+// that nothing on the way of a request asks a clock.
+type timing struct {
+	// round is the time between two looks at all connections.
+	round time.Duration
+	// frame is how long a request may stand still before it has all arrived.
+	frame time.Duration
+	// write is how long a client may refuse to take a part of a response.
+	write time.Duration
+	// idle is connections.max.idle.ms; ≤ 0: no limit.
+	idle time.Duration
+}
+
+// slowFrame is the least rate, in bytes per second, of a request's arrival
+// while others wait for memory.
+const slowFrame = 256 << 10
+
+func (t timing) orDefaults(idle time.Duration) timing {
+	if t.idle == 0 {
+		t.idle = idle
+	}
+	if t.frame == 0 {
+		t.frame = 30 * time.Second
+	}
+	if t.write == 0 {
+		t.write = time.Minute
+	}
+	if t.round == 0 {
+		t.round = time.Second
+		if t.idle > 0 {
+			t.round = max(10*time.Millisecond, min(t.round, t.idle/4))
+		}
+	}
+	return t
+}
+
+// rounds is how many looks make up a duration; never fewer than two, since the
+// first may come at once.
+func (t *timing) rounds(d time.Duration) int64 { return int64(d/t.round) + 2 }
+
+// watch looks at all connections once in a round and cuts off those that are
+// idle, that stop in the middle of a request, or that do not read. It ends with
+// the server.
+func (s *Server) watch() {
+	ticker := time.NewTicker(s.timing.round)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-s.ctx.Done():
+			return
+		}
+		now := s.tick.Add(1)
+		pressed := s.budget.waiting()
+		s.mu.Lock()
+		for c := range s.conns {
+			if reason := s.overdue(c, now, pressed); reason != nil {
+				c.kill(reason)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// overdue tells why a connection must go, nil when it may stay.
+func (s *Server) overdue(c *conn, now int64, pressed bool) error {
+	t := &s.timing
+	if since := c.writing.Load(); since != 0 && now-since > t.rounds(t.write) {
+		return violation("the client does not read its responses")
+	}
+	active := c.active.Load()
+	switch state(c.state.Load()) {
+	case waiting:
+		return nil
+	case arriving:
+		if now-active > t.rounds(t.frame) {
+			return violation("the request stopped arriving")
+		}
+		allowed := t.frame + time.Duration(c.size.Load())*time.Second/slowFrame
+		if pressed && now-c.began.Load() > t.rounds(allowed) {
+			return violation("the request arrives too slowly while memory is short")
+		}
+	case idle, handling:
+		if t.idle > 0 && now-active > t.rounds(t.idle) {
+			return errIdle
+		}
+	}
+	return nil
+}
+
+// closeLeastActive closes the connection of unprotected listeners that has been
+// quiet for longest, to make room for one of a protected listener (KIP-402).
+func (s *Server) closeLeastActive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var least *conn
+	for c := range s.conns {
+		if !c.listener.protected && c.listener.kind == clients && (least == nil || c.active.Load() < least.active.Load()) {
+			least = c
+		}
+	}
+	if least != nil {
+		least.kill(violation("max.connections is exceeded by brokers"))
+	}
+}

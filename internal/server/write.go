@@ -1,0 +1,264 @@
+package server
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"ottla/internal/api"
+	"ottla/internal/protocol"
+)
+
+// The sizes of writing, in bytes.
+const (
+	// staging is the buffer through which small regions leave, and the least
+	// size of a region for which sendfile pays. Measured: 1 KiB costs 4.9 µs by
+	// sendfile and 0.46 µs by pread, 256 KiB cost the same.
+	staging = 256 << 10
+	// scarce is the staging buffer when the budget is used up.
+	scarce = 16 << 10
+	// together bounds the replies that are held back to leave by one write.
+	together = 32 << 10
+	// step is what is written at once, so that a slow client that does read
+	// shows it.
+	step = 256 << 10
+)
+
+// output collects replies that leave by one write. It belongs to one goroutine.
+type output struct {
+	conn   *conn
+	buffer *buffer
+	bytes  []byte // begins in buffer, unless it grew out of it
+}
+
+var (
+	errDst   = errors.New("a handler's payload does not begin with the bytes it was given")
+	errSlots = errors.New("a handler's regions are not in order")
+)
+
+// append encodes a reply behind what is there already, and writes all of it
+// when it has regions of files or is large. The reply is released.
+func (o *output) append(p *parked) error {
+	defer p.release()
+	if p.reply.None {
+		return o.nothing(p)
+	}
+	if o.buffer == nil {
+		o.buffer = o.conn.server.buffers.get(1)
+		o.bytes = o.buffer.b[:0]
+	}
+	start := len(o.bytes)
+	dst := append(o.bytes, 0, 0, 0, 0)
+	dst = protocol.AppendResponseHeader(dst, p.key, p.version, p.correlation)
+	payload, err := p.reply.Encode(dst)
+	if err != nil {
+		return &fault{reason: err.Error()}
+	}
+	size, err := payloadSize(&payload, len(dst))
+	if err != nil {
+		return &fault{reason: err.Error()}
+	}
+	o.bytes = payload.Bytes
+	binary.BigEndian.PutUint32(o.bytes[start:], uint32(size-int64(start)-4))
+	if len(payload.Regions) == 0 && len(o.bytes) < together {
+		return nil
+	}
+	err = o.conn.send(o.bytes, payload.Regions)
+	o.drop()
+	return err
+}
+
+// nothing is the reply to Produce with acks=0: silence, or the end.
+func (o *output) nothing(p *parked) error {
+	if p.reply.Encode == nil {
+		return nil
+	}
+	if _, err := p.reply.Encode(nil); err != nil {
+		return &fault{reason: err.Error()}
+	}
+	return nil
+}
+
+// payloadSize is the length of bytes and regions together.
+func payloadSize(p *api.Payload, prefix int) (int64, error) {
+	if len(p.Bytes) < prefix {
+		return 0, errDst
+	}
+	size, at := int64(len(p.Bytes)), prefix
+	for _, r := range p.Regions {
+		if r.At < at || r.At > len(p.Bytes) {
+			return 0, errSlots
+		}
+		at = r.At
+		size += int64(r.Len())
+	}
+	if size > math.MaxInt32 {
+		return 0, fmt.Errorf("a response of %d bytes", size)
+	}
+	return size, nil
+}
+
+// flush writes what is held back.
+func (o *output) flush() error {
+	if o.buffer == nil {
+		return nil
+	}
+	err := o.conn.write(o.bytes)
+	o.drop()
+	return err
+}
+
+// drop forgets what is held back.
+func (o *output) drop() {
+	o.conn.server.buffers.put(o.buffer)
+	o.buffer, o.bytes = nil, nil
+}
+
+// send writes bytes with regions between them.
+//
+//  1. Bytes and small regions are gathered in the staging buffer; what is less
+//     than that in all leaves by one write.
+//  2. A region that is as large as the buffer goes by sendfile, at an explicit
+//     offset, when the region has a file and the connection is a socket; else
+//     through the buffer.
+//
+// A region that turns out shorter than it was said to be is an error: the
+// length of the response is out already.
+func (c *conn) send(bytes []byte, regions []api.Region) error {
+	total := len(bytes)
+	for _, r := range regions {
+		total += r.Len()
+	}
+	if len(regions) == 0 {
+		return c.write(bytes)
+	}
+	g := gather{conn: c, share: share{budget: c.server.budget}}
+	g.open(min(total, staging))
+	defer g.close()
+	done := 0
+	for _, r := range regions {
+		if err := g.bytes(bytes[done:r.At]); err != nil {
+			return err
+		}
+		done = r.At
+		if err := g.region(r); err != nil {
+			return err
+		}
+	}
+	if err := g.bytes(bytes[done:]); err != nil {
+		return err
+	}
+	return g.flush()
+}
+
+// gather is a staging buffer.
+type gather struct {
+	conn   *conn
+	share  share
+	buffer *buffer
+	b      []byte // room
+	n      int    // bytes in it
+}
+
+// open takes the buffer, a small one when memory is short: responses never wait
+// for the budget, which requests may hold for long.
+func (g *gather) open(size int) {
+	size = classOf(size)
+	if size > scarce && !g.share.tryTake(int64(size)) {
+		size = scarce
+	}
+	g.buffer = g.conn.server.buffers.get(size)
+	g.b = g.buffer.b
+}
+
+func (g *gather) close() {
+	g.conn.server.buffers.put(g.buffer)
+	g.share.give(g.share.held)
+}
+
+func (g *gather) flush() error {
+	n := g.n
+	g.n = 0
+	return g.conn.write(g.b[:n])
+}
+
+// room makes room for a byte at least.
+func (g *gather) room() ([]byte, error) {
+	if g.n == len(g.b) {
+		if err := g.flush(); err != nil {
+			return nil, err
+		}
+	}
+	return g.b[g.n:], nil
+}
+
+func (g *gather) bytes(b []byte) error {
+	for len(b) > 0 {
+		room, err := g.room()
+		if err != nil {
+			return err
+		}
+		n := copy(room, b)
+		g.n += n
+		b = b[n:]
+	}
+	return nil
+}
+
+func (g *gather) region(r api.Region) error {
+	if r.Len() >= staging && g.conn.raw != nil {
+		if file, pos := r.File(); file != nil {
+			if fd, ok := file.Fd(); ok && canSendfile {
+				if err := g.flush(); err != nil {
+					return err
+				}
+				return g.conn.sendfile(fd, pos, r.Len())
+			}
+		}
+	}
+	for off := 0; off < r.Len(); {
+		room, err := g.room()
+		if err != nil {
+			return err
+		}
+		room = room[:min(len(room), r.Len()-off)]
+		n, err := r.ReadAt(room, int64(off))
+		if n < len(room) {
+			if err == nil {
+				err = io.ErrUnexpectedEOF
+			}
+			return &fault{reason: fmt.Sprintf("reading records: %v", err)}
+		}
+		g.n += n
+		off += n
+	}
+	return nil
+}
+
+// write writes all of b.
+func (c *conn) write(b []byte) error {
+	for len(b) > 0 {
+		now := b[:min(len(b), step)]
+		c.writing.Store(c.server.tick.Load() + 1)
+		_, err := c.nc.Write(now)
+		c.writing.Store(0)
+		if err != nil {
+			return c.unwritten(err)
+		}
+		c.touch()
+		b = b[len(now):]
+	}
+	return nil
+}
+
+// unwritten is why the connection ends when a write failed.
+func (c *conn) unwritten(err error) error {
+	select {
+	case <-c.dead:
+		return c.reason
+	default:
+		return err
+	}
+}
