@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"ottla/internal/config"
+)
+
+// NodeFlags are the flags that say how a node is configured, shared by serve
+// and by the commands that look at a configuration.
+type NodeFlags struct {
+	File string
+	Set  []string
+}
+
+// Add adds the flags.
+func (n *NodeFlags) Add(f *pflag.FlagSet) {
+	f.StringVarP(&n.File, "config", "c", "", "`file` in the form of Kafka's server.properties")
+	f.StringArrayVar(&n.Set, "set", nil, "config key `name=value`, above all else (repeatable)")
+}
+
+// Sources reads the file and gathers what config.Load takes. The variable that
+// belongs to clients is no key of a node.
+func (n *NodeFlags) Sources(s Streams) (config.Sources, error) {
+	sources := config.Sources{Set: n.Set}
+	for _, line := range s.Env {
+		if len(line) <= len(BootstrapEnv) || line[:len(BootstrapEnv)+1] != BootstrapEnv+"=" {
+			sources.Env = append(sources.Env, line)
+		}
+	}
+	if n.File == "" {
+		return sources, nil
+	}
+	content, err := s.ReadFile(n.File)
+	if err != nil {
+		return sources, usage(err)
+	}
+	sources.File, sources.FileName = string(content), n.File
+	return sources, nil
+}
+
+func (a *App) configUnused() *cobra.Command {
+	n := &NodeFlags{}
+	cmd := &cobra.Command{
+		Use:   "unused",
+		Short: "Check a node's configuration and list the keys that have no effect",
+		Long: `Check a node's configuration, as serve would, and list the keys in it that Ottla
+accepts but does not act on.`,
+		Args:    usageArgs(cobra.NoArgs),
+		Example: example("ottla config unused -c server.properties"),
+		RunE: func(*cobra.Command, []string) error {
+			sources, err := n.Sources(a.Streams)
+			if err != nil {
+				return err
+			}
+			broker, err := config.Load(sources)
+			if err != nil {
+				return err
+			}
+			result := struct {
+				Unused   []string `json:"unused"`
+				Warnings []string `json:"warnings"`
+			}{list(broker.Unused()), list(broker.Warnings)}
+			return a.Print(result, func(w io.Writer) {
+				for _, warning := range broker.Warnings {
+					a.Notef("%s", warning)
+				}
+				for _, name := range result.Unused {
+					fmt.Fprintln(w, name)
+				}
+			})
+		},
+	}
+	n.Add(cmd.Flags())
+	return cmd
+}

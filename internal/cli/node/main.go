@@ -1,0 +1,55 @@
+// Package node adds the commands that run a node to the command line of package
+// cli, and is what the program's main calls. Start reading at Main, then
+// serve.go.
+package node
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"ottla/internal/cli"
+)
+
+// Main runs the program with the arguments, streams and environment of the
+// process and returns its exit code. Interrupt and SIGTERM end a command in
+// order; a second one ends the process at once.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return New(cli.Streams{
+		In:       os.Stdin,
+		Out:      os.Stdout,
+		Err:      os.Stderr,
+		InTTY:    isTerminal(os.Stdin),
+		Env:      os.Environ(),
+		Program:  program(os.Args[0]),
+		ReadFile: os.ReadFile,
+	}).Execute(ctx, os.Args[1:])
+}
+
+// New is the whole command line.
+func New(s cli.Streams) *cli.App {
+	app := cli.New(s)
+	app.Root.AddCommand(serve(app))
+	return app
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&fs.ModeCharDevice != 0
+}
+
+// program is how a user calls the program again: as it was called now, or by
+// `go run` when that built it for one call.
+func program(arg0 string) string {
+	if strings.Contains(filepath.ToSlash(arg0), "/go-build") {
+		return "go run ./cmd/ottla"
+	}
+	return arg0
+}

@@ -1,0 +1,174 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ottla/internal/broker"
+	"ottla/internal/cli"
+	"ottla/internal/config"
+)
+
+// serveFlags are the flags of serve.
+type serveFlags struct {
+	cli.NodeFlags
+	data   string
+	listen string
+}
+
+func serve(app *cli.App) *cobra.Command {
+	f := &serveFlags{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a node: broker and controller",
+		Long: `Run a node: broker and controller in one, its data in ./ottla-data, unless the
+configuration says otherwise. There is no format step: an empty folder becomes a
+new cluster, an old one is found again.
+
+Configuration comes, the strongest first, from --set, from --listen and --data,
+from OTTLA_… and KAFKA_… in the environment (as the apache/kafka image has them),
+from the file of -c, and from defaults. 'ottla config list' has every key.
+
+The node ends in order on Ctrl-C or SIGTERM; a second one ends it at once.`,
+		Args: cobra.NoArgs,
+		Example: "  ottla serve\n" +
+			"  ottla serve --listen 0.0.0.0:9092 --data /var/lib/ottla\n" +
+			"  ottla serve -c server.properties --set num.partitions=3",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := f.load(app.Streams)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), app, cfg)
+		},
+	}
+	f.Add(cmd.Flags())
+	cmd.Flags().StringVar(&f.data, "data", "", "`folder` of the data (default ./ottla-data)")
+	cmd.Flags().StringVar(&f.listen, "listen", "", "`host:port` to listen at (default 127.0.0.1:9092)")
+	return cmd
+}
+
+// load makes the node's configuration of all its sources.
+func (f *serveFlags) load(s cli.Streams) (*config.Broker, error) {
+	sources, err := f.Sources(s)
+	if err != nil {
+		return nil, err
+	}
+	sources.Flags = map[string]string{}
+	if f.data != "" {
+		sources.Flags["log.dirs"] = f.data
+	}
+	if f.listen != "" {
+		sources.Flags["listeners"] = listener(f.listen)
+	}
+	return config.Load(sources)
+}
+
+// listener makes a value of the key listeners of host:port; what has a name
+// already is left alone. All interfaces are written without a host, as Kafka
+// demands it: clients are then given the machine's name.
+func listener(address string) string {
+	if strings.Contains(address, "://") {
+		return address
+	}
+	for _, all := range []string{"0.0.0.0:", "[::]:"} {
+		if rest, ok := strings.CutPrefix(address, all); ok {
+			address = ":" + rest
+		}
+	}
+	return "PLAINTEXT://" + address
+}
+
+// run starts the node, prints the banner, and ends when the context does or
+// the node by itself.
+func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
+	level := new(slog.LevelVar)
+	level.Set(cfg.LogLevel)
+	env := broker.OS(slog.New(slog.NewTextHandler(app.Err, &slog.HandlerOptions{Level: level})))
+	env.LogLevel = level
+	node, err := broker.Start(ctx, cfg, env)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // interrupted while it started
+		}
+		return err
+	}
+	b := newBanner(cfg, node.Addr(), node.ClusterID())
+	if err := app.Print(b, func(w io.Writer) { b.write(w, app.Program) }); err != nil {
+		return errors.Join(err, node.Close())
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- node.Wait() }()
+	select {
+	case err := <-ended:
+		return errors.Join(err, node.Close())
+	case <-ctx.Done():
+		err := node.Close()
+		<-ended
+		return err
+	}
+}
+
+// banner is what a user wants to know of a node that runs.
+type banner struct {
+	Version   string   `json:"version"`
+	NodeID    int32    `json:"node_id"`
+	Roles     []string `json:"roles"`
+	ClusterID string   `json:"cluster_id"`
+	Data      []string `json:"data"`
+	Bootstrap string   `json:"bootstrap"`
+	Durable   bool     `json:"durable"`
+}
+
+func newBanner(cfg *config.Broker, address, clusterID string) banner {
+	b := banner{
+		Version: cli.Version(), NodeID: cfg.NodeID, Roles: []string{}, ClusterID: clusterID,
+		Data: cfg.LogDirs, Bootstrap: address, Durable: cfg.Ottla.Durability == config.Fsync,
+	}
+	if cfg.BrokerRole {
+		b.Roles = append(b.Roles, "broker")
+	}
+	if cfg.ControllerRole {
+		b.Roles = append(b.Roles, "controller")
+	}
+	return b
+}
+
+func (b banner) write(w io.Writer, program string) {
+	kept := "an acknowledged record (acks=all) is on disk"
+	if !b.Durable {
+		kept = "in the page cache first: a power loss may take acknowledged records"
+	}
+	var dirs []string
+	for _, dir := range b.Data {
+		if abs, err := filepath.Abs(dir); err == nil {
+			dir = abs
+		}
+		dirs = append(dirs, dir)
+	}
+	fmt.Fprintf(w, "Ottla %s, serving the protocol of Apache Kafka %s\n", b.Version, cli.KafkaVersion)
+	fmt.Fprintf(w, "  node       %d (%s) of cluster %s\n", b.NodeID, strings.Join(b.Roles, ", "), b.ClusterID)
+	fmt.Fprintf(w, "  data       %s (%s)\n", strings.Join(dirs, ", "), kept)
+	fmt.Fprintf(w, "  bootstrap  %s\n", b.Bootstrap)
+	fmt.Fprintf(w, "Try, in another terminal:\n")
+	fmt.Fprintf(w, "  echo hello | kcat -b %s -P -t greetings\n", b.Bootstrap)
+	fmt.Fprintf(w, "  echo hello | %s produce greetings%s\n", program, b.flag())
+	fmt.Fprintf(w, "  %s consume greetings%s\n", program, b.flag())
+}
+
+// flag is what the client commands need to find the node; nothing when they
+// look there by themselves.
+func (b banner) flag() string {
+	switch b.Bootstrap {
+	case "localhost:9092", "127.0.0.1:9092":
+		return ""
+	}
+	return " -b " + b.Bootstrap
+}

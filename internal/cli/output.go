@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+)
+
+// Print prints the result of a command: v as a JSON object, or what text
+// writes.
+func (a *App) Print(v any, text func(w io.Writer)) error {
+	if a.format == "json" {
+		a.printJSON(v)
+		return nil
+	}
+	w := bufio.NewWriter(a.Out)
+	text(w)
+	return w.Flush()
+}
+
+// Notef tells the user something that is not the result, on standard error.
+func (a *App) Notef(format string, args ...any) {
+	fmt.Fprintf(a.Err, format+"\n", args...)
+}
+
+// items collects what failed of several things, each told at once on standard
+// error.
+type items struct {
+	app    *App
+	failed int
+}
+
+// check reports the error of one item; name is such as "topic orders".
+func (i *items) check(name string, p *problem) {
+	if p == nil {
+		return
+	}
+	i.failed++
+	i.app.Notef("ottla: %s: %s", name, p)
+}
+
+// result ends a command: errItems when anything failed.
+func (i *items) result() error {
+	if i.failed > 0 {
+		return errItems
+	}
+	return nil
+}
