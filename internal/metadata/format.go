@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Format writes a record for people: its type, then the fields that are not
-// zero as name=value, ids as Kafka writes them.
+// Format writes a record for people: its type, then the fields that differ from
+// the schema's defaults as name=value, ids as Kafka writes them.
 func Format(m Message) string {
 	if m == nil {
 		return "no record"
@@ -15,14 +15,18 @@ func Format(m Message) string {
 	v := reflect.ValueOf(m).Elem()
 	var b strings.Builder
 	b.WriteString(v.Type().Name())
-	formatFields(&b, v)
+	normal, err := newMessage(uint32(m.APIKey()))
+	if err != nil {
+		normal = m
+	}
+	formatFields(&b, v, reflect.ValueOf(normal).Elem())
 	return b.String()
 }
 
-func formatFields(b *strings.Builder, v reflect.Value) {
+func formatFields(b *strings.Builder, v, normal reflect.Value) {
 	for i := range v.NumField() {
 		// A list that is empty but not nil says something in a change record.
-		if f := v.Field(i); !f.IsZero() {
+		if f := v.Field(i); !reflect.DeepEqual(f.Interface(), normal.Field(i).Interface()) {
 			fmt.Fprintf(b, " %s=", v.Type().Field(i).Name)
 			formatValue(b, f)
 		}
@@ -39,7 +43,7 @@ func formatValue(b *strings.Builder, v reflect.Value) {
 		formatValue(b, v.Elem())
 	case reflect.Struct:
 		b.WriteString("{")
-		formatFields(b, v)
+		formatFields(b, v, reflect.Zero(v.Type()))
 		b.WriteString(" }")
 	case reflect.String:
 		fmt.Fprintf(b, "%q", v.String())

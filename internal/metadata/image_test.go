@@ -321,7 +321,7 @@ func TestRecordsOrder(t *testing.T) {
 	want := []string{
 		`FeatureLevelRecord Name="metadata.version" FeatureLevel=30`,
 		`FeatureLevelRecord Name="eligible.leader.replicas.version" FeatureLevel=1`,
-		`ProducerIdsRecord BrokerID=-1 BrokerEpoch=-1 NextProducerID=1000`,
+		`ProducerIdsRecord BrokerID=-1 NextProducerID=1000`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -1512,21 +1512,21 @@ func (m *KRaftVersionFeature) readFrom(r *reader, version int16) {
 	m.UnknownTags = r.tags(nil)
 }
 
-// newMessage returns an empty record of an api key.
+// newMessage returns a record of an api key with the schema's defaults.
 func newMessage(key uint32) (Message, error) {
 	switch key {
 	case 0:
-		return &RegisterBrokerRecord{}, nil
+		return &RegisterBrokerRecord{Fenced: true}, nil
 	case 1:
 		return &UnregisterBrokerRecord{}, nil
 	case 2:
 		return &TopicRecord{}, nil
 	case 3:
-		return &PartitionRecord{}, nil
+		return &PartitionRecord{PartitionID: -1, Leader: -1, LeaderEpoch: -1, PartitionEpoch: -1}, nil
 	case 4:
 		return &ConfigRecord{}, nil
 	case 5:
-		return &PartitionChangeRecord{}, nil
+		return &PartitionChangeRecord{PartitionID: -1, Leader: -2, LeaderRecoveryState: -1}, nil
 	case 7:
 		return &FenceBrokerRecord{}, nil
 	case 8:
@@ -1542,7 +1542,7 @@ func newMessage(key uint32) (Message, error) {
 	case 14:
 		return &ClientQuotaRecord{}, nil
 	case 15:
-		return &ProducerIdsRecord{}, nil
+		return &ProducerIdsRecord{BrokerEpoch: -1}, nil
 	case 17:
 		return &BrokerRegistrationChangeRecord{}, nil
 	case 18:

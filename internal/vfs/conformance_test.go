@@ -120,10 +120,10 @@ func TestReadAndWrite(t *testing.T) {
 		wantContent(t, fsys, name, want)
 
 		buf := make([]byte, 8)
-		if n, err := f.ReadAt(buf, int64(len(want)-3)); n != 3 || err != io.EOF {
+		if n, err := f.ReadAt(buf, int64(len(want)-3)); n != 3 || !errors.Is(err, io.EOF) {
 			t.Errorf("ReadAt across the end = %d, %v; want 3, EOF", n, err)
 		}
-		if n, err := f.ReadAt(buf, 99999); n != 0 || err != io.EOF {
+		if n, err := f.ReadAt(buf, 99999); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("ReadAt beyond the end = %d, %v; want 0, EOF", n, err)
 		}
 		if n, err := f.ReadAt(buf, 4092); n != 8 || err != nil || string(buf) != "\x00\x00ABcccc" {

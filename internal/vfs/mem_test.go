@@ -222,13 +222,13 @@ func TestCrashOfTruncate(t *testing.T) {
 		must(t, err)
 		seen[fmt.Sprintf("%d %q %q", len(data), data[:10], data[min(len(data), 10):min(len(data), 20)])] = true
 	}
-	old, cut, new := `"aaaaaaaaaa"`, `""`, `"bbbbbbbbbb"`
+	before, cut, after := `"aaaaaaaaaa"`, `""`, `"bbbbbbbbbb"`
 	want := []string{
-		"8192 " + old + ` ` + old,                                   // nothing survived
-		"10 " + old + ` ` + cut,                                     // the truncation alone
-		"20 " + old + ` ` + new,                                     // everything
-		"8192 " + old + ` ` + new,                                   // the new block without the truncation
-		"20 " + old + ` "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"`, // the new length without the block
+		"8192 " + before + ` ` + before,                                // nothing survived
+		"10 " + before + ` ` + cut,                                     // the truncation alone
+		"20 " + before + ` ` + after,                                   // everything
+		"8192 " + before + ` ` + after,                                 // the new block without the truncation
+		"20 " + before + ` "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"`, // the new length without the block
 	}
 	for _, w := range want {
 		if !seen[w] {

@@ -30,7 +30,7 @@ func diskUsage(name string) (Usage, error) {
 		return Usage{}, err
 	}
 	size := uint64(s.Bsize)
-	return Usage{Total: uint64(s.Blocks) * size, Free: uint64(s.Bavail) * size}, nil
+	return Usage{Total: uint64(s.Blocks) * size, Free: uint64(s.Bavail) * size}, nil //nolint:unconvert // int64 on FreeBSD
 }
 
 // IsNoSpace tells whether err says that the disk, or the quota of the user on

@@ -11,7 +11,7 @@ import (
 	"ottla/internal/xsync"
 )
 
-// TestVirtualSleepUnderLock is what the tag is for: the holder sleeps an hour
+// TestVirtualSleepUnderLock is what the tag is for: the holder waits an hour
 // of virtual time while another waits for the lock. With a sync.Mutex the
 // bubble never ends.
 func TestVirtualSleepUnderLock(t *testing.T) {
@@ -22,7 +22,7 @@ func TestVirtualSleepUnderLock(t *testing.T) {
 		for range 3 {
 			wg.Go(func() {
 				mu.Lock()
-				time.Sleep(time.Hour)
+				<-time.After(time.Hour)
 				mu.Unlock()
 			})
 		}

@@ -51,5 +51,5 @@ func TestUnlockByAnother(t *testing.T) {
 	mu.Lock()
 	go mu.Unlock()
 	mu.Lock() // returns only when the other goroutine unlocked
-	mu.Unlock()
+	defer mu.Unlock()
 }

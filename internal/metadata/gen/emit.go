@@ -194,11 +194,11 @@ func (e *emitter) guarded(m *message, f *field, extra string, body func()) {
 
 // factory writes newMessage, which picks the type of an api key.
 func (e *emitter) factory(messages []*message) {
-	e.line("// newMessage returns an empty record of an api key.")
+	e.line("// newMessage returns a record of an api key with the schema's defaults.")
 	e.line("func newMessage(key uint32) (Message, error) {\nswitch key {")
 	for _, m := range messages {
 		if m.key >= 0 {
-			e.line("case %d:\nreturn &%s{}, nil", m.key, m.name)
+			e.line("case %d:\nreturn &%s{%s}, nil", m.key, m.name, defaults(m))
 		}
 	}
 	e.line("}\nreturn nil, fmt.Errorf(\"%%w: api key %%d is unknown\", ErrMalformed, key)\n}")

@@ -1,0 +1,71 @@
+# One word per task. `make` alone lists them.
+
+GO       ?= go
+GOFLAGS  += -trimpath
+LONG     := OTTLA_TEST=long
+# The linter is a tool of the module in tools/, built once and kept.
+LINT     := .peers/bin/golangci-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help build serve test test-long unit race vet lint tidy interop peers bench fuzz golden generate docs clean
+
+help: ## list the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build ./ottla, static and stripped
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS) -ldflags '-s -w' -o ottla ./cmd/ottla
+
+serve: ## run a node on 127.0.0.1:9092 with its data in ./ottla-data
+	$(GO) run ./cmd/ottla serve
+
+test: vet lint race interop ## all checks that every change must pass; sets up what it needs (about 15 minutes)
+
+test-long: ## the longer forms of the same: whole matrices, more seeds (at most 25 minutes)
+	$(LONG) $(GO) test -count=1 -timeout 25m ./...
+	OTTLA_TEST=long $(MAKE) interop
+
+unit: ## the Go tests alone, the quickest answer
+	$(GO) test ./...
+
+race: ## the Go tests under the race detector
+	$(GO) test -race -timeout 15m ./...
+
+vet: ## go vet for Linux, macOS and Windows, and for the simulation's build tag
+	GOOS=linux $(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
+	$(GO) vet -tags sim ./...
+	cd interop && $(GO) vet ./...
+
+$(LINT): tools/go.mod
+	@mkdir -p $(@D)
+	cd tools && $(GO) build -o ../$(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+lint: $(LINT) ## golangci-lint over all modules
+	$(LINT) run ./...
+	cd interop && ../$(LINT) run --config ../.golangci.yml ./...
+
+tidy: ## the laws of the repository: rooms, levels, sizes
+	$(GO) test -count=1 ./internal/tidy
+
+peers: ## install the foreign clients and Apache Kafka that the tests talk to
+	scripts/peers.sh
+
+interop: peers ## foreign clients, Apache Kafka beside Ottla, kill -9, full disk
+	cd interop && $(GO) test -count=1 -timeout 20m ./...
+
+bench: ## micro-benchmarks, and start, memory and size of the real binary
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## every fuzz target for FUZZTIME (default 1m)
+	scripts/fuzz.sh $(or $(FUZZTIME),1m)
+
+golden: ## rewrite the golden files after an intended change; read the diff
+	$(GO) test ./... -args -rewrite
+
+generate: ## generated code and docs/configuration.md
+	$(GO) generate ./...
+	$(GO) run ./cmd/ottla config docs > docs/configuration.md
+
+clean: ## remove what was built
+	rm -rf ottla dist .peers

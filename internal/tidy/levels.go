@@ -1,0 +1,114 @@
+package tidy
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Module is the module whose rooms are checked.
+const Module = "ottla"
+
+// clientSide is the level of the rooms that are plain Kafka clients; they may
+// import only the rooms in forClients, so that each can be removed or run
+// alone.
+const clientSide = -1
+
+// testSide is the level of rooms that only tests use: they may import all.
+const testSide = 100
+
+var forClients = []string{"internal/protocol", "internal/config"}
+
+// row matches a line of the table of rooms in ARCHITECTURE.md:
+// | 2 | `internal/storage` | … |
+var row = regexp.MustCompile("(?m)^\\| *(\\d+|client|test) *\\| *`([^`]+)` *\\|")
+
+// ParseLevels reads the table of rooms: folder → level.
+func ParseLevels(architecture string) map[string]int {
+	levels := map[string]int{}
+	for _, match := range row.FindAllStringSubmatch(architecture, -1) {
+		switch match[1] {
+		case "client":
+			levels[match[2]] = clientSide
+		case "test":
+			levels[match[2]] = testSide
+		default:
+			levels[match[2]], _ = strconv.Atoi(match[1])
+		}
+	}
+	return levels
+}
+
+// Levels compares the imports of the sources with the table: a room imports
+// only rooms of lower levels, siblings never import each other.
+func Levels(sources []Source, levels map[string]int) []Finding {
+	var found []Finding
+	for _, room := range Rooms(sources) {
+		if _, ok := levels[room]; !ok {
+			found = append(found, Finding{room, "no row in the table of rooms in ARCHITECTURE.md: add it with its level"})
+		}
+	}
+	for room := range levels {
+		if !hasTenant(sources, room) {
+			found = append(found, Finding{room, "a row in ARCHITECTURE.md but no code: a room exists when it has a tenant"})
+		}
+	}
+	for _, s := range sources {
+		if !s.Test {
+			found = append(found, breaches(s, levels)...)
+		}
+	}
+	return found
+}
+
+func hasTenant(sources []Source, room string) bool {
+	for _, s := range sources {
+		if s.Room == room && !s.Test {
+			return true
+		}
+	}
+	return false
+}
+
+// breaches lists the imports of one file that the table does not allow.
+func breaches(s Source, levels map[string]int) []Finding {
+	var found []Finding
+	from := levels[s.Room]
+	for _, spec := range s.ast.Imports {
+		target := strings.Trim(spec.Path.Value, `"`)
+		if target != Module && !strings.HasPrefix(target, Module+"/") {
+			continue
+		}
+		room := strings.TrimPrefix(strings.TrimPrefix(target, Module), "/")
+		if room == "" {
+			room = "."
+		}
+		if !mayImport(from, room, levels[room]) {
+			found = append(found, Finding{
+				s.at(spec),
+				fmt.Sprintf("%s (level %d) imports %s (level %d): only lower levels; hand it in as a func or a small interface where broker wires the rooms", s.Room, from, room, levels[room]),
+			})
+		}
+	}
+	return found
+}
+
+// mayImport tells whether a room of level from may import the room to.
+func mayImport(from int, to string, level int) bool {
+	switch {
+	case from == testSide:
+		return true
+	case from == clientSide:
+		for _, room := range forClients {
+			if room == to {
+				return true
+			}
+		}
+		return false
+	case level == clientSide:
+		return from >= 9
+	default:
+		return level < from
+	}
+}

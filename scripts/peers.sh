@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Installs the peers that interop/ tests Ottla with: kcat, Apache Kafka with its
+# tools and Java clients, and the clients for Python and Node. Versions are
+# pinned by interop/java/pom.xml, interop/python/requirements.txt and
+# interop/node/package-lock.json.
+#
+# Everything but kcat, Java, Maven, Python and npm goes into .peers (or
+# $OTTLA_PEERS_DIR). As root on Debian those five are installed by apt; elsewhere
+# what is missing is named, its tests skip, and this script succeeds, unless
+# OTTLA_PEERS=required. A second run finds everything done.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+dir=${OTTLA_PEERS_DIR:-$PWD/.peers}
+mkdir -p "$dir"
+missing=()
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# system COMMAND PACKAGE: make sure that a command is there, by apt if we may.
+system() {
+  have "$1" && return 0
+  if [ "$(id -u)" = 0 ] && have apt-get; then
+    [ -n "${updated:-}" ] || apt-get update -qq
+    updated=1
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null
+    hash -r
+  fi
+  have "$1" || missing+=("$1")
+  have "$1"
+}
+
+# part NAME INPUT INSTALL: run INSTALL unless it was done for this very INPUT.
+part() {
+  local stamp="$dir/$1/.stamp" want
+  want=$(cksum <"$2")
+  if [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then return 0; fi
+  echo "installing $1 peers into $dir/$1"
+  rm -rf "${dir:?}/$1"
+  mkdir -p "$dir/$1"
+  if "$3" "$dir/$1"; then
+    echo "$want" >"$stamp"
+  else
+    missing+=("$1 packages")
+  fi
+}
+
+install_java() {
+  mvn -q -B -f interop/java/pom.xml \
+    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -Dstyle.color=never -DoutputDirectory="$1"
+}
+
+install_python() {
+  python3 -m venv "$1" && "$1/bin/pip" install -q --disable-pip-version-check -r interop/python/requirements.txt
+}
+
+install_node() {
+  cp interop/node/package.json interop/node/package-lock.json interop/node/.npmrc "$1/"
+  (cd "$1" && npm ci --silent --ignore-scripts)
+}
+
+system kcat kcat || true
+if system java default-jdk-headless && system javac default-jdk-headless && system mvn maven; then
+  part java interop/java/pom.xml install_java
+fi
+if system python3 python3-venv; then
+  part python interop/python/requirements.txt install_python
+fi
+if system npm npm; then
+  part node interop/node/package-lock.json install_node
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "missing peers, whose tests will skip: ${missing[*]}" >&2
+  [ "${OTTLA_PEERS:-}" != required ] || exit 1
+fi
