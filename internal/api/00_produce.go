@@ -43,9 +43,14 @@ func (h *Handler) produce(_ context.Context, r *Request) (Reply, error) {
 	case call.pending == nil:
 		return Reply{Encode: call.encode, Release: call.release}, nil
 	}
-	timeout := time.Duration(max(0, call.request.TimeoutMillis)) * time.Millisecond
-	return Reply{Done: call.pending.Start(timeout), Encode: call.encode, Release: call.cancel}, nil
+	timeout := time.Duration(call.request.TimeoutMillis) * time.Millisecond
+	return Reply{Done: call.pending.Start(max(timeout, minAcksTimeout)), Encode: call.encode, Release: call.cancel}, nil
 }
+
+// minAcksTimeout is how long acks=all is waited for at least. A client means
+// the other replicas by its timeout, and Kafka answers at once when there are
+// none; here the flush of the leader's own disk is waited for, too.
+const minAcksTimeout = time.Second
 
 // produceCall is one Produce request under way. It is reused: whoever gets the
 // Reply ends with release.
@@ -102,13 +107,12 @@ func (c *produceCall) append(r *Request) {
 			result := out.AddPartition()
 			result.Index = p.Index
 			result.BaseOffset, result.LogAppendTimeMillis, result.LogStartOffset = -1, -1, -1
-			if err != nil {
-				c.fail(result, err)
-			} else if err := c.appendOne(result, name, p, produceWait{i, j}); err != nil {
-				c.fail(result, err)
+			outcome := err
+			if outcome == nil {
+				outcome = c.appendOne(result, name, p, produceWait{i, j})
 			}
-			if result.Error == protocol.NotLeaderOrFollower {
-				result.CurrentLeader = c.h.currentLeader(name, p.Index)
+			if outcome != nil {
+				c.fail(out, result, outcome)
 			}
 		}
 	}
@@ -132,16 +136,25 @@ func (c *produceCall) refused() error {
 func (c *produceCall) topicName(t *protocol.ProduceTopic, r *Request) (string, error) {
 	name := t.Name
 	if c.version >= 13 {
-		topic := c.h.Controller.Image().TopicByID(t.ID)
+		topic := c.topic("", t.ID)
 		if topic == nil {
 			return "", protocol.UnknownTopicID
 		}
 		name = topic.Name
 	}
-	if isInternalTopic(name) && r.Header.ClientID != adminClientID {
+	if isInternalTopic(name) && r.Header.ClientID != adminClientID && c.topic(t.Name, t.ID) != nil {
 		return name, protocol.Errorf(protocol.InvalidTopicException, "Cannot append to internal topic %s", name)
 	}
 	return name, nil
+}
+
+// topic finds a topic as the version of the request names it.
+func (c *produceCall) topic(name string, id metadata.UUID) *metadata.Topic {
+	img := c.h.Controller.Image()
+	if c.version >= 13 {
+		return img.TopicByID(id)
+	}
+	return img.TopicByName(name)
 }
 
 func (c *produceCall) appendOne(result *protocol.ProduceResponsePartition, topic string, p *protocol.ProducePartition, at produceWait) error {
@@ -152,12 +165,18 @@ func (c *produceCall) appendOne(result *protocol.ProduceResponsePartition, topic
 	if batch.Compression() == record.Zstd && c.version < 7 {
 		return protocol.Errorf(protocol.UnsupportedCompressionType, "Produce requests with version %d are not allowed to use ZStandard compression", c.version)
 	}
+	if batch.IsTransactional() {
+		return protocol.TransactionalIDAuthorizationFailed
+	}
 	partition, err := c.h.Replicas.Partition(topic, p.Index)
 	if err != nil {
 		return err
 	}
 	appended, err := partition.Append(batch, replica.AppendOptions{Acks: c.request.Acks, Origin: record.Client})
 	if err != nil {
+		if tellsLogStart(code(err)) {
+			result.LogStartOffset = partition.Log().StartOffset()
+		}
 		return err
 	}
 	result.BaseOffset, result.LogAppendTimeMillis, result.LogStartOffset = appended.BaseOffset, appended.LogAppendTime, appended.LogStart
@@ -171,14 +190,28 @@ func (c *produceCall) appendOne(result *protocol.ProduceResponsePartition, topic
 	return nil
 }
 
-// fail notes why a partition was not written, with the records at fault
-// (KIP-467).
-func (c *produceCall) fail(result *protocol.ProduceResponsePartition, err error) {
+// tellsLogStart tells whether a refused append names the log start offset all
+// the same, as Kafka does for what it finds inside a whole batch, and for what
+// its producer's state or the ISR does not allow.
+func tellsLogStart(refusal protocol.Code) bool {
+	switch refusal {
+	case protocol.CorruptMessage, protocol.MessageTooLarge, protocol.RecordListTooLarge,
+		protocol.KafkaStorageError, protocol.NotLeaderOrFollower, protocol.UnknownTopicOrPartition:
+		return false
+	}
+	return true
+}
+
+// fail notes why a partition was not written or not replicated, with the
+// records at fault (KIP-467).
+func (c *produceCall) fail(topic *protocol.ProduceResponseTopic, result *protocol.ProduceResponsePartition, err error) {
 	if c.failed == nil {
 		c.failed = err
 	}
 	result.Error = code(err)
-	result.BaseOffset, result.LogAppendTimeMillis = -1, -1
+	if result.Error == protocol.NotLeaderOrFollower {
+		result.CurrentLeader = currentLeader(c.topic(topic.Name, topic.ID), result.Index)
+	}
 	var invalid *record.InvalidError
 	if !errors.As(err, &invalid) {
 		var worded *protocol.Error
@@ -197,7 +230,8 @@ func (c *produceCall) fail(result *protocol.ProduceResponsePartition, err error)
 func (c *produceCall) encode(dst []byte) (Payload, error) {
 	for i, at := range c.waits {
 		if err := c.pending.Err(i); err != nil {
-			c.fail(&c.response.Topics[at.topic].Partitions[at.partition], err)
+			topic := &c.response.Topics[at.topic]
+			c.fail(topic, &topic.Partitions[at.partition], err)
 		}
 	}
 	return Payload{Bytes: protocol.AppendProduceResponse(dst, c.version, &c.response)}, nil
@@ -208,8 +242,7 @@ func (c *produceCall) verdict(dst []byte) (Payload, error) { return Payload{Byte
 
 // currentLeader tells a client that came to the wrong broker where to go
 // (KIP-951); nil when nobody leads.
-func (h *Handler) currentLeader(topic string, partition int32) *protocol.LeaderIDAndEpoch {
-	t := h.Controller.Image().TopicByName(topic)
+func currentLeader(t *metadata.Topic, partition int32) *protocol.LeaderIDAndEpoch {
 	if t == nil {
 		return nil
 	}

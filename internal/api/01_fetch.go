@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -71,10 +72,11 @@ type fetchCall struct {
 type fetched struct {
 	want      *fetchPartition
 	name      string
-	partition *replica.Partition // nil with resolveErr
-	resolved  error
-	read      replica.Read
-	err       error
+	partition *replica.Partition // nil with unresolved
+	// unresolved is why the partition cannot be asked.
+	unresolved error
+	read       replica.Read
+	err        error
 }
 
 // openSession finds or makes the session of the request. One without a session
@@ -155,18 +157,24 @@ func (c *fetchCall) resolve() {
 		if want.id != (metadata.UUID{}) || want.topic == "" {
 			topic := img.TopicByID(want.id)
 			if topic == nil {
-				f.resolved = protocol.UnknownTopicID
+				f.unresolved = protocol.UnknownTopicID
 				continue
 			}
 			f.name = topic.Name
 		}
-		if follower {
-			f.resolved = replica.ErrNotLeader
-			continue
+		f.partition, f.unresolved = c.h.Replicas.Partition(f.name, want.partition)
+		switch {
+		case f.unresolved != nil:
+		case follower:
+			f.unresolved = errFollower
+		case c.req.MaxBytes < 0, want.maxBytes < 0, c.req.IsolationLevel < 0, c.req.IsolationLevel > int8(replica.ReadCommitted):
+			f.unresolved = protocol.UnknownServerError // as Kafka answers
 		}
-		f.partition, f.resolved = c.h.Replicas.Partition(f.name, want.partition)
 	}
 }
+
+// errFollower refuses replicas: NOT_LEADER_OR_FOLLOWER, without a leader.
+var errFollower = fmt.Errorf("fetches of replicas are not served: %w", replica.ErrNotLeader)
 
 func (c *fetchCall) readAll() {
 	for i := range c.found {
@@ -176,8 +184,8 @@ func (c *fetchCall) readAll() {
 
 // read reads one partition, again if it was read before.
 func (c *fetchCall) read(f *fetched) {
-	if f.resolved != nil {
-		f.err, c.failed = f.resolved, true
+	if f.unresolved != nil {
+		f.err, c.failed = f.unresolved, true
 		return
 	}
 	c.bytes -= f.read.Records.Len()

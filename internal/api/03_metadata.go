@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -22,22 +21,23 @@ import (
 func (h *Handler) metadata(ctx context.Context, r *Request, req *kmsg.MetadataRequest) (kmsg.Response, error) {
 	img := h.Controller.Image()
 	resp := kmsg.NewPtrMetadataResponse()
+	resp.ControllerID, resp.AuthorizedOperations = -1, noOperations
+	if err := checkMetadataTopics(r.Header.Version, req.Topics); err != nil {
+		return failMetadata(req, resp, err), nil
+	}
 	view := clusterView{img: img, listener: r.Listener}
 	resp.ClusterID = &h.ClusterID
 	resp.ControllerID = view.anyBroker()
-	resp.AuthorizedOperations = math.MinInt32
 	if req.IncludeClusterAuthorizedOperations {
 		resp.AuthorizedOperations = clusterOperations
-	}
-	if err := checkMetadataTopics(r.Header.Version, req.Topics); err != nil {
-		return failMetadata(req, resp, err), nil
 	}
 	if wantsAllTopics(r.Header.Version, req.Topics) {
 		for t := range img.Topics() {
 			resp.Topics = append(resp.Topics, view.topic(t, r.Header.Version))
 		}
 	} else {
-		if req.AllowAutoTopicCreation && h.Config().Topics.AutoCreate {
+		// Before version 4 a client could not say that it does not want it.
+		if (req.AllowAutoTopicCreation || r.Header.Version < 4) && h.Config().Topics.AutoCreate {
 			h.autoCreate(ctx, req.Topics)
 			view.img = h.Controller.Image()
 		}
@@ -58,12 +58,16 @@ func wantsAllTopics(version int16, topics []kmsg.MetadataRequestTopic) bool {
 }
 
 // checkMetadataTopics refuses what the request's version cannot mean: ids and
-// null names exist from version 12, although 10 and 11 have the fields.
+// null names exist from version 12, although 10 and 11 have the fields. A topic
+// with neither name nor id is an UNKNOWN_SERVER_ERROR, as Kafka answers.
 func checkMetadataTopics(version int16, topics []kmsg.MetadataRequestTopic) error {
-	if version >= 12 {
-		return nil
-	}
 	for _, t := range topics {
+		if version >= 12 {
+			if t.Topic == nil && t.TopicID == (metadata.UUID{}) {
+				return protocol.UnknownServerError
+			}
+			continue
+		}
 		if t.Topic == nil {
 			return protocol.Errorf(protocol.InvalidRequest, "Topic name can not be null for version %d", version)
 		}
@@ -91,7 +95,7 @@ func failMetadata(req *kmsg.MetadataRequest, resp *kmsg.MetadataResponse, err er
 
 // autoCreate creates the topics that are named and missing, with the broker's
 // defaults. What fails is left out: the answer then says that the topic is
-// unknown or its name is invalid.
+// unknown or its name is invalid. Internal topics are not a client's to create.
 func (h *Handler) autoCreate(ctx context.Context, topics []kmsg.MetadataRequestTopic) {
 	img := h.Controller.Image()
 	create := kmsg.NewPtrCreateTopicsRequest()
@@ -99,7 +103,7 @@ func (h *Handler) autoCreate(ctx context.Context, topics []kmsg.MetadataRequestT
 	create.TimeoutMillis = int32(h.Config().Network.RequestTimeout.Milliseconds())
 	seen := map[string]bool{}
 	for _, t := range topics {
-		if t.Topic == nil || seen[*t.Topic] || img.TopicByName(*t.Topic) != nil || validateTopicName(*t.Topic) != nil {
+		if t.Topic == nil || seen[*t.Topic] || img.TopicByName(*t.Topic) != nil || validateTopicName(*t.Topic) != nil || isInternalTopic(*t.Topic) {
 			continue
 		}
 		seen[*t.Topic] = true

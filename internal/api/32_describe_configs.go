@@ -2,13 +2,14 @@ package api
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/config"
+	"ottla/internal/controller"
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
 )
@@ -21,23 +22,50 @@ import (
 // DescribeConfigs on the topic, the group, or the cluster.
 func (h *Handler) describeConfigs(_ context.Context, _ *Request, req *kmsg.DescribeConfigsRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
+	room := maxDescribedBytes
 	for i := range req.Resources {
 		resource := &req.Resources[i]
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = resource.ResourceType, resource.ResourceName
-		out.Configs = []kmsg.DescribeConfigsResponseResourceConfig{}
+		out.Configs, out.ErrorMessage = []kmsg.DescribeConfigsResponseResourceConfig{}, new(string)
 		entries, err := h.configEntries(int8(resource.ResourceType), resource.ResourceName)
+		if room < 0 {
+			entries, err = nil, errTooMuch
+		}
 		if err != nil {
-			out.ErrorCode, out.ErrorMessage = int16(code(err)), message(err)
+			out.ErrorCode = int16(code(err))
+		}
+		if err != nil && !errors.Is(err, protocol.UnknownTopicOrPartition) { // without a message, as Kafka
+			out.ErrorMessage = message(err)
 		}
 		for _, e := range entries {
 			if len(resource.ConfigNames) == 0 || slices.Contains(resource.ConfigNames, e.Name) {
-				out.Configs = append(out.Configs, describedConfig(e, req))
+				described := describedConfig(e, req)
+				room -= describedSize(&described)
+				out.Configs = append(out.Configs, described)
 			}
 		}
 		resp.Resources = append(resp.Resources, out)
 	}
 	return resp, nil
+}
+
+// maxDescribedBytes bounds a response. A request of a megabyte can name one
+// broker a hundred thousand times, or as many groups that nobody knows: each
+// would be answered with every key there is.
+const maxDescribedBytes = 32 << 20
+
+// errTooMuch refuses the resources that do not fit any more.
+var errTooMuch = protocol.Errorf(protocol.InvalidRequest, "The response grows too large: describe fewer resources in one request")
+
+// describedSize is about what a config takes in the response.
+func describedSize(c *kmsg.DescribeConfigsResponseResourceConfig) int {
+	size := 16 + len(c.Name) + len(deref(c.Value)) + len(deref(c.Documentation))
+	for i := range c.ConfigSynonyms {
+		s := &c.ConfigSynonyms[i]
+		size += 8 + len(s.Name) + len(deref(s.Value))
+	}
+	return size
 }
 
 // configEntries lists the configs of one resource.
@@ -58,7 +86,10 @@ func (h *Handler) configEntries(kind int8, name string) ([]config.Entry, error) 
 		if name == "" {
 			return nil, protocol.Errorf(protocol.InvalidRequest, "Broker id must not be empty")
 		}
-		return h.loggerEntries(), h.thisBroker(name, "")
+		if err := h.thisBroker(name, ""); err != nil {
+			return nil, err
+		}
+		return h.loggerEntries(), nil
 	case metadata.ResourceClientMetrics:
 		if name == "" {
 			return nil, protocol.Errorf(protocol.InvalidRequest, "Client metrics subscription name must not be empty")
@@ -70,7 +101,7 @@ func (h *Handler) configEntries(kind int8, name string) ([]config.Entry, error) 
 		}
 		return h.Config().DescribeGroup(img.Configs(kind, name)), nil
 	}
-	return nil, protocol.Errorf(protocol.InvalidRequest, "Unexpected resource type UNKNOWN for resource %s", name)
+	return nil, protocol.InvalidRequest
 }
 
 func (h *Handler) topicEntries(img *metadata.Image, name string) ([]config.Entry, error) {
@@ -104,18 +135,23 @@ func (h *Handler) thisBroker(name, orElse string) error {
 	return nil
 }
 
-// loggerEntries: Ottla has one logger, Kafka's root.
+// loggerEntries: Ottla has one logger, Kafka's root, at the level that it has
+// now.
 func (h *Handler) loggerEntries() []config.Entry {
-	level := h.Static.LogLevel.String()
+	level := h.LogLevel.Level().String()
 	return []config.Entry{{Name: "root", Value: &level, Source: config.SourceDynamicLogger}}
 }
 
+// clientMetricsEntries are the configs of a subscription that has these values.
 func clientMetricsEntries(values map[string]string) []config.Entry {
 	var entries []config.Entry
-	for name, value := range values {
-		entries = append(entries, config.Entry{Name: name, Value: &value, Source: config.SourceClientMetrics})
+	for _, key := range controller.ClientMetricsKeys() {
+		e := config.Entry{Name: key.Name, Value: &key.Default, Type: key.Type, Source: config.SourceDefault, IsDefault: true}
+		if value, ok := values[key.Name]; ok {
+			e.Value, e.Source, e.IsDefault = &value, config.SourceClientMetrics, false
+		}
+		entries = append(entries, e)
 	}
-	slices.SortFunc(entries, func(a, b config.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries
 }
 

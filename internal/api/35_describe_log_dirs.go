@@ -19,6 +19,7 @@ import (
 func (h *Handler) describeLogDirs(_ context.Context, _ *Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeLogDirsResponse()
 	cordoned := h.Config().Logs.CordonedDirs
+	wanted := wantedPartitions(req)
 	dirs := h.Storage.Dirs()
 	slices.SortFunc(dirs, func(a, b storage.Dir) int { return strings.Compare(a.Path, b.Path) })
 	for _, dir := range dirs {
@@ -28,20 +29,20 @@ func (h *Handler) describeLogDirs(_ context.Context, _ *Request, req *kmsg.Descr
 		if usage, err := h.Storage.Usage(dir); err == nil {
 			out.TotalBytes, out.UsableBytes = int64(usage.Total), int64(usage.Free)
 		}
-		out.Topics, out.IsCordoned = h.partitionsIn(dir, req), slices.Contains(cordoned, dir.Path)
+		out.Topics, out.IsCordoned = h.partitionsIn(dir, wanted), slices.Contains(cordoned, dir.Path)
 		resp.Dirs = append(resp.Dirs, out)
 	}
 	return resp, nil
 }
 
-// partitionsIn lists the partitions of a dir that were asked for, by topic.
-func (h *Handler) partitionsIn(dir storage.Dir, req *kmsg.DescribeLogDirsRequest) []kmsg.DescribeLogDirsResponseDirTopic {
+// partitionsIn lists the partitions of a dir that are wanted, by topic.
+func (h *Handler) partitionsIn(dir storage.Dir, wanted map[fetchKey]bool) []kmsg.DescribeLogDirsResponseDirTopic {
 	var topics []kmsg.DescribeLogDirsResponseDirTopic
 	index := map[string]int{}
 	for p := range h.Replicas.All() {
 		log := p.Log()
 		tp := log.TP()
-		if log.DirID() != dir.ID || !wantsLogDir(req, tp.Topic, tp.Partition) {
+		if log.DirID() != dir.ID || wanted != nil && !wanted[fetchKey{topic: tp.Topic, partition: tp.Partition}] {
 			continue
 		}
 		i, ok := index[tp.Topic]
@@ -70,14 +71,16 @@ func logDirPartition(p *replica.Partition) kmsg.DescribeLogDirsResponseDirTopicP
 	return out
 }
 
-func wantsLogDir(req *kmsg.DescribeLogDirsRequest, topic string, partition int32) bool {
+// wantedPartitions are the partitions that a request names; nil: all.
+func wantedPartitions(req *kmsg.DescribeLogDirsRequest) map[fetchKey]bool {
 	if req.Topics == nil {
-		return true
+		return nil
 	}
+	wanted := map[fetchKey]bool{}
 	for _, t := range req.Topics {
-		if t.Topic == topic && slices.Contains(t.Partitions, partition) {
-			return true
+		for _, p := range t.Partitions {
+			wanted[fetchKey{topic: t.Topic, partition: p}] = true
 		}
 	}
-	return false
+	return wanted
 }

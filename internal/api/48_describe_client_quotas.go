@@ -23,6 +23,7 @@ const (
 // DescribeConfigs on the cluster.
 func (h *Handler) describeClientQuotas(_ context.Context, _ *Request, req *kmsg.DescribeClientQuotasRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeClientQuotasResponse()
+	resp.ErrorMessage = new(string)
 	if err := checkQuotaFilter(req.Components); err != nil {
 		resp.ErrorCode, resp.ErrorMessage = int16(code(err)), message(err)
 		return resp, nil
@@ -43,9 +44,9 @@ func checkQuotaFilter(components []kmsg.DescribeClientQuotasRequestComponent) er
 	for _, c := range components {
 		switch {
 		case c.EntityType == "":
-			return protocol.Errorf(protocol.InvalidRequest, "Unexpected empty filter component entity type.")
+			return protocol.Errorf(protocol.InvalidRequest, "Invalid empty entity type.")
 		case c.EntityType != "user" && c.EntityType != "client-id" && c.EntityType != "ip":
-			return protocol.Errorf(protocol.UnsupportedVersion, "Custom entity type %s not supported.", c.EntityType)
+			return protocol.Errorf(protocol.UnsupportedVersion, "Unsupported entity type %s", c.EntityType)
 		case seen[c.EntityType]:
 			return protocol.Errorf(protocol.InvalidRequest, "Entity type %s cannot appear more than once in the filter.", c.EntityType)
 		case c.MatchType == matchExact && c.Match == nil:

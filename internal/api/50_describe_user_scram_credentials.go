@@ -15,6 +15,7 @@ import (
 // Describe on the cluster.
 func (h *Handler) describeUserScramCredentials(_ context.Context, _ *Request, req *kmsg.DescribeUserSCRAMCredentialsRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeUserSCRAMCredentialsResponse()
+	resp.ErrorMessage = new(string)
 	known, order := scramByUser(h.Controller.Image())
 	if len(req.Users) == 0 {
 		for _, user := range order {

@@ -19,6 +19,7 @@ const metadataTopic = "__cluster_metadata"
 // Describe on the cluster.
 func (h *Handler) describeQuorum(_ context.Context, _ *Request, req *kmsg.DescribeQuorumRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeQuorumResponse()
+	resp.ErrorMessage = new(string)
 	if len(req.Topics) != 1 || req.Topics[0].Topic != metadataTopic ||
 		len(req.Topics[0].Partitions) != 1 || req.Topics[0].Partitions[0].Partition != 0 {
 		return failDescribeQuorum(req, resp), nil
@@ -51,6 +52,7 @@ func failDescribeQuorum(req *kmsg.DescribeQuorumRequest, resp *kmsg.DescribeQuor
 
 func quorumPartition(status raft.Status) kmsg.DescribeQuorumResponseTopicPartition {
 	p := kmsg.NewDescribeQuorumResponseTopicPartition()
+	p.ErrorMessage = new(string)
 	p.LeaderID, p.LeaderEpoch, p.HighWatermark = status.LeaderID, status.LeaderEpoch, status.HighWatermark
 	for _, v := range status.Voters {
 		state := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()

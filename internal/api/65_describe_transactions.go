@@ -18,6 +18,9 @@ func (h *Handler) describeTransactions(_ context.Context, _ *Request, req *kmsg.
 		state := kmsg.NewDescribeTransactionsResponseTransactionState()
 		state.TransactionalID = id
 		state.ErrorCode = int16(protocol.TransactionalIDNotFound)
+		if id == "" {
+			state.ErrorCode = int16(protocol.InvalidRequest)
+		}
 		resp.TransactionStates = append(resp.TransactionStates, state)
 	}
 	return resp, nil

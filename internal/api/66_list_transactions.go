@@ -2,9 +2,12 @@ package api
 
 import (
 	"context"
+	"regexp"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/protocol"
 )
 
 // transactionStates are the names that a filter may use (KIP-664).
@@ -14,7 +17,7 @@ var transactionStates = []string{
 
 // listTransactions answers ListTransactions, versions 0–2: there are none
 // until transactions exist; filters for states that Kafka does not know come
-// back as such.
+// back as such. The pattern (KIP-1152, v2) must be a regular expression.
 //
 // Describe on the transactional id.
 func (h *Handler) listTransactions(_ context.Context, _ *Request, req *kmsg.ListTransactionsRequest) (kmsg.Response, error) {
@@ -23,6 +26,10 @@ func (h *Handler) listTransactions(_ context.Context, _ *Request, req *kmsg.List
 		if !slices.Contains(transactionStates, state) {
 			resp.UnknownStateFilters = append(resp.UnknownStateFilters, state)
 		}
+	}
+	// Kafka uses RE2, too.
+	if _, err := regexp.Compile(deref(req.TransactionalIDPattern)); err != nil {
+		resp.ErrorCode = int16(protocol.InvalidRegularExpression)
 	}
 	return resp, nil
 }

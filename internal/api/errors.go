@@ -28,6 +28,7 @@ var sentinels = []struct {
 	{replica.ErrPolicyViolation, protocol.PolicyViolation},
 	{replica.ErrTimedOut, protocol.RequestTimedOut},
 	{storage.ErrOffsetOutOfRange, protocol.OffsetOutOfRange},
+	{storage.ErrFencedEpoch, protocol.NotLeaderOrFollower},
 	{storage.ErrBatchTooLarge, protocol.RecordListTooLarge},
 	{storage.ErrOutOfOrderSequence, protocol.OutOfOrderSequenceNumber},
 	{storage.ErrInvalidProducerEpoch, protocol.InvalidProducerEpoch},

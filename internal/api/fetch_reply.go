@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+
 	"ottla/internal/protocol"
 	"ottla/internal/replica"
 )
@@ -65,8 +67,13 @@ func (c *fetchCall) partition(f *fetched) protocol.FetchResponsePartition {
 		HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, PreferredReadReplica: -1,
 	}
 	if f.err != nil {
-		if out.Error == protocol.NotLeaderOrFollower || out.Error == protocol.FencedLeaderEpoch {
-			out.CurrentLeader = c.h.currentLeader(f.name, f.want.partition)
+		switch out.Error {
+		case protocol.UnknownTopicOrPartition, protocol.UnknownTopicID:
+			out.AbortedTransactions = []protocol.AbortedTransaction{} // as Kafka answers
+		case protocol.NotLeaderOrFollower, protocol.FencedLeaderEpoch:
+			if !errors.Is(f.err, errFollower) {
+				out.CurrentLeader = currentLeader(c.h.Controller.Image().TopicByName(f.name), f.want.partition)
+			}
 		}
 		return out
 	}

@@ -132,6 +132,8 @@ type FetchSessions struct {
 	sessions map[int32]*fetchSession
 }
 
+// NewFetchSessions returns an empty cache; most is asked for the number of
+// slots whenever a session is made.
 func NewFetchSessions(now func() time.Time, random *rand.Rand, most func() int) *FetchSessions {
 	return &FetchSessions{now: now, random: random, max: most, sessions: map[int32]*fetchSession{}}
 }

@@ -59,7 +59,7 @@ func Table() []Endpoint {
 		{19, "CreateTopics", 2, 7, OnBroker | OnController, largeFrame, false, unary((*Handler).createTopics)},
 		{20, "DeleteTopics", 1, 6, OnBroker | OnController, smallFrame, false, unary((*Handler).deleteTopics)},
 		{21, "DeleteRecords", 0, 2, OnBroker, smallFrame, false, unary((*Handler).deleteRecords)},
-		{22, "InitProducerId", 0, 5, OnBroker, smallFrame, false, unary((*Handler).initProducerId)},
+		{22, "InitProducerId", 0, 5, OnBroker, smallFrame, false, unary((*Handler).initProducerID)},
 		{23, "OffsetForLeaderEpoch", 2, 4, OnBroker, smallFrame, false, unary((*Handler).offsetForLeaderEpoch)},
 		{29, "DescribeAcls", 1, 3, OnBroker | OnController, smallFrame, false, unary((*Handler).describeAcls)},
 		{30, "CreateAcls", 1, 3, OnBroker | OnController, smallFrame, false, unary((*Handler).createAcls)},

@@ -40,7 +40,7 @@ func newRecordReader(in io.Reader, o inputOptions) (recordReader, error) {
 		}
 		return &formatReader{r, o}, nil
 	}
-	pieces := &pieceReader{in: bufio.NewReaderSize(in, 64<<10), delimiter: []byte(o.delimiter)}
+	pieces := &pieceReader{in: bufio.NewReaderSize(in, 64<<10), delimiter: []byte(o.delimiter), limit: maxInputRecord}
 	if o.envelopes {
 		pieces.delimiter = []byte{'\n'}
 		return &envelopeReader{pieces, o}, nil
@@ -148,6 +148,7 @@ func inputLayout(layout string) (string, error) {
 type pieceReader struct {
 	in        *bufio.Reader
 	delimiter []byte
+	limit     int // bytes of a piece
 	count     int // pieces given
 }
 
@@ -159,8 +160,8 @@ func (p *pieceReader) next() ([]byte, error) {
 		part, err := p.in.ReadSlice(last)
 		piece = append(piece, part...)
 		switch {
-		case len(piece) > maxInputRecord:
-			return nil, fmt.Errorf("record %d is longer than %d bytes", p.count+1, maxInputRecord)
+		case len(piece) > p.limit:
+			return nil, fmt.Errorf("record %d is longer than %d bytes", p.count+1, p.limit)
 		case errors.Is(err, bufio.ErrBufferFull):
 		case errors.Is(err, io.EOF) && len(piece) > 0:
 			p.count++

@@ -75,7 +75,7 @@ func (b *Broker) DescribeCreated(overrides map[string]string, dyn DynamicValues)
 	altered, _ := b.With(dyn.PerNode, dyn.ClusterWide)
 	var all []Entry
 	for _, k := range theIndex().sorted[ScopeTopic] {
-		if k.Internal {
+		if _, set := overrides[k.Name]; k.Internal && !set {
 			continue
 		}
 		e := newEntry(k.Name, &k)

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,6 +16,9 @@ var clientMetricsKeys = []config.Key{
 	{Name: "match", Type: config.List, HasDefault: true},
 	{Name: "metrics", Type: config.List, HasDefault: true},
 }
+
+// ClientMetricsKeys are the configs of a client metrics subscription, by name.
+func ClientMetricsKeys() []config.Key { return slices.Clone(clientMetricsKeys) }
 
 func clientMetricsKey(name string) (config.Key, bool) {
 	for _, k := range clientMetricsKeys {

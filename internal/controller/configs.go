@@ -160,11 +160,11 @@ func finishAlteration(v *view, records []metadata.Message, validateOnly bool) []
 		if c.Name != minISRKey {
 			continue
 		}
-		clear := &metadata.ClearElrRecord{}
+		emptied := &metadata.ClearElrRecord{}
 		if c.ResourceType == metadata.ResourceTopic {
-			clear.TopicName = c.ResourceName
+			emptied.TopicName = c.ResourceName
 		}
-		records = append(records, clear)
+		records = append(records, emptied)
 	}
 	return records
 }

@@ -4,15 +4,17 @@
 // A decision is a pure function of the metadata and a request: it returns
 // records and a reply, and touches nothing. There is one file for each subject:
 //
-//	create_topics.go delete_topics.go partitions.go placement.go topic_name.go
-//	configs.go config_ops.go client_metrics.go features.go bootstrap.go
-//	brokers.go heartbeat.go directories.go producer_ids.go
-//	elections.go partition_change.go reassignments.go
+//	topics      create_topics.go delete_topics.go partitions.go placement.go topic_name.go
+//	leaders     elections.go partition_change.go reassignments.go
+//	brokers     brokers.go heartbeat.go directories.go producer_ids.go controllers.go
+//	configs     configs.go config_ops.go client_metrics.go
+//	features    features.go bootstrap.go
 //
 // Around them is a thin shell (submit.go): it hands each decision the newest
 // metadata, has the quorum commit the records, and lets the reply go when they
 // are committed. The committed records, this controller's own and those of any
-// other, arrive at Apply, which publishes the next Image.
+// other, arrive at Apply, which publishes the next Image. sessions.go is what the
+// active controller remembers of brokers and does not write down.
 //
 // Start reading at Controller, then submit.go, then create_topics.go.
 package controller
@@ -56,13 +58,14 @@ type Options struct {
 // NOT_CONTROLLER and only keeps the Image. Its methods may be called by any
 // goroutine.
 //
-// Two locks, never both at once the other way round:
+// It has two locks; mu may be taken while deciding is held, not the other way
+// round:
 //
 //	deciding  orders the decisions, and is held while a proposal is handed to
 //	          the quorum;
 //	mu        guards role, waiters and sessions; it is held for moments and
 //	          taken by Apply and LeaderChanged, which run in the quorum's
-//	          goroutine and must never wait for a decision.
+//	          goroutines and must never wait for a decision.
 type Controller struct {
 	o           Options
 	quorum      Quorum
@@ -137,11 +140,11 @@ func (c *Controller) Leader() (id, epoch int32) {
 // goroutine, in the order of the log. An error means that the log holds what no
 // controller decided, and the node must stop.
 func (c *Controller) Apply(b raft.Committed) error {
-	old := c.image.Load()
-	next, delta, err := old.Apply(b.Records, b.LastOffset, b.Epoch)
+	fold := c.image.Load().Apply
 	if b.Snapshot {
-		next, delta, err = old.Replace(b.Records, b.LastOffset, b.Epoch)
+		fold = c.image.Load().Replace
 	}
+	next, delta, err := fold(b.Records, b.LastOffset, b.Epoch)
 	if err != nil {
 		return err
 	}

@@ -88,10 +88,11 @@ func heartbeat(v *view, req *kmsg.BrokerHeartbeatRequest, p pulse) ([]metadata.M
 
 // nextState is Kafka's BrokerHeartbeatManager.calculateNextBrokerState:
 //
-//	fenced               wants to stop → stops; has applied its registration → unfenced
-//	unfenced             wants the fence → fenced; wants to stop → gives up its
-//	                     leaderships, or stops if it has none
-//	controlled shutdown  leads nothing, and every active broker knows → stops
+//	fenced               it wants to stop: it may
+//	                     it has applied its registration: the fence opens
+//	unfenced             it wants to be fenced, and is
+//	                     it wants to stop: it gives up its leaderships first, if any
+//	controlled shutdown  it leads nothing, and every active broker knows: it may stop
 func nextState(v *view, b *metadata.Broker, req *kmsg.BrokerHeartbeatRequest, p pulse) brokerState {
 	switch {
 	case !b.Fenced && b.InControlledShutdown:

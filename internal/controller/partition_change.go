@@ -51,7 +51,7 @@ type partitionChange struct {
 // change begins a change that changes nothing.
 func (v *view) change(t *metadata.Topic, p *metadata.Partition) *partitionChange {
 	c := &partitionChange{
-		topic: t.ID, old: p, minISR: v.minISR(t), elr: v.elrEnabled(),
+		topic: t.ID, old: p, election: electOnline, minISR: v.minISR(t), elr: v.elrEnabled(),
 		uncleanShutdown: metadata.NoLeader, defaultDir: v.defaultDir,
 		isr: p.ISR, replicas: p.Replicas, removing: p.Removing, adding: p.Adding,
 		targetELR: p.ELR, directories: map[int32]metadata.UUID{},

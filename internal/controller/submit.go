@@ -48,7 +48,7 @@ type waiter struct {
 //  1. take a token, or refuse: too many requests are inside;
 //  2. decide on the tip: the committed Image of the moment this epoch began,
 //     with everything that was proposed since. Being immutable, the tip is
-//     dropped as a whole when the leadership is lost (traps: uncommitted state);
+//     dropped as a whole when the leadership is lost;
 //  3. propose, and make the tip that the records lead to;
 //  4. wait until the committed Image has caught up with what was decided on,
 //     even for a reply without records: it may tell of an uncommitted topic.

@@ -16,7 +16,7 @@ const clusterMetadataTopic = "__cluster_metadata"
 
 // validTopicName refuses names that Kafka refuses. A name is also a folder's.
 func validTopicName(name string) error {
-	reason := ""
+	var reason string
 	switch {
 	case name == "":
 		reason = "the empty string is not allowed"

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"strconv"
 
@@ -18,6 +19,8 @@ type view struct {
 	clusterID string
 	cfg       *config.Broker
 	rand      *rand.Rand
+
+	altered *config.DynamicValues // of img, once it was asked for
 }
 
 // after is the view once records are applied, for the later part of a decision.
@@ -28,7 +31,7 @@ func (v *view) after(records []metadata.Message) (*view, error) {
 		return nil, err
 	}
 	next := *v
-	next.img = img
+	next.img, next.altered = img, nil
 	return &next, nil
 }
 
@@ -83,10 +86,13 @@ const (
 
 // dynamic is what was altered at run time for the brokers' configs.
 func (v *view) dynamic() config.DynamicValues {
-	return config.DynamicValues{
-		PerNode:     v.img.Configs(metadata.ResourceBroker, strconv.Itoa(int(v.nodeID))),
-		ClusterWide: v.img.Configs(metadata.ResourceBroker, ""),
+	if v.altered == nil {
+		v.altered = &config.DynamicValues{
+			PerNode:     v.img.Configs(metadata.ResourceBroker, strconv.Itoa(int(v.nodeID))),
+			ClusterWide: v.img.Configs(metadata.ResourceBroker, ""),
+		}
 	}
+	return *v.altered
 }
 
 // topicConfig is the value in force of a topic's config whose broker key has
@@ -130,10 +136,11 @@ func bounded(records []metadata.Message) error {
 // text is the message of an error as Kafka puts it into responses: null for a
 // bare code.
 func text(err error) *string {
-	if _, bare := err.(protocol.Code); bare || err == nil {
+	var e *protocol.Error
+	if !errors.As(err, &e) {
 		return nil
 	}
-	return protocol.MessageOf(err)
+	return &e.Message
 }
 
 // code is an error's code as responses carry it.

@@ -39,7 +39,7 @@ func (s QuorumState) Append(dst []byte) []byte {
 func ParseQuorumState(content []byte) (QuorumState, error) {
 	f := quorumStateFile{QuorumState: QuorumState{LeaderID: -1, LeaderEpoch: -1, VotedID: -1}}
 	if err := json.Unmarshal(content, &f); err != nil {
-		return QuorumState{}, fmt.Errorf("%w: quorum-state: %v", ErrMalformed, err)
+		return QuorumState{}, fmt.Errorf("%w: quorum-state: %w", ErrMalformed, err)
 	}
 	if f.DataVersion == nil || *f.DataVersion < 0 || *f.DataVersion > 1 {
 		return QuorumState{}, fmt.Errorf("%w: quorum-state: data_version is missing or not 0 or 1", ErrMalformed)
@@ -55,7 +55,7 @@ func ParseQuorumState(content []byte) (QuorumState, error) {
 	}
 	id, err := ParseUUID(*f.VotedDirectoryID)
 	if err != nil {
-		return QuorumState{}, fmt.Errorf("%w: quorum-state: votedDirectoryId: %v", ErrMalformed, err)
+		return QuorumState{}, fmt.Errorf("%w: quorum-state: votedDirectoryId: %w", ErrMalformed, err)
 	}
 	s := f.QuorumState
 	s.VotedDirectoryID = id

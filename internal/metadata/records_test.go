@@ -70,7 +70,7 @@ func fill(r *rand.Rand, v reflect.Value) {
 
 func TestValueRoundTrip(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
+	for range 60 {
 		for _, m := range every(t) {
 			fill(r, reflect.ValueOf(m).Elem())
 			value := AppendValue(nil, m)

@@ -110,13 +110,10 @@ func (r *reader) length(n int) int {
 // skipTags skips the tagged fields that end a structure, none of which is
 // known.
 func (r *reader) skipTags() {
-	n := r.uvarint()
-	if n > len(r.src)/2 {
-		r.fail()
-		return
-	}
-	for range n {
+	for range r.uvarint() {
 		r.uvarint() // number
-		r.span(r.uvarint())
+		if r.span(r.uvarint()); r.bad {
+			return // they may be announced by the billion
+		}
 	}
 }

@@ -43,6 +43,16 @@ func APIName(key int16) string {
 	return ""
 }
 
+// Versions is the range of versions that Kafka 4.3.1 has of an API. Produce is
+// advertised from version 0 on all the same.
+func Versions(key int16) (minVersion, maxVersion int16, ok bool) {
+	s := shapeOf(key)
+	if s == nil {
+		return 0, 0, false
+	}
+	return s.min, s.max, true
+}
+
 // Amplification is how many bytes decoding a request may allocate for each byte
 // of its body; small bodies may take more (some KiB). It bounds what a body can
 // be made to do, ordinary ones take a fraction.
@@ -54,8 +64,8 @@ func Amplification(key int16) int {
 }
 
 // shapes are the requests of Apache Kafka 4.3.1, but the unstable version 6 of
-// InitProducerId. A test encodes random messages
-// of every version with kmsg and walks them.
+// InitProducerId. A test encodes random messages of every version with kmsg and
+// walks them.
 var shapes = [...]shape{
 	0:  {"Produce", 3, 13, 9, 3, `~s 2 4 [(-12 s) (13+ u) [4 ~b]]`},
 	1:  {"Fetch", 4, 18, 12, 28, `(-14 4) 4 4 4 1 (7+ 4 4) [(-12 s) (13+ u) [4 (9+ 4) 8 (12+ 4) (5+ 8) 4 <0 u> <1 8>]] (7+ [(-12 s) (13+ u) *4]) (11+ s) <0 s> <1 {4 8}>`},

@@ -164,9 +164,6 @@ func (w *walker) tags(p int) {
 	}
 	from := w.at()
 	n := w.uvarint()
-	if n > len(w.src)/2 {
-		w.fail()
-	}
 	if n == 0 || w.bad {
 		return
 	}

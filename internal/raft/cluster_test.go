@@ -500,7 +500,10 @@ func chaos(t *testing.T, seed uint64) *cluster {
 // power loss at every chance of survival.
 func TestClusterChaos(t *testing.T) {
 	var acked, snapshots, installs, cuts, crashes, terms int
-	const seeds = 60
+	seeds := 60
+	if raceDetector {
+		seeds = 5
+	}
 	for seed := range uint64(seeds) {
 		var c *cluster
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { c = chaos(t, seed) }) {
@@ -519,7 +522,7 @@ func TestClusterChaos(t *testing.T) {
 	}
 	t.Logf("%d seeds: %d proposals acknowledged, %d leaders, %d crashes, %d conflicts cut off, %d snapshots installed, %d of %d nodes made one",
 		seeds, acked, terms, crashes, cuts, installs, snapshots, 3*seeds)
-	if acked < 2000 || snapshots < 2*seeds || installs < seeds || cuts < seeds || terms < 3*seeds {
+	if acked < 100*seeds || snapshots < 2*seeds || installs < seeds || cuts < seeds || terms < 3*seeds {
 		t.Fatal("too little of that happened to prove anything")
 	}
 }

@@ -22,6 +22,7 @@ type segmentLog interface {
 	EndOffset() int64
 	Size() int64
 	SetHighWatermark(offset int64)
+	AssignTopicID(id [16]byte) error
 	AppendAsFollower(batches []byte) error
 	Batches(from, upTo int64) iter.Seq2[record.Batch, error]
 	Flush() error
@@ -213,9 +214,9 @@ func (s *store) has(id SnapshotID) bool {
 // before the next, and a new term begins a new group: that bounds what a power
 // loss can tear (scan.go).
 //
-// What is cut off is synced away before anything is written in its place: a
-// crash in between could otherwise leave an old batch behind a new one, at the
-// right offset and with a good checksum.
+// What is cut off is gone from the disk before anything is written in its place
+// (storage.Log.TruncateTo): a crash in between could otherwise leave an old batch
+// behind a new one, at the right offset and with a good checksum.
 func (s *store) append(entries []entry) error {
 	if err := s.cutTo(entries[0].index); err != nil {
 		return err
@@ -245,9 +246,6 @@ func (s *store) cutTo(i uint64) error {
 	offset := s.index.offset(i)
 	s.mu.Unlock()
 	if err := s.log.TruncateTo(offset); err != nil {
-		return err
-	}
-	if err := s.log.Flush(); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -312,9 +310,6 @@ func (s *store) install(id SnapshotID) (*snapshot, error) {
 // restart empties the log and lets it begin behind a snapshot.
 func (s *store) restart(m *snapshotMeta) error {
 	if err := s.log.TruncateFullyAndStartAt(m.id.EndOffset); err != nil {
-		return err
-	}
-	if err := s.log.Flush(); err != nil {
 		return err
 	}
 	s.log.SetHighWatermark(m.id.EndOffset)

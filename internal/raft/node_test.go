@@ -290,7 +290,7 @@ func TestDiskFull(t *testing.T) {
 			waits = append(waits, done)
 		}
 		synctest.Wait()
-		<-time.After(10 * time.Second)
+		<-time.After(time.Second)
 		select {
 		case err := <-waits[39]:
 			t.Fatalf("committed on a full disk: %v", err)

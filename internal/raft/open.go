@@ -3,6 +3,7 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
@@ -34,8 +35,8 @@ var metadataTopicID = [16]byte{15: 1}
 //     before a crash: the log begins anew behind it. With a single voter there
 //     is no other leader, so that this is corruption.
 //  5. Cut what a power loss tore; what it cannot have torn is corruption.
-//  6. Open the log, sync it (its tail may be in the page cache only), remove
-//     leftovers.
+//  6. Open the log, which syncs it (its tail may be in the page cache only), and
+//     remove leftovers.
 //
 // The records of the snapshot come back for the owner.
 func openStore(o *Options, open func(storage.LogOptions) (segmentLog, error)) (*store, *snapshot, error) {
@@ -217,9 +218,9 @@ func (l *loading) checkVote() error {
 	if l.vote.epoch >= epoch {
 		return nil
 	}
-	if l.reset && !sole && l.vote.found {
+	if l.reset && !sole && (l.vote.found || l.scan.end() == 0) {
 		// The snapshot came from a leader of a later epoch than this node ever
-		// was in, so it did not vote in that one.
+		// was in, so it did not vote in that one. It may have been in none yet.
 		l.vote.epoch, l.vote.voted = epoch, false
 		return nil
 	}
@@ -259,7 +260,7 @@ func (l *loading) logOptions() storage.LogOptions {
 		c.SegmentAge = defaultSegmentAge
 	}
 	return storage.LogOptions{
-		FS: l.fs, Path: l.folder, TP: storage.TopicPartition{Topic: "__cluster_metadata", TopicID: metadataTopicID},
+		FS: l.fs, Path: l.folder, TP: storage.TopicPartition{Topic: "__cluster_metadata"},
 		Config: c, Now: o.Now, Log: o.Log, Codecs: o.Codecs,
 		Start: l.index.before.offset, RecoveryPoint: min(l.snapshot.id.EndOffset, l.scan.end()),
 	}
@@ -267,14 +268,14 @@ func (l *loading) logOptions() storage.LogOptions {
 
 // align makes the log on disk what the scan found.
 func (l *loading) align() error {
+	if err := l.log.AssignTopicID(metadataTopicID); err != nil {
+		return err
+	}
 	if l.reset {
 		if err := l.restart(&l.snapshot.snapshotMeta); err != nil {
 			return err
 		}
 	} else if err := l.cut(); err != nil {
-		return err
-	}
-	if err := l.log.Flush(); err != nil {
 		return err
 	}
 	l.log.SetHighWatermark(l.snapshot.id.EndOffset)
@@ -315,7 +316,7 @@ func (l *loading) committed() uint64 {
 // before the log. A corrupt one stays until retention takes it.
 func (l *loading) keepSnapshots() error {
 	for _, file := range l.leftovers {
-		if err := l.fs.Remove(file); err != nil {
+		if err := l.fs.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -12,11 +12,13 @@
 //	                                               writes this one with the voters
 //	  quorum-state                                 term and vote
 //
-// Start reading at Node (node.go), which runs core (core.go), the state machine
-// around raft.RawNode without a goroutine of its own. entry.go makes batches of
-// what raft proposes, log.go is raft's storage, index.go the table, scan.go
-// reads the log when it is opened, snapshot.go and snapshotter.go are the
-// snapshots, voters.go the set of voters, quorum_state.go the vote.
+// Start reading at Node (node.go), whose loop (loop.go) drives core (core.go),
+// the state machine around raft.RawNode without a goroutine of its own:
+// propose.go and core.step put in, collect.go takes out, worker.go is the work
+// that takes time, finish.go its end. log.go is raft's storage, index.go its
+// table, entry.go the batches that stand for entries. open.go and scan.go find
+// all that again, snapshot.go and snapshotter.go shorten it, voters.go and
+// quorum_state.go are who votes and for whom.
 package raft
 
 import (

@@ -125,7 +125,7 @@ func (s *logScan) scanSegment(fsys vfs.FS, segment segmentFile) error {
 	r := &batchReader{file: f, size: size}
 	for {
 		batch, err := r.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
@@ -163,7 +163,8 @@ func (s *logScan) take(batch record.Batch) error {
 }
 
 // checkEpoch checks the epoch of the next batch. Of the first batch in a log
-// whose beginning is gone only the bound is known.
+// whose beginning is gone only the bound is known. An epoch may have a second
+// LeaderChange: a Java controller that finds its own vote leads that epoch again.
 func (s *logScan) checkEpoch(epoch int32, kind entryKind) error {
 	last := s.index.lastTerm()
 	switch {
@@ -172,8 +173,6 @@ func (s *logScan) checkEpoch(epoch int32, kind entryKind) error {
 	case s.index.count == 0 && s.index.next > 0:
 	case epoch > last && kind&beginsTerm == 0:
 		return fmt.Errorf("the epoch %d follows %d without a LeaderChange", epoch, last)
-	case epoch == last && kind&beginsTerm != 0:
-		return fmt.Errorf("a LeaderChange in the middle of epoch %d", epoch)
 	}
 	return nil
 }

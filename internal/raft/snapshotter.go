@@ -170,7 +170,7 @@ func (s *store) snapshotTimestamp(id SnapshotID) (int64, error) {
 	batch, err := r.next()
 	var bad *badBatch
 	switch {
-	case err == io.EOF || errors.As(err, &bad):
+	case errors.Is(err, io.EOF) || errors.As(err, &bad):
 		return 0, nil
 	case err != nil:
 		return 0, err

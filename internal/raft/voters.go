@@ -3,6 +3,7 @@ package raft
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -65,7 +66,7 @@ func newVoters(o *Options) *metadata.VotersRecord {
 // raft id.
 func checkVoters(r *metadata.VotersRecord) error {
 	if len(r.Voters) == 0 {
-		return fmt.Errorf("the set of voters is empty")
+		return errors.New("the set of voters is empty")
 	}
 	nodes, ids := map[int32]bool{}, map[uint64]bool{}
 	for i := range r.Voters {

@@ -6,6 +6,7 @@ import "fmt"
 // the attributes.
 type Compression int8
 
+// The codecs.
 const (
 	None   Compression = 0
 	Gzip   Compression = 1

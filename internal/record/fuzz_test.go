@@ -30,7 +30,7 @@ func FuzzNext(f *testing.F) {
 			batch, after, err := Next(rest)
 			if err != nil {
 				var invalid *InvalidError
-				if err != io.EOF && err != ErrTruncated && !errors.As(err, &invalid) {
+				if !errors.Is(err, io.EOF) && !errors.Is(err, ErrTruncated) && !errors.As(err, &invalid) {
 					t.Fatalf("an error of no known kind: %v", err)
 				}
 				return

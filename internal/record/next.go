@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 )
 
@@ -48,9 +49,9 @@ func checkMagic(magic int8) error {
 func Single(records []byte) (Batch, error) {
 	batch, rest, err := Next(records)
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil, invalid(InvalidRecord, "a partition of a produce request needs one record batch, but there is none")
-	case err == ErrTruncated:
+	case errors.Is(err, ErrTruncated):
 		return nil, invalid(InvalidRecord, "a partition of a produce request needs one record batch, but the bytes end inside it")
 	case err != nil:
 		return nil, err

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"errors"
 	"io"
 	"math"
 )
@@ -133,7 +134,7 @@ func (s *scanner) fill() bool {
 	}
 	if err != nil {
 		s.source, s.buf = nil, nil
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			s.bad, s.err = true, err
 		}
 		return false

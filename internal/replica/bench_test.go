@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"ottla/internal/config"
 	"ottla/internal/storage"
 	"ottla/internal/vfs"
 )
@@ -42,4 +43,19 @@ func BenchmarkAdvance(b *testing.B) {
 		fetch.Changed()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/partition")
+}
+
+// BenchmarkCreate is a topic of 1,000 partitions on a real disk: Apply makes
+// its folders.
+func BenchmarkCreate(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		n := startNode(b, vfs.OS{}, config.Fsync, b.TempDir())
+		b.StartTimer()
+		n.mustCommit(topic("a", topicA, 1000)...)
+		b.StopTimer()
+		n.stop()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/1000, "µs/partition")
 }

@@ -204,6 +204,44 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestAcksSurvivePowerLoss guards P12 and P15: what acks=all acknowledged, and
+// what a consumer could see, is there after a power loss that keeps nothing
+// but what was made durable.
+func TestAcksSurvivePowerLoss(t *testing.T) {
+	for seed := range uint64(5) {
+		mem := vfs.NewMem()
+		n := startNode(t, mem, config.Fsync)
+		n.mustCommit(topic("a", topicA, 3)...)
+		var acked, seen [3]int64
+		for round := range 20 {
+			pending := NewPending()
+			for id := range int32(3) {
+				a := mustAppend(t, n.mustServe("a", id), 1+round%4)
+				if acked[id] = a.LastOffset + 1; pending.Add(n.mustServe("a", id), acked[id]) != int(id) {
+					t.Fatal("indexes are out of order")
+				}
+			}
+			<-pending.Start(time.Hour)
+		}
+		for id := range int32(3) {
+			mustAppend(t, n.mustServe("a", id), 1) // nobody waits for this one
+			seen[id] = n.mustServe("a", id).HighWatermark()
+		}
+		after := mem.CrashClone(vfs.CrashOptions{Seed: seed, KeepProbability: float64(seed) / 4})
+		n.stop()
+
+		n = startNode(t, after, config.Fsync)
+		n.mustCommit(topic("a", topicA, 3)...)
+		for id := range int32(3) {
+			p := n.mustServe("a", id)
+			if hw := p.HighWatermark(); hw < acked[id] || hw < seen[id] || hw > p.log.FlushedOffset() {
+				t.Errorf("seed %d, partition %d: high watermark %d, acknowledged %d, seen %d, flushed %d", seed, id, hw, acked[id], seen[id], p.log.FlushedOffset())
+			}
+		}
+		n.stop()
+	}
+}
+
 // TestStraysAreLeft guards M13: absence from the metadata deletes nothing, and
 // is told once.
 func TestStraysAreLeft(t *testing.T) {
@@ -363,15 +401,15 @@ func TestManyAtOnce(t *testing.T) {
 	defer n.stop()
 	n.mustCommit(topic("a", topicA, 3)...)
 	stop := make(chan struct{})
-	var appenders, others sync.WaitGroup
+	var appenders, changes, fetches sync.WaitGroup
 	for range 4 {
 		appenders.Go(func() { appendSome(t, n, 60) })
 	}
 	for id := range int32(3) {
 		p := n.mustServe("a", id)
-		others.Go(func() { fetchUntil(t, p, stop) })
+		fetches.Go(func() { fetchUntil(t, p, stop) })
 	}
-	others.Go(func() {
+	changes.Go(func() {
 		for epoch := int32(1); !closed(stop); epoch++ {
 			change := led(self, epoch, self)
 			change.Replicas = []int32{self}
@@ -382,10 +420,11 @@ func TestManyAtOnce(t *testing.T) {
 	})
 	appenders.Wait()
 	close(stop)
+	changes.Wait()
 	for id := range int32(3) {
 		n.mustServe("a", id).fail(ErrNotLeader)
 	}
-	others.Wait()
+	fetches.Wait()
 }
 
 // appendSome appends to all partitions and waits for the acks.

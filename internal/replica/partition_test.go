@@ -3,8 +3,8 @@ package replica
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 
-	"ottla/internal/metadata"
 	"ottla/internal/record"
 	"ottla/internal/storage"
 	"ottla/internal/vfs"
@@ -151,6 +151,9 @@ func TestEpochCache(t *testing.T) {
 	p.apply(led(self, 3, self), topicConfig())
 	mustAppend(t, p, 4)
 	p.apply(led(self, 5, self), topicConfig())
+	if got, err := p.OffsetForLeaderEpoch(5, NoEpoch); err != nil || got != (EpochEnd{5, 4}) {
+		t.Errorf("epoch 5 before its first record: %+v, %v", got, err)
+	}
 	p.apply(led(self, 8, self), topicConfig())
 	mustAppend(t, p, 2)
 	for _, test := range []struct {
@@ -174,40 +177,39 @@ func TestEpochCache(t *testing.T) {
 // TestAppendsOfAnEpochEndWithIt: the change of leadership waits for an append
 // in flight, and lets none in meanwhile.
 func TestAppendsOfAnEpochEndWithIt(t *testing.T) {
-	fault := vfs.NewFault(vfs.NewMem())
-	log := openLog(t, fault)
-	p := newPartition(log.TP(), self, false, log)
-	p.apply(led(self, 3, self), topicConfig())
-	writing, goOn := make(chan struct{}), make(chan struct{})
-	fault.Add(vfs.Rule{Op: vfs.OpWrite, Path: ".log", Count: 1, Hook: func(vfs.Event) { close(writing); <-goOn }})
-	appended := make(chan error)
-	go func() {
-		_, err := p.Append(batch(t, 1), AppendOptions{})
-		appended <- err
-	}()
-	<-writing
-	changed := make(chan struct{})
-	go func() {
-		p.apply(led(other, 4, other), topicConfig())
-		close(changed)
-	}()
-	// The door closes before the change waits.
-	for {
-		if _, err := p.Append(batch(t, 1), AppendOptions{}); errors.Is(err, ErrNotLeader) {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		fault := vfs.NewFault(vfs.NewMem())
+		log := openLog(t, fault)
+		p := newPartition(log.TP(), self, false, log)
+		p.apply(led(self, 3, self), topicConfig())
+		goOn := make(chan struct{})
+		fault.Add(vfs.Rule{Op: vfs.OpWrite, Path: ".log", Count: 1, Hook: func(vfs.Event) { <-goOn }})
+		appended, changed := make(chan error, 1), make(chan struct{})
+		go func() {
+			_, err := p.Append(batch(t, 1), AppendOptions{})
+			appended <- err
+		}()
+		synctest.Wait() // the append hangs in its write
+		go func() {
+			p.apply(led(other, 4, other), topicConfig())
+			close(changed)
+		}()
+		synctest.Wait() // the change waits for it
+		if closed(changed) || len(appended) != 0 {
+			t.Error("the leadership changed under an append")
 		}
-	}
-	if closed(changed) {
-		t.Error("the leadership changed under an append")
-	}
-	close(goOn)
-	if err := <-appended; err != nil {
-		t.Error(err)
-	}
-	<-changed
-	if p.log.EndOffset() < 1 || p.LeaderEpoch() != 4 {
-		t.Errorf("end %d, epoch %d", p.log.EndOffset(), p.LeaderEpoch())
-	}
+		if _, err := p.Append(batch(t, 1), AppendOptions{}); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("an append beside the change: %v", err)
+		}
+		close(goOn)
+		if err := <-appended; err != nil {
+			t.Error(err)
+		}
+		<-changed
+		if p.log.EndOffset() != 1 || p.LeaderEpoch() != 4 {
+			t.Errorf("end %d, epoch %d", p.log.EndOffset(), p.LeaderEpoch())
+		}
+	})
 }
 
 func TestReadBounds(t *testing.T) {
@@ -421,5 +423,4 @@ func TestProducers(t *testing.T) {
 	if p.Leader() != self || p.LastStableOffset() != 1 || p.Log() == nil || p.TopicPartition().TopicID != topicA {
 		t.Error("the partition's own fields are wrong")
 	}
-	_ = metadata.NoLeader
 }

@@ -33,6 +33,14 @@ func TestPendingWaitsForAll(t *testing.T) {
 		t.Error("an outcome changed")
 	}
 
+	// A flush and the timer may both want to decide: the first one does.
+	twice := &ackWait{owner: &Pending{left: 2}}
+	twice.decide(ErrTimedOut)
+	twice.decide(nil)
+	if !errors.Is(twice.err, ErrTimedOut) || twice.owner.left != 1 {
+		t.Errorf("decided twice: %v, %d left", twice.err, twice.owner.left)
+	}
+
 	empty := NewPending()
 	if !closed(empty.Start(time.Hour)) {
 		t.Error("nothing to wait for, and yet it waits")

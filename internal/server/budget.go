@@ -117,9 +117,7 @@ func (b *budget) grant() {
 			if b.favored == nil {
 				b.favored = next
 			}
-			if next = b.favored; next.granted == nil {
-				return
-			}
+			next = b.favored // it waits, too: it holds something
 		}
 		b.forget(next)
 		b.used += next.want

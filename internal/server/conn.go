@@ -43,7 +43,6 @@ type conn struct {
 	session  api.Session
 	frame    frame                  // the request at hand
 	header   protocol.RequestHeader // of it, or of the one before
-	parsed   bool                   // header is of the request at hand
 	ctx      context.Context
 	cancel   context.CancelFunc
 	share    share // of the budget, for requests
@@ -87,10 +86,23 @@ var (
 // fault is the end of a connection that is worth a line in the log.
 type fault struct {
 	reason string
+	api    string // name and version; empty when no request is to blame
 	stack  []byte // of a panic
 }
 
 func (f *fault) Error() string { return f.reason }
+
+// blame makes a fault of what went wrong with a request.
+func blame(key, version int16, err error) *fault {
+	return &fault{reason: err.Error(), api: fmt.Sprintf("%s %d", protocol.APIName(key), version)}
+}
+
+// panicked makes a fault of a panic.
+func panicked(key, version int16, value any) *fault {
+	f := blame(key, version, fmt.Errorf("panic: %v", value))
+	f.stack = debug.Stack()
+	return f
+}
 
 // violation is what a client must not do.
 func violation(format string, args ...any) error {
@@ -157,7 +169,7 @@ func (c *conn) serve() {
 func (c *conn) requests() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &fault{reason: fmt.Sprintf("panic: %v", v), stack: debug.Stack()}
+			err = panicked(c.header.Key, c.header.Version, v)
 		}
 	}()
 	for {
@@ -184,9 +196,8 @@ func (c *conn) handle() error {
 	e := c.frame.endpoint
 	body, err := c.header.Parse(c.frame.bytes)
 	if err != nil {
-		return &fault{reason: err.Error()}
+		return blame(c.header.Key, c.header.Version, err)
 	}
-	c.parsed = true
 	if !e.Pipelined {
 		if err := c.turn(); err != nil {
 			return err
@@ -224,7 +235,7 @@ func (c *conn) refused(err error) error {
 	if c.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errShutdown
 	}
-	return &fault{reason: err.Error()}
+	return blame(c.header.Key, c.header.Version, err)
 }
 
 // answer writes the reply, when it is ready, or sees to it that it will be.
@@ -293,8 +304,8 @@ func (c *conn) report(reason error) {
 		"listener", c.listener.config.Name, "peer", c.peer.String(), "reason", reason.Error(),
 		"connection", c.session.ConnectionID, "client", c.header.ClientID, "software", c.session.ClientSoftwareName,
 	}
-	if c.parsed {
-		attrs = append(attrs, "api", protocol.APIName(c.header.Key), "version", c.header.Version)
+	if f != nil && f.api != "" {
+		attrs = append(attrs, "api", f.api)
 	}
 	if f != nil && f.stack != nil {
 		attrs = append(attrs, "stack", string(f.stack))

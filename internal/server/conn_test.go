@@ -230,7 +230,7 @@ func TestHandlerFails(t *testing.T) {
 		words  []string
 	}{
 		{"error", func(context.Context, *api.Request) (api.Reply, error) { return api.Reply{}, boom },
-			[]string{"WARN", "body does not parse", "api=Metadata", "version=0", "client=test"}},
+			[]string{"WARN", "body does not parse", "api=Metadata 0", "client=test"}},
 		{"panic", func(context.Context, *api.Request) (api.Reply, error) { panic("a bug") },
 			[]string{"ERROR", "panic: a bug", "conn_test.go"}},
 		{"error of Encode", func(context.Context, *api.Request) (api.Reply, error) {

@@ -41,7 +41,6 @@ const (
 
 // readFrame reads the next request into c.frame.
 func (c *conn) readFrame() error {
-	c.parsed = false
 	c.enter(idle)
 	if err := c.fill(1); err != nil {
 		return c.ended(err, false)

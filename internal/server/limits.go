@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -48,7 +49,7 @@ func addressesOf(host string, resolve func(string) ([]netip.Addr, error)) ([]net
 		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, nil
 	}
 	if resolve == nil {
-		return nil, fmt.Errorf("not an address")
+		return nil, errors.New("not an address")
 	}
 	return resolve(host)
 }

@@ -6,12 +6,14 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"ottla/internal/api"
 	"ottla/internal/config"
+	"ottla/internal/protocol"
 )
 
 func TestMaxConnectionsPerIP(t *testing.T) {
@@ -112,6 +114,7 @@ func TestProtectedListener(t *testing.T) {
 		quiet.expectClosed()
 		busy.echo(3, "stays")
 		busy.expect(3, "stays")
+		synctest.Wait()
 		x.expectOne("max.connections is exceeded")
 	})
 }
@@ -200,9 +203,11 @@ func TestBudgetHoldsUpReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newTest(t)
 		x.options.Config.Network.QueuedMaxRequestBytes = 200 << 10
-		handled, gate := 0, make(chan struct{})
+		x.options.Config.Network.MaxIdle = -1
+		var handled atomic.Int32
+		gate := make(chan struct{})
 		x.produce = func(context.Context, *api.Request) (api.Reply, error) {
-			handled++
+			handled.Add(1)
 			<-gate
 			return reply(nil), nil
 		}
@@ -217,8 +222,8 @@ func TestBudgetHoldsUpReading(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if handled != 3 {
-			t.Fatalf("%d requests are handled", handled)
+		if handled.Load() != 3 {
+			t.Fatalf("%d requests are handled", handled.Load())
 		}
 		late := x.connect()
 		go func() {
@@ -227,8 +232,8 @@ func TestBudgetHoldsUpReading(t *testing.T) {
 			answered <- correlation
 		}()
 		synctest.Wait()
-		if handled != 3 || !x.server.budget.waiting() {
-			t.Fatalf("%d requests are handled, %+v", handled, x.server.budget)
+		if handled.Load() != 3 || !x.server.budget.waiting() {
+			t.Fatalf("%d requests are handled, %+v", handled.Load(), x.server.budget)
 		}
 		small.echo(1, "small requests need no budget")
 		small.expect(1, "small requests need no budget")
@@ -240,6 +245,31 @@ func TestBudgetHoldsUpReading(t *testing.T) {
 		}
 		if len(seen) != 4 {
 			t.Fatal(seen)
+		}
+	})
+}
+
+// What decoding may allocate is charged before the handler is called, until the
+// handler says that it has decoded.
+func TestDecodingIsCharged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTest(t)
+		var before, decoded int64
+		x.produce = func(_ context.Context, r *api.Request) (api.Reply, error) {
+			before = x.server.budget.used
+			r.Decoded()
+			decoded = x.server.budget.used
+			if r.Decoded != nil {
+				t.Error("it could be given back twice")
+			}
+			return reply(nil), nil
+		}
+		c := x.connect()
+		body := make([]byte, 100_000)
+		c.produce(1, string(body))
+		c.read()
+		if frame := int64(128 << 10); decoded != frame || before != frame+int64(protocol.Amplification(testProduce)*len(body)) {
+			t.Fatalf("charged %d before and %d after decoding", before, decoded)
 		}
 	})
 }
@@ -303,18 +333,27 @@ func TestBudgetFavoursOne(t *testing.T) {
 				t.Fatal("not granted")
 			}
 		}
-		var order []int
+		// Each asks for more; when the last one does, nobody could give back.
+		finished, most := make(chan int, 3), make(chan int64, 3)
 		for i, s := range shares {
+			synctest.Wait()
 			go func() {
 				s.take(50, nil)
 				s.take(50, nil)
-				order = append(order, i)
+				b.mu.Lock()
+				most <- b.used
+				b.mu.Unlock()
+				finished <- i
 				s.give(s.held)
 			}()
-			synctest.Wait()
 		}
-		if b.used > 100+100 || len(order) != 3 || order[0] != 2 && order[0] != 0 {
-			t.Fatalf("%v %+v", order, b)
+		synctest.Wait()
+		if first := <-finished; first != 0 || len(finished) != 2 {
+			t.Fatalf("%d came first, %d others through, %+v", first, len(finished), b)
+		}
+		// One has its 130 bytes, the others the 30 they held before.
+		if used := <-most; used > 130+30+30 {
+			t.Fatalf("%d bytes were taken", used)
 		}
 		if b.used != 0 || b.blocked != 0 || b.favored != nil {
 			t.Fatalf("%+v", b)

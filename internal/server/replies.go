@@ -1,8 +1,6 @@
 package server
 
 import (
-	"fmt"
-	"runtime/debug"
 	"sync"
 
 	"ottla/internal/api"
@@ -154,7 +152,7 @@ func (q *replies) next() *parked {
 func (q *replies) send(p *parked, out *output) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &fault{reason: fmt.Sprintf("panic: %v", v), stack: debug.Stack()}
+			err = panicked(p.key, p.version, v)
 		}
 	}()
 	if !p.ready() {
@@ -170,6 +168,7 @@ func (q *replies) send(p *parked, out *output) (err error) {
 	default:
 	}
 	if err := out.append(p); err != nil {
+		_ = out.flush() // what came before is answered; err is the reason
 		return err
 	}
 	if next := q.next(); next != nil && next.ready() {

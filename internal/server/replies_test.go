@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,7 @@ import (
 type parking struct {
 	handled  int
 	done     []chan struct{}
-	released int
+	released atomic.Int32
 }
 
 func (p *parking) produce(_ context.Context, r *api.Request) (api.Reply, error) {
@@ -23,7 +24,7 @@ func (p *parking) produce(_ context.Context, r *api.Request) (api.Reply, error) 
 	p.handled++
 	p.done = append(p.done, done)
 	answer := reply([]byte("reply " + string(r.Body)))
-	answer.Done, answer.Release = done, func() { p.released++ }
+	answer.Done, answer.Release = done, func() { p.released.Add(1) }
 	return answer, nil
 }
 
@@ -63,8 +64,8 @@ func TestRepliesLeaveInOrder(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if p.released != 3 {
-			t.Fatalf("%d replies are released", p.released)
+		if int(p.released.Load()) != 3 {
+			t.Fatalf("%d replies are released", p.released.Load())
 		}
 		// Nobody is left who writes; the connection goes on as before.
 		if n := ours(); n != 3 { // watch, accept and the connection
@@ -105,7 +106,7 @@ func TestOtherRequestsWait(t *testing.T) {
 		handled := false
 		x.echo = func(context.Context, *api.Request) (api.Reply, error) {
 			handled = true
-			if p.released != 1 {
+			if int(p.released.Load()) != 1 {
 				t.Error("handled before the parked reply was out")
 			}
 			return reply(nil), nil
@@ -141,7 +142,7 @@ func TestOtherRepliesMayWait(t *testing.T) {
 	})
 }
 
-func TestAtMost64RepliesArePark(t *testing.T) {
+func TestAtMost64RepliesAreParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newTest(t)
 		var p parking
@@ -154,13 +155,13 @@ func TestAtMost64RepliesArePark(t *testing.T) {
 		}()
 		synctest.Wait()
 		// One more than are parked: it was handled to know that its reply waits.
-		if p.handled != maxParked+1 {
+		if p.handled != 64+1 {
 			t.Fatalf("%d requests are handled", p.handled)
 		}
 		close(p.done[0])
 		c.expect(0, "reply ")
 		synctest.Wait()
-		if p.handled != maxParked+2 {
+		if p.handled != 64+2 {
 			t.Fatalf("%d requests are handled after one reply", p.handled)
 		}
 		for i := int32(1); i < 100; i++ {
@@ -205,9 +206,9 @@ func TestAcks0(t *testing.T) {
 		c.expect(4, "reply waits")
 		c.expectClosed()
 		synctest.Wait()
-		x.expectOne("not leader", "api=Produce")
-		if p.released != p.handled {
-			t.Fatalf("%d of %d replies are released", p.released, p.handled)
+		x.expectOne("not leader", "api=Produce 3")
+		if int(p.released.Load()) != p.handled {
+			t.Fatalf("%d of %d replies are released", p.released.Load(), p.handled)
 		}
 	})
 }
@@ -230,8 +231,8 @@ func TestParkedRepliesAreReleased(t *testing.T) {
 		x.server.mu.Unlock()
 		c.expectClosed()
 		synctest.Wait()
-		if p.released != 5 || x.server.Connections() != 0 {
-			t.Fatalf("%d released, %d connections", p.released, x.server.Connections())
+		if int(p.released.Load()) != 5 || x.server.Connections() != 0 {
+			t.Fatalf("%d released, %d connections", p.released.Load(), x.server.Connections())
 		}
 	})
 }
@@ -287,8 +288,8 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		}
 		x.expectOne("does not read")
 		synctest.Wait()
-		if p.released != p.handled {
-			t.Fatalf("%d of %d replies are released", p.released, p.handled)
+		if int(p.released.Load()) != p.handled {
+			t.Fatalf("%d of %d replies are released", p.released.Load(), p.handled)
 		}
 	})
 }

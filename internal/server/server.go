@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,7 @@ type Server struct {
 	stopped chan struct{} // closed when the last connection is gone
 
 	mu        sync.Mutex
+	watched   bool
 	listeners []*listener
 	conns     map[*conn]struct{}
 	running   sync.WaitGroup // accept loops and connections
@@ -146,34 +148,17 @@ func (s *Server) Serve(names ...string) {
 	if s.closing.Load() {
 		return
 	}
-	if len(s.conns) == 0 && !s.serving() {
+	if !s.watched {
+		s.watched = true
 		s.running.Go(s.watch)
 	}
 	for _, l := range s.listeners {
-		if l.serving || len(names) > 0 && !contains(names, l.config.Name) {
+		if l.serving || len(names) > 0 && !slices.Contains(names, l.config.Name) {
 			continue
 		}
 		l.serving = true
 		s.running.Go(l.accept)
 	}
-}
-
-func (s *Server) serving() bool {
-	for _, l := range s.listeners {
-		if l.serving {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 // Shutdown closes the listeners, lets the requests that have arrived be

@@ -54,11 +54,11 @@ func (o *output) append(p *parked) error {
 	dst = protocol.AppendResponseHeader(dst, p.key, p.version, p.correlation)
 	payload, err := p.reply.Encode(dst)
 	if err != nil {
-		return &fault{reason: err.Error()}
+		return blame(p.key, p.version, err)
 	}
 	size, err := payloadSize(&payload, len(dst))
 	if err != nil {
-		return &fault{reason: err.Error()}
+		return blame(p.key, p.version, err)
 	}
 	o.bytes = payload.Bytes
 	binary.BigEndian.PutUint32(o.bytes[start:], uint32(size-int64(start)-4))
@@ -76,7 +76,7 @@ func (o *output) nothing(p *parked) error {
 		return nil
 	}
 	if _, err := p.reply.Encode(nil); err != nil {
-		return &fault{reason: err.Error()}
+		return blame(p.key, p.version, err)
 	}
 	return nil
 }

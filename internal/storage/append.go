@@ -371,18 +371,16 @@ func (l *Log) appendBatches(list *batchList, from, to int, c *config.Topic) erro
 	if err != nil {
 		return err
 	}
-	h, err := s.pin()
+	h, err := l.pinFor(s)
 	if err != nil {
 		return l.dir.writeFailed(err)
 	}
 	if err := l.writeAt(h, s.size, part, list); err != nil {
-		if s.pinned == nil {
-			s.file.release()
-		}
+		l.writeFailed(s)
 		return err
 	}
 	l.mu.Lock()
-	s.pinned = h
+	s.writing = false
 	l.publish(s, list, from, to, c)
 	l.mu.Unlock()
 	if max(s.offsets.unwritten(), s.times.unwritten()) >= spillEntries {

@@ -16,11 +16,15 @@ func (d *dir) checkpoint(closing bool) error {
 	d.checkpoints.Lock()
 	defer d.checkpoints.Unlock()
 	saves, err := d.saveLogs(closing)
+	for i := range saves {
+		if err != nil {
+			saves[i].undo()
+		} else {
+			saves[i].finish()
+		}
+	}
 	if err != nil {
 		return err
-	}
-	for i := range saves {
-		saves[i].finish()
 	}
 	if err := d.writePoints(); err != nil || !closing {
 		return err
@@ -39,24 +43,27 @@ func (d *dir) saveLogs(closing bool) ([]saved, error) {
 	errs := make([]error, len(logs))
 	parallel(len(logs), d.flusher.width(), func(i int) { all[i], errs[i] = logs[i].save(closing) })
 	var saves []saved
+	var failed error
 	for i, err := range errs {
 		switch {
 		case err == nil:
 			saves = append(saves, all[i])
 		case !isClosed(err):
-			return nil, err
+			failed = err
 		}
 	}
-	err := d.syncSaves(saves, func(s *saved) int { return len(s.files) + len(s.names) }, (*saved).sync)
-	if err != nil {
-		return nil, err
+	if failed != nil {
+		return saves, failed
+	}
+	if err := d.syncSaves(saves, (*saved).contents, (*saved).sync); err != nil {
+		return saves, err
 	}
 	for i := range saves {
 		if err := saves[i].rename(); err != nil {
-			return nil, err
+			return saves, err
 		}
 	}
-	return saves, d.syncSaves(saves, (*saved).renamed, (*saved).syncNames)
+	return saves, d.syncSaves(saves, (*saved).folders, (*saved).syncNames)
 }
 
 // syncSaves makes count files of each save durable: each one's by each, or all

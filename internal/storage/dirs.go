@@ -310,7 +310,7 @@ func (m *Manager) loadLog(d *dir, key partitionKey) error {
 // after kill -9 it is in the page cache only, and must not count before.
 func (d *dir) flushLoaded(logs []*Log) {
 	for _, l := range logs {
-		if l.flushed < l.end || l.names != l.namesSynced || len(l.newFiles) > 0 || l.active().pinned != nil {
+		if l.flushed < l.end || l.names != l.namesSynced || l.newFolder || l.active().pinned != nil {
 			d.flusher.add(l)
 		}
 	}
@@ -336,7 +336,6 @@ func (l *Log) create() error {
 	case existed:
 		return fmt.Errorf("%w: the folder %s", ErrExists, l.path)
 	}
-	l.names++
 	s, err := l.createSegment(0, l.config.Load())
 	if err != nil {
 		return err
@@ -363,7 +362,7 @@ func (l *Log) giveUp(suffix string) error {
 		s.retire()
 	}
 	l.mu.Unlock()
-	retired := filepath.Join(d.path, retiredDirName(l.tp.Topic, l.tp.Partition, d.env.newID(), suffix))
+	retired := d.retiredPath(l.tp, suffix)
 	if err := d.env.fs.Rename(l.path, retired); err != nil {
 		return d.fail(err)
 	}
@@ -374,6 +373,16 @@ func (l *Log) giveUp(suffix string) error {
 		d.trash.add(trashItem{folder: retired, due: d.env.now().Add(l.config.Load().FileDeleteDelay)})
 	}
 	return nil
+}
+
+// retiredPath finds a name that no folder has.
+func (d *dir) retiredPath(tp TopicPartition, suffix string) string {
+	for {
+		path := filepath.Join(d.path, retiredDirName(tp.Topic, tp.Partition, d.env.newID(), suffix))
+		if _, err := d.env.fs.Stat(path); err != nil {
+			return path
+		}
+	}
 }
 
 // emptyTrash removes what is due. What cannot be removed is tried again after

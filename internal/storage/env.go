@@ -21,6 +21,7 @@ type env struct {
 	// one begins, and every append asks for a flush.
 	durable          bool
 	producerExpiryMs int64
+	scanBytes        int // scanBytes but in tests
 
 	// The buffers of searches and of recoveries, and lists of batches under way.
 	search, scan, lists sync.Pool
@@ -30,10 +31,16 @@ type env struct {
 }
 
 func newEnv(e *env, openFilesMax int, seed uint64) *env {
+	if e.scanBytes == 0 {
+		e.scanBytes = scanBytes
+	}
 	e.files = newFiles(e.fs, openFilesMax)
-	e.rng = rand.New(rand.NewPCG(seed, 0x5706a9e))
+	if e.now != nil {
+		// Two lives of a node draw different ids, also under one seed.
+		e.rng = rand.New(rand.NewPCG(seed, uint64(e.now().UnixNano())))
+	}
 	e.search.New = func() any { b := make([]byte, searchBytes); return &b }
-	e.scan.New = func() any { b := make([]byte, scanBytes); return &b }
+	e.scan.New = func() any { b := make([]byte, e.scanBytes); return &b }
 	e.lists.New = func() any { return new(batchList) }
 	return e
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 
 	"ottla/internal/vfs"
 	"ottla/internal/xsync"
@@ -21,6 +22,8 @@ import (
 type files struct {
 	fs  vfs.FS
 	max int // 0: no limit
+	// pages are the buffers of searches in indexes.
+	pages sync.Pool
 
 	mu   sync.Mutex
 	open int
@@ -30,6 +33,7 @@ type files struct {
 func newFiles(fsys vfs.FS, limit int) *files {
 	f := &files{fs: fsys, max: limit}
 	f.idle.prev, f.idle.next = &f.idle, &f.idle
+	f.pages.New = func() any { b := make([]byte, pageEntries*txnEntryLen); return &b }
 	return f
 }
 
@@ -67,11 +71,17 @@ func (f *file) open(flag int) (vfs.File, error) {
 	if gone {
 		return nil, ErrClosed
 	}
-	h, err := f.files.fs.OpenFile(path, flag, 0o644)
+	c := f.files
+	h, err := c.fs.OpenFile(path, flag, 0o644)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		// The process has reached its own limit: idle files make room.
+		if err = closeAll(c.takeIdle()); err == nil {
+			h, err = c.fs.OpenFile(path, flag, 0o644)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	c := f.files
 	c.mu.Lock()
 	f.handle, f.refs = h, 1
 	c.open++
@@ -165,6 +175,17 @@ func (c *files) evict() []vfs.File {
 	}
 	var victims []vfs.File
 	for c.open > c.max && c.idle.next != &c.idle {
+		victims = append(victims, c.idle.next.drop())
+	}
+	return victims
+}
+
+// takeIdle takes all idle files out, for the caller to close.
+func (c *files) takeIdle() []vfs.File {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var victims []vfs.File
+	for c.idle.next != &c.idle {
 		victims = append(victims, c.idle.next.drop())
 	}
 	return victims

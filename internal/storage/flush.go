@@ -15,6 +15,7 @@ type flushJob struct {
 	segments   []flushSegment
 	files      []string
 	syncNames  bool
+	newFolder  bool
 	path       string
 }
 
@@ -31,15 +32,22 @@ func (l *Log) Flush() error { return l.flush(true) }
 
 func (l *Log) flush(tell bool) error {
 	l.flushing.Lock()
-	job, err := l.capture()
-	if err == nil {
-		err = job.run()
-		l.settle(job, err)
-	}
+	err := l.flushHeld()
 	l.flushing.Unlock()
 	if err == nil && tell {
 		l.tellFlushed()
 	}
+	return err
+}
+
+// flushHeld is a flush for a caller that holds flushing.
+func (l *Log) flushHeld() error {
+	job, err := l.capture()
+	if err != nil {
+		return err
+	}
+	err = job.run()
+	l.settle(job, err)
 	return err
 }
 
@@ -52,7 +60,7 @@ func (l *Log) capture() (flushJob, error) {
 	}
 	job := flushJob{
 		log: l, generation: l.generation, end: l.end, names: l.names, path: l.path,
-		syncNames: l.names != l.namesSynced, files: l.newFiles,
+		syncNames: l.names != l.namesSynced, files: l.newFiles, newFolder: l.newFolder,
 	}
 	for _, s := range l.segments {
 		if s.synced == s.size {
@@ -68,11 +76,6 @@ func (l *Log) capture() (flushJob, error) {
 	return job, nil
 }
 
-// clean tells that there is nothing to do.
-func (j *flushJob) clean() bool {
-	return len(j.segments) == 0 && !j.syncNames && len(j.files) == 0
-}
-
 // run makes everything durable: content before the names that lead to it, the
 // older segment before the newer.
 func (j *flushJob) run() error {
@@ -86,18 +89,15 @@ func (j *flushJob) run() error {
 			return j.log.dir.fail(err)
 		}
 	}
-	if !j.syncNames {
-		return nil
+	if j.syncNames {
+		if err := j.log.env.fs.SyncDir(j.path); err != nil {
+			return j.log.dir.fail(err)
+		}
 	}
-	if err := j.log.env.fs.SyncDir(j.path); err != nil {
-		return j.log.dir.fail(err)
-	}
-	if len(j.files) == 0 {
-		return nil
-	}
-	// The folder itself is new.
-	if err := j.log.env.fs.SyncDir(filepath.Dir(j.path)); err != nil {
-		return j.log.dir.fail(err)
+	if j.newFolder {
+		if err := j.log.env.fs.SyncDir(filepath.Dir(j.path)); err != nil {
+			return j.log.dir.fail(err)
+		}
 	}
 	return nil
 }
@@ -113,13 +113,11 @@ func (l *Log) settle(j flushJob, err error) {
 	}
 	for _, s := range j.segments {
 		s.segment.synced = max(s.segment.synced, s.size)
-		if s.segment.synced == s.segment.size {
-			s.segment.unpin()
-		}
+		s.segment.unpinSynced()
 	}
 	l.namesSynced = max(l.namesSynced, j.names)
-	if len(j.files) > 0 {
-		l.newFiles = nil
+	if j.newFolder {
+		l.newFiles, l.newFolder = nil, false
 	}
 	l.flushed = max(l.flushed, j.end)
 	l.flushedMs = l.env.nowMs()

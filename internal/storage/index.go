@@ -21,16 +21,21 @@ import (
 // not only the goroutine, a truncated file is a signal and not an error, and
 // 20 MiB of address space for each of 10,000 partitions are reserved.
 //
+// Behind the written entries the file may hold more, from before a truncation
+// or a restart: fileSize says so, and the next spill cuts it.
+//
 // count, written and tail are guarded by Log.mu and changed only under
 // Log.write; the file is read without a lock.
 type index struct {
-	file    *file
-	width   int
-	count   int
-	written int
-	tail    []byte
-	// unsynced tells that the file changed since it was last made durable.
-	unsynced bool
+	file     *file
+	width    int
+	count    int
+	written  int
+	tail     []byte
+	fileSize int64
+	// unsynced tells that the file changed since it was last made durable,
+	// unnamed that so did the folder: the file was made when first needed.
+	unsynced, unnamed bool
 }
 
 // The entries of the tail: spillEntries not yet written ones are written
@@ -66,19 +71,22 @@ func (x *index) searchTail(before func(entry []byte) bool) int {
 const pageEntries = 64
 
 // searchFile returns the number of the first of n entries in the file that is
-// not before what is looked for, and the entry in front of it.
-func (x *index) searchFile(n int, before func(entry []byte) bool) (i int, previous []byte, err error) {
+// not before what is looked for; the entry in front of it, if there is one, is
+// copied into previous.
+func (x *index) searchFile(n int, previous []byte, before func(entry []byte) bool) (int, error) {
 	h, err := x.file.acquire()
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	defer x.file.release()
-	buf := make([]byte, pageEntries*x.width)
+	page := x.file.files.pages.Get().(*[]byte)
+	defer x.file.files.pages.Put(page)
+	buf := (*page)[:pageEntries*x.width]
 	lo, hi := 0, n
 	for hi-lo >= pageEntries {
 		mid := (lo + hi) / 2
 		if err := readFull(h, buf[:x.width], int64(mid*x.width)); err != nil {
-			return 0, nil, err
+			return 0, err
 		}
 		if before(buf[:x.width]) {
 			lo = mid + 1
@@ -88,15 +96,15 @@ func (x *index) searchFile(n int, before func(entry []byte) bool) (i int, previo
 	}
 	// Everything below lo is before; entry lo-1 is read along for the caller.
 	first := max(0, lo-1)
-	page := buf[:(hi-first)*x.width]
-	if err := readFull(h, page, int64(first*x.width)); err != nil {
-		return 0, nil, err
+	buf = buf[:(hi-first)*x.width]
+	if err := readFull(h, buf, int64(first*x.width)); err != nil {
+		return 0, err
 	}
-	i = first + sort.Search(hi-first, func(k int) bool { return !before(page[k*x.width : (k+1)*x.width]) })
+	i := first + sort.Search(hi-first, func(k int) bool { return !before(buf[k*x.width : (k+1)*x.width]) })
 	if i > first {
-		previous = page[(i-first-1)*x.width : (i-first)*x.width]
+		copy(previous, buf[(i-first-1)*x.width:(i-first)*x.width])
 	}
-	return i, previous, nil
+	return i, nil
 }
 
 // entries calls visit for each entry in order, from the file and the tail.
@@ -141,11 +149,12 @@ func (x *index) fileEntries(n int, visit func(i int, entry []byte) error) error 
 // unwritten is what spill would write.
 func (x *index) unwritten() int { return x.count - x.written }
 
-// spill writes the entries that are not in the file yet. The caller holds
-// Log.write, so that nobody else changes the index, and calls spilled under
-// Log.mu after it.
+// spill writes the entries that are not in the file yet, and cuts it behind
+// them. The caller holds Log.write, so that nobody else changes the index, and
+// calls spilled under Log.mu after it.
 func (x *index) spill() error {
-	if x.unwritten() == 0 {
+	end := int64(x.count * x.width)
+	if x.unwritten() == 0 && x.fileSize == end {
 		return nil
 	}
 	h, err := x.file.create()
@@ -153,11 +162,20 @@ func (x *index) spill() error {
 		return err
 	}
 	defer x.file.release()
-	at := (x.written - x.tailStart()) * x.width
-	if _, err := h.WriteAt(x.tail[at:], int64(x.written*x.width)); err != nil {
-		return err
-	}
 	x.unsynced = true
+	x.unnamed = x.unnamed || x.fileSize == 0
+	if x.unwritten() > 0 {
+		at := (x.written - x.tailStart()) * x.width
+		if _, err := h.WriteAt(x.tail[at:], int64(x.written*x.width)); err != nil {
+			return err
+		}
+	}
+	if x.fileSize > end {
+		if err := h.Truncate(end); err != nil {
+			return err
+		}
+	}
+	x.fileSize = end
 	return nil
 }
 
@@ -172,8 +190,7 @@ func (x *index) spilled(keep int) {
 	}
 }
 
-// cut keeps the first n entries, in memory and, as far as they are there, in
-// the file.
+// cut keeps the first n entries; the file is cut by the next spill.
 func (x *index) cut(n int) {
 	if n < x.count {
 		start := x.tailStart()
@@ -181,22 +198,6 @@ func (x *index) cut(n int) {
 		x.count = n
 	}
 	x.written = min(x.written, n)
-}
-
-// trim cuts the file to the entries that are written: Kafka leaves no padding
-// behind in the indexes of a segment that it finished or closed.
-func (x *index) trim() error {
-	h, err := x.file.create()
-	if err != nil {
-		return err
-	}
-	defer x.file.release()
-	size, err := h.Size()
-	if err != nil || size == int64(x.written*x.width) {
-		return err
-	}
-	x.unsynced = true
-	return h.Truncate(int64(x.written * x.width))
 }
 
 // sync makes the file durable.

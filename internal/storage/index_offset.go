@@ -36,7 +36,7 @@ func (x *offsetIndex) decode(b []byte) offsetEntry {
 	return offsetEntry{x.base + int64(int32(binary.BigEndian.Uint32(b))), int64(int32(binary.BigEndian.Uint32(b[4:])))}
 }
 
-// beyond returns a function that tells whether an entry is at or below offset.
+// upTo returns a function that tells whether an entry is at or below offset.
 func (x *offsetIndex) upTo(offset int64) func([]byte) bool {
 	return func(b []byte) bool { return x.decode(b).offset <= offset }
 }
@@ -56,11 +56,12 @@ func (x *offsetIndex) floorInTail(offset int64) (e offsetEntry, inFile int) {
 // floorInFile returns the last of the first n entries of the file that is at or
 // below offset, or the begin of the segment.
 func (x *offsetIndex) floorInFile(offset int64, n int) (offsetEntry, error) {
-	_, previous, err := x.searchFile(n, x.upTo(offset))
-	if err != nil || previous == nil {
+	var previous [offsetEntryLen]byte
+	i, err := x.searchFile(n, previous[:], x.upTo(offset))
+	if err != nil || i == 0 {
 		return offsetEntry{x.base, 0}, err
 	}
-	return x.decode(previous), nil
+	return x.decode(previous[:]), nil
 }
 
 // full tells whether maxBytes, segment.index.bytes, are used up.

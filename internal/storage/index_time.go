@@ -68,11 +68,12 @@ func (x *timeIndex) floorInTail(timestamp int64) (e timeEntry, inFile int) {
 }
 
 func (x *timeIndex) floorInFile(timestamp int64, n int) (timeEntry, error) {
-	_, previous, err := x.searchFile(n, x.upTo(timestamp))
-	if err != nil || previous == nil {
+	var previous [timeEntryLen]byte
+	i, err := x.searchFile(n, previous[:], x.upTo(timestamp))
+	if err != nil || i == 0 {
 		return x.none(), err
 	}
-	return x.decode(previous), nil
+	return x.decode(previous[:]), nil
 }
 
 // readLast reads the last of n entries from the file.

@@ -197,8 +197,9 @@ func (l *Log) openSegments(f folder, base int64) error {
 			suffix string
 			index  *index
 		}{{offsetSuffix, &s.offsets.index}, {timeSuffix, &s.times.index}, {txnSuffix, &s.txns.index}} {
-			n := int(f.sizes[segmentName(b, x.suffix)]) / x.index.width
-			x.index.count, x.index.written = n, n
+			x.index.fileSize = f.sizes[segmentName(b, x.suffix)]
+			x.index.count = int(x.index.fileSize) / x.index.width
+			x.index.written = x.index.count
 		}
 		l.segments = append(l.segments, s)
 	}
@@ -235,18 +236,24 @@ func (l *Log) loadEpochs() (bool, error) {
 	return true, nil
 }
 
-// checkIndexFiles builds the indexes of a segment anew that lies below what
-// recovery scans, if one is missing or obviously wrong.
-func (l *Log) checkIndexFiles(s *segment, f folder) error {
-	offsets, haveOffsets := f.sizes[segmentName(s.base, offsetSuffix)]
-	times, haveTimes := f.sizes[segmentName(s.base, timeSuffix)]
-	if haveOffsets && haveTimes && offsets%offsetEntryLen == 0 && times%timeEntryLen == 0 {
+// checkIndexFiles builds the indexes of a segment anew of which one is missing
+// or obviously wrong; those from number from on are built by the scan.
+func (r *recovery) checkIndexFiles(number int, s *segment) error {
+	l := r.log
+	offsets, haveOffsets := r.folder.sizes[segmentName(s.base, offsetSuffix)]
+	times, haveTimes := r.folder.sizes[segmentName(s.base, timeSuffix)]
+	switch {
+	case number < r.from && haveOffsets && haveTimes && offsets%offsetEntryLen == 0 && times%timeEntryLen == 0:
 		return nil
+	case number >= r.from && haveOffsets && haveTimes:
+		return nil
+	case number >= r.from:
+		l.names++
+		return s.createIndexes()
 	}
+	l.names++
 	l.env.log.Warn("building the indexes of a segment anew", "log", l.path, "segment", s.base)
-	if err := s.resetIndexes(false); err != nil {
-		return err
-	}
+	s.resetIndexes(false)
 	h, err := s.file.acquire()
 	if err != nil {
 		return err
@@ -267,32 +274,41 @@ func (l *Log) checkIndexFiles(s *segment, f folder) error {
 	return s.writeIndexes()
 }
 
-// writeIndexes writes all entries and cuts the files to them. Only for a
-// segment that nobody sees yet.
+// writeIndexes writes all entries, also when there are none and the files are
+// missing. Only for a segment that nobody sees yet.
 func (s *segment) writeIndexes() error {
+	if err := s.createIndexes(); err != nil {
+		return err
+	}
 	if err := s.spill(); err != nil {
 		return err
 	}
 	s.spilled(0)
-	return s.trim()
+	return nil
 }
 
-// resetIndexes empties the indexes, on disk too: what follows is written over
-// nothing that could be mistaken for it. The transactions stay unless all is
-// true: they cannot be found again without the producers' state.
-func (s *segment) resetIndexes(all bool) error {
+// createIndexes makes the files of the indexes that are missing.
+func (s *segment) createIndexes() error {
+	for _, f := range []*file{s.offsets.file, s.times.file} {
+		if _, err := f.create(); err != nil {
+			return err
+		}
+		f.release()
+	}
+	return nil
+}
+
+// resetIndexes forgets the entries, to make them anew. The transactions stay
+// unless all is true: they cannot be found again without the producers' state.
+func (s *segment) resetIndexes(all bool) {
 	s.offsets.cut(0)
 	s.times.cut(0)
+	if all {
+		s.txns.cut(0)
+	}
 	s.lastIndexed = 0
 	s.max, s.maxKnown = s.times.none(), true
 	s.times.last, s.times.lastKnown = s.times.none(), true
-	if all && s.txns.count > 0 {
-		s.txns.cut(0)
-		if err := s.txns.trim(); err != nil {
-			return err
-		}
-	}
-	return s.trim()
 }
 
 func (l *Log) name() string {

@@ -50,9 +50,10 @@ type Log struct {
 	// nothing about what was written after it.
 	generation uint64
 	// names is raised with each new name in the folder, namesSynced follows
-	// when the folder is made durable. files are those whose content is to be
-	// synced along (partition.metadata of a new log).
+	// when the folder is made durable. The first flush of a new folder takes
+	// its own name along, and newFiles, which lie in it (partition.metadata).
 	names, namesSynced uint64
+	newFolder          bool
 	newFiles           []string
 
 	epochs    epochs
@@ -74,7 +75,11 @@ type Log struct {
 }
 
 // TP names the partition.
-func (l *Log) TP() TopicPartition { return l.tp }
+func (l *Log) TP() TopicPartition {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tp
+}
 
 // Path is the folder of the partition.
 func (l *Log) Path() string {

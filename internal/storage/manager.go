@@ -51,6 +51,7 @@ func OpenManager(ctx context.Context, o Options) (*Manager, error) {
 		fs: o.FS, now: o.Now, log: o.Log, codecs: o.Codecs,
 		durable:          o.Durability == config.Fsync,
 		producerExpiryMs: o.Producers.IDExpiration.Milliseconds(),
+		scanBytes:        o.scanBytes,
 	}, o.OpenFilesMax, o.Seed)
 	m := &Manager{options: o, env: e, logs: make(map[partitionKey]*Log), broken: make(map[partitionKey]error), reserved: make(map[partitionKey]*dir), stop: make(chan struct{})}
 	if err := m.open(ctx); err != nil {
@@ -262,14 +263,24 @@ func (m *Manager) creatable(key partitionKey) error {
 	return nil
 }
 
-// chooseDir picks a dir; the caller holds mu.
-func (m *Manager) chooseDir(id [16]byte) (*dir, error) {
+// population counts the logs of each dir. The caller holds mu.
+func (m *Manager) population() map[*dir]int {
 	counts := make(map[*dir]int)
 	for _, l := range m.logs {
 		counts[l.dir]++
 	}
 	for _, d := range m.reserved {
 		counts[d]++
+	}
+	return counts
+}
+
+// chooseDir picks the dir of an id or, for the zero id, the one with the fewest
+// logs. The caller holds mu.
+func (m *Manager) chooseDir(id [16]byte) (*dir, error) {
+	var counts map[*dir]int
+	if id == [16]byte{} && len(m.dirs) > 1 {
+		counts = m.population()
 	}
 	var best *dir
 	for _, d := range m.dirs {

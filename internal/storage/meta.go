@@ -2,6 +2,7 @@ package storage
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -63,7 +64,7 @@ func decodeMeta(data []byte) (MetaProperties, error) {
 	}
 	p := MetaProperties{ClusterID: values["cluster.id"], NodeID: int32(node)}
 	if p.ClusterID == "" {
-		return MetaProperties{}, fmt.Errorf("cluster.id is missing")
+		return MetaProperties{}, errors.New("cluster.id is missing")
 	}
 	if text, ok := values["directory.id"]; ok {
 		if p.DirectoryID, ok = parseID(text); !ok {

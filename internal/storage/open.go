@@ -53,6 +53,8 @@ func (l *Log) makeFolder() (existed bool, err error) {
 	if err := l.env.fs.MkdirAll(l.path, 0o755); err != nil {
 		return false, err
 	}
+	l.newFolder = true
+	l.names++
 	return false, l.writeTopicID()
 }
 
@@ -64,7 +66,6 @@ func (l *Log) writeTopicID() error {
 		return err
 	}
 	l.newFiles = []string{partitionName}
-	l.names++
 	return nil
 }
 

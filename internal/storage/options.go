@@ -55,8 +55,9 @@ type Options struct {
 	OnDirFailure func(DirFailure)
 
 	// manual starts no goroutine and does everything one after the other, for
-	// tests that crash at a certain I/O.
-	manual bool
+	// tests that crash at a certain I/O; scanBytes makes their buffers small.
+	manual    bool
+	scanBytes int
 }
 
 // DirFailure is a log dir that went offline.

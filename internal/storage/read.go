@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"math"
 
@@ -27,18 +28,16 @@ func (s *Slice) Len() int { return s.length }
 // ReadAt reads from the region; off counts from its begin. Fewer bytes than
 // asked for come with an error, io.EOF at the end of the region or file.
 func (s *Slice) ReadAt(p []byte, off int64) (int, error) {
-	if s.file == nil || off < 0 || off >= int64(s.length) {
-		return 0, errOutside
+	if off < 0 || off >= int64(s.length) {
+		return 0, io.EOF
 	}
 	n := min(int64(len(p)), int64(s.length)-off)
 	got, err := s.handle.ReadAt(p[:n], s.pos+off)
 	if err == nil && got < len(p) {
-		err = errOutside
+		err = io.EOF
 	}
 	return got, err
 }
-
-var errOutside = errors.New("read outside of the slice")
 
 // File is where the region lies, for sendfile: the open file, which must not be
 // used after Release, and the position of the first byte.
@@ -271,7 +270,7 @@ func (l *Log) Batches(from, upTo int64) iter.Seq2[record.Batch, error] {
 // yieldSlice yields the whole batches of a slice, and returns the offset that
 // follows them.
 func (l *Log) yieldSlice(slice *Slice, buf []byte, from int64, yield func(record.Batch, error) bool) (next int64, ok bool) {
-	if _, err := slice.ReadAt(buf, 0); err != nil {
+	if n, err := slice.ReadAt(buf, 0); n < len(buf) {
 		yield(nil, l.readFailed(err))
 		return 0, false
 	}

@@ -21,7 +21,7 @@ const afterCleanStop int64 = math.MaxInt64
 // power loss any part of it may be there. So
 //
 //  1. Take the newest producer snapshot P at or below the recovery point.
-//  2. Find the last offset index entry at or below P, and see that a batch with
+//  2. Find the last offset index entry below P, and see that a batch with
 //     that last offset lies where it says; the indexes up to there are kept. If
 //     not, go back to the base of that segment and an older snapshot. In the
 //     worst case the scan begins with the first batch.
@@ -38,25 +38,25 @@ const afterCleanStop int64 = math.MaxInt64
 // that a few KiB are read. After kill -9 the tail is in the page cache only:
 // Manager flushes it before it counts.
 type recovery struct {
-	log           *Log
-	folder        folder
-	point         int64 // everything below is on disk
-	snapshot      int64 // P
-	epoch         int32 // of the last batch seen
-	haveEpochs    bool
-	epochsOnFile  []epochEntry
-	buf           []byte
-	from          int // number of the first segment that is scanned
-	fromPos       int64
-	firstScanned  int64 // offset with which the scan begins
-	cut           bool
-	gapsInSegment bool
+	log          *Log
+	folder       folder
+	point        int64 // everything below is on disk
+	start        int64 // the checkpoint's
+	snapshot     int64 // P
+	epoch        int32 // of the last batch seen
+	haveEpochs   bool
+	epochsOnFile []epochEntry
+	buf          []byte
+	from         int // number of the first segment that is scanned
+	fromPos      int64
+	firstScanned int64 // offset with which the scan begins
+	cut          bool
 }
 
 // load opens the folder of the log, which exists. start is the log start
 // offset of the checkpoint.
 func (l *Log) load(point, start int64) error {
-	r := recovery{log: l, point: point}
+	r := recovery{log: l, point: point, start: start}
 	var err error
 	if r.folder, err = tidyFolder(l.env.fs, l.path); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (l *Log) load(point, start int64) error {
 	if err := r.run(); err != nil {
 		return err
 	}
-	return r.finish(start)
+	return r.finish()
 }
 
 // run is steps 1 to 4, again with an older snapshot if the log turns out to
@@ -82,12 +82,15 @@ func (l *Log) load(point, start int64) error {
 func (r *recovery) run() error {
 	l := r.log
 	limit := max(r.point, l.segments[0].base)
+	// A snapshot above was not made durable: it may be torn, and the scan makes
+	// those at the base of a segment anew.
+	l.dropSnapshotsAbove(limit)
 	for {
 		if err := r.begin(limit); err != nil {
 			return err
 		}
-		for _, s := range l.segments[:r.from] {
-			if err := l.checkIndexFiles(s, r.folder); err != nil {
+		for i, s := range l.segments {
+			if err := r.checkIndexFiles(i, s); err != nil {
 				return err
 			}
 		}
@@ -100,8 +103,8 @@ func (r *recovery) run() error {
 		if l.end >= r.snapshot {
 			return nil
 		}
-		l.dropSnapshots(func(offset int64) bool { return offset > l.end })
 		limit = l.end
+		l.dropSnapshotsAbove(limit)
 	}
 }
 
@@ -112,9 +115,16 @@ func (r *recovery) begin(limit int64) error {
 		r.loadProducers(limit)
 		r.from = floor(l.segments, r.snapshot)
 		s := l.segments[r.from]
+		if r.from > 0 && s.base >= r.point {
+			// Begun after the recovery point was written: the segment before
+			// may lack what finished it.
+			limit = s.base - 1
+			continue
+		}
 		if r.snapshot <= s.base {
 			r.fromPos, r.firstScanned = 0, s.base
-			return s.resetIndexes(true)
+			s.resetIndexes(true)
+			return nil
 		}
 		ok, err := r.resume(s)
 		if err != nil || ok {
@@ -154,7 +164,7 @@ func (r *recovery) loadProducers(limit int64) {
 // scan begin with the batch of the last of them; false when they cannot be
 // trusted.
 func (r *recovery) resume(s *segment) (bool, error) {
-	n, e, err := s.offsets.floorNumber(r.snapshot)
+	n, e, err := s.offsets.floorNumber(r.snapshot - 1)
 	if err != nil || n == 0 {
 		return false, dropShort(err)
 	}
@@ -205,41 +215,47 @@ func (r *recovery) batchAt(s *segment, e offsetEntry) (bool, error) {
 	return scan.header.LastOffset() == e.offset && scan.header.BaseOffset() >= s.base, nil
 }
 
-// readEarlierEpochs finds the leader epochs in the batches below the scan when
-// their checkpoint cannot be used.
+// readEarlierEpochs finds the leader epochs below the scan in the batches where
+// their checkpoint does not have them: it cannot be used, or it was written
+// after the log's start moved and the start was not.
 func (r *recovery) readEarlierEpochs() error {
 	l := r.log
-	if r.haveEpochs {
-		l.epochs.truncateEnd(r.firstScanned)
+	start := max(r.start, l.segments[0].base)
+	upTo, missing := r.firstScanned, !r.haveEpochs
+	if e := l.epochs.entries; len(e) > 0 && e[0].start > start {
+		upTo, missing = min(upTo, e[0].start), true
+	}
+	l.epochs.truncateEnd(r.firstScanned)
+	if !missing {
 		r.epoch = l.latestEpoch()
 		return nil
 	}
-	l.epochs.clear()
-	for i, s := range l.segments[:r.from+1] {
-		end := s.size
-		if i == r.from {
-			end = r.fromPos
-		}
-		if err := r.headers(s, end); err != nil {
+	known := l.epochs.entries
+	l.epochs.entries = nil
+	for _, s := range l.segments[floor(l.segments, start) : floor(l.segments, upTo)+1] {
+		if err := r.headers(s, upTo); err != nil {
 			return err
 		}
+	}
+	for _, e := range known {
+		l.epochs.assignNewer(e.epoch, e.start)
 	}
 	r.epoch = l.latestEpoch()
 	return nil
 }
 
-func (r *recovery) headers(s *segment, end int64) error {
-	if end == 0 {
-		return nil
-	}
+// headers notes the leader epochs of the batches of a segment below an offset.
+func (r *recovery) headers(s *segment, upTo int64) error {
 	h, err := s.file.acquire()
 	if err != nil {
 		return err
 	}
 	defer s.file.release()
-	scan := newScanner(h, 0, end, r.buf)
-	for scan.next() {
-		r.log.epochs.assignNewer(scan.header.LeaderEpoch(), scan.header.BaseOffset())
+	scan := newScanner(h, 0, s.size, r.buf)
+	for next := s.base; next < upTo && scan.next(); next = scan.header.NextOffset() {
+		if scan.header.BaseOffset() < upTo {
+			r.log.epochs.assignNewer(scan.header.LeaderEpoch(), scan.header.BaseOffset())
+		}
 	}
 	if scan.err != nil {
 		return r.log.scanFailed(s, &scan)
@@ -255,40 +271,46 @@ func (r *recovery) scan() error {
 		l.end = r.firstScanned - 1 // the first batch ends with firstScanned
 	}
 	for i := r.from; i < len(l.segments); i++ {
-		s := l.segments[i]
-		pos := int64(0)
-		if i == r.from {
-			pos = r.fromPos
-		} else if whole, err := r.follows(s); err != nil || !whole {
-			return r.endAt(i-1, err)
-		} else if err := s.resetIndexes(true); err != nil {
-			return err
+		s, pos := l.segments[i], r.fromPos
+		if i > r.from {
+			pos = 0
+			if whole, err := r.follows(s); err != nil || !whole {
+				return r.endAt(i-1, err)
+			}
+			if err := r.passTo(s, l.segments[i-1]); err != nil {
+				return err
+			}
 		}
 		torn, err := r.scanSegment(s, pos)
 		l.end = max(l.end, s.base)
 		if err != nil || torn {
 			return r.endAt(i, err)
 		}
-		if i+1 < len(l.segments) {
-			s.finish()
-			if err := s.writeIndexes(); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
 
+// passTo does what a roll does when the scan goes on to the next segment.
+func (r *recovery) passTo(next, finished *segment) error {
+	finished.finish()
+	if err := finished.writeIndexes(); err != nil {
+		return err
+	}
+	r.log.takeSnapshot(next.base)
+	next.resetIndexes(true)
+	return nil
+}
+
 // follows tells whether a segment goes on where the one before it ended. Below
-// the recovery point a gap is what compaction left; above it, it is what a
-// power loss left of the end of the segment before, unless that one is
-// compacted.
+// the recovery point a gap is what compaction left. Above it, it is what a power
+// loss left of the end of the segment before; but not in a compacted topic,
+// where a segment is flushed before the next one begins.
 func (r *recovery) follows(s *segment) (bool, error) {
 	l := r.log
 	switch {
 	case s.base == l.end:
 		return true, nil
-	case s.base > l.end && (s.base <= r.point || l.config.Load().Compact || r.gapsInSegment):
+	case s.base > l.end && (s.base <= r.point || l.config.Load().Compact):
 		return true, nil
 	case s.base < l.end && s.base < r.point:
 		path, _ := s.file.where()
@@ -322,11 +344,9 @@ func (r *recovery) scanSegment(s *segment, pos int64) (torn bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	s.pinned = h
 	if r.point != afterCleanStop {
 		s.synced = pos
 	}
-	r.gapsInSegment = false
 	scan := newScanner(h, pos, s.size, r.buf)
 	for scan.next() {
 		if bad := r.checkBatch(s, &scan); bad != nil {
@@ -386,7 +406,6 @@ func isInvalid(err error) bool {
 // noteBatch is what an append does after the write.
 func (r *recovery) noteBatch(s *segment, scan *scanner) error {
 	l, b := r.log, scan.header
-	r.gapsInSegment = r.gapsInSegment || b.BaseOffset() > l.end && scan.pos > r.fromPos || b.Count() != b.LastOffsetDelta()+1
 	r.epoch = b.LeaderEpoch()
 	l.epochs.assignNewer(b.LeaderEpoch(), b.BaseOffset())
 	if b.HasProducer() && b.BaseOffset() >= r.snapshot {
@@ -442,10 +461,10 @@ func (r *recovery) cutAt(s *segment, scan *scanner) error {
 }
 
 // finish sets what follows from the batches.
-func (r *recovery) finish(start int64) error {
+func (r *recovery) finish() error {
 	l := r.log
 	clean := r.point == afterCleanStop && !r.cut
-	l.start = max(start, l.segments[0].base)
+	l.start = max(r.start, l.segments[0].base)
 	if l.end < l.start {
 		if err := r.restartAt(l.start); err != nil {
 			return err
@@ -454,7 +473,7 @@ func (r *recovery) finish(start int64) error {
 	l.epochs.truncateEnd(l.end)
 	l.epochs.truncateStart(l.start)
 	l.epochs.changed = !r.haveEpochs || !slices.Equal(l.epochs.entries, r.epochsOnFile)
-	l.dropSnapshots(func(offset int64) bool { return offset > l.end || offset < l.segments[0].base })
+	l.dropSnapshotsAbove(l.end)
 	r.dropStraySnapshots()
 	l.hw = l.start
 	l.touched = !clean || l.epochs.changed
@@ -463,6 +482,7 @@ func (r *recovery) finish(start int64) error {
 		l.names++
 	}
 	if r.point == 0 {
+		l.newFolder = true
 		l.names++
 		if _, ok := r.folder.sizes[partitionName]; ok {
 			l.newFiles = []string{partitionName}
@@ -480,7 +500,7 @@ func (r *recovery) dropStraySnapshots() {
 	}
 	newest := slices.Max(l.snapshots.offsets)
 	l.dropSnapshots(func(offset int64) bool {
-		return offset != newest && !slices.ContainsFunc(l.segments, func(s *segment) bool { return s.base == offset })
+		return offset < l.segments[0].base || offset != newest && !slices.ContainsFunc(l.segments, func(s *segment) bool { return s.base == offset })
 	})
 }
 
@@ -507,16 +527,21 @@ func (r *recovery) restartAt(start int64) error {
 }
 
 // floorNumber counts the entries in the file up to an offset and returns the
-// last of them.
+// last of them. An index that a crash left may go on with zeros, or with what it
+// held before; neither is below the recovery point.
 func (x *offsetIndex) floorNumber(offset int64) (int, offsetEntry, error) {
 	if x.written == 0 {
 		return 0, offsetEntry{}, nil
 	}
-	n, previous, err := x.searchFile(x.written, x.upTo(offset))
-	if err != nil || previous == nil {
+	var previous [offsetEntryLen]byte
+	n, err := x.searchFile(x.written, previous[:], func(b []byte) bool {
+		e := x.decode(b)
+		return e.pos > 0 && e.offset <= offset
+	})
+	if err != nil || n == 0 {
 		return 0, offsetEntry{}, err
 	}
-	return n, x.decode(previous), nil
+	return n, x.decode(previous[:]), nil
 }
 
 // upToOffset counts the entries in the file up to an offset and returns the
@@ -525,19 +550,23 @@ func (x *timeIndex) upToOffset(offset int64) (int, timeEntry, error) {
 	if x.written == 0 {
 		return 0, x.none(), nil
 	}
-	n, previous, err := x.searchFile(x.written, func(b []byte) bool { return x.decode(b).offset <= offset })
-	if err != nil || previous == nil {
+	var previous [timeEntryLen]byte
+	n, err := x.searchFile(x.written, previous[:], func(b []byte) bool {
+		e := x.decode(b)
+		return e != timeEntry{0, x.base} && e.offset <= offset
+	})
+	if err != nil || n == 0 {
 		return 0, x.none(), err
 	}
-	return n, x.decode(previous), nil
+	return n, x.decode(previous[:]), nil
 }
 
 // before counts the entries whose marker is below offset.
 func (x *txnIndex) before(offset int64) (int, error) {
-	n := 0
+	n, last := 0, noOffset
 	err := x.entries(func(i int, b []byte) error {
-		if decodeTxn(b).last < offset {
-			n = i + 1
+		if t := decodeTxn(b); i == n && t.first < t.last && t.last > last && t.last < offset {
+			n, last = i+1, t.last
 		}
 		return nil
 	})

@@ -140,6 +140,9 @@ func (l *Log) DeleteBelowStart() (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
+	if err := l.keepSnapshot(l.segments[n].base); err != nil {
+		return 0, err
+	}
 	gone := l.segments[:n]
 	l.mu.Lock()
 	l.replaceSegments(slices.Clone(l.segments[n:]))
@@ -149,6 +152,23 @@ func (l *Log) DeleteBelowStart() (int, error) {
 	l.mu.Unlock()
 	l.dropSnapshots(func(offset int64) bool { return offset < l.segments[0].base })
 	return n, l.discard(gone)
+}
+
+// keepSnapshot makes the producer snapshot durable at which the log is to
+// begin: what the batches before it say of the producers is gone then.
+func (l *Log) keepSnapshot(base int64) error {
+	i := slices.Index(l.snapshots.unsynced, base)
+	if i < 0 {
+		return nil
+	}
+	if err := ignoreMissing(syncFile(l.env.fs, l.snapshotPath(base))); err != nil {
+		return l.dir.fail(err)
+	}
+	if err := l.env.fs.SyncDir(l.path); err != nil {
+		return l.dir.fail(err)
+	}
+	l.snapshots.unsynced = slices.Delete(l.snapshots.unsynced, i, i+1)
+	return nil
 }
 
 // discard removes the files of segments that are out of the list, now or

@@ -6,7 +6,6 @@ import (
 
 	"ottla/internal/config"
 	"ottla/internal/record"
-	"ottla/internal/vfs"
 )
 
 // maxRelative is the largest distance of an offset from its segment's base
@@ -75,9 +74,11 @@ func (l *Log) readFirst(s *segment) {
 
 // roll finishes the active segment and begins one at base.
 //
-//  1. In durable mode the old segment is made durable. So after a power loss a
-//     segment that exists proves that the one before it is whole; without that
-//     a segment could end early and the next one go on, a hole in the log.
+//  1. In durable mode, and in a compacted topic, the old segment is made
+//     durable. So after a power loss a segment that exists proves that the one
+//     before it is whole. Without that a segment could end early and the next
+//     one go on; recovery takes such a hole for the end of the log, but in a
+//     compacted topic holes are ordinary.
 //  2. The new files are made; when that fails, the log is as it was.
 //  3. The old segment gets its last time index entry, its indexes are written
 //     and cut to their entries, as Kafka leaves them.
@@ -87,7 +88,7 @@ func (l *Log) readFirst(s *segment) {
 // The caller holds write.
 func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {
 	old := l.active()
-	if l.env.durable && old.size > old.synced {
+	if (l.env.durable || c.Compact) && old.size > old.synced {
 		if err := l.flush(false); err != nil {
 			return nil, err
 		}
@@ -109,7 +110,7 @@ func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {
 		return s, l.removeSegments([]*segment{old})
 	}
 	l.finishIndexes(old)
-	l.takeSnapshot()
+	l.takeSnapshot(base)
 	l.dir.flushSoon(l) // also tells what step 1 made durable
 	return s, nil
 }
@@ -123,18 +124,13 @@ func (l *Log) finishIndexes(s *segment) {
 	l.mu.Lock()
 	s.spilled(0)
 	l.mu.Unlock()
-	if err := s.trim(); err != nil && !vfs.IsNoSpace(err) {
-		_ = l.dir.fail(err) // the batch is appended all the same
-	}
 }
 
 // spill writes the new index entries of a segment; false when it failed. The
 // indexes can be built anew, so that alone never fails an append.
 func (l *Log) spill(s *segment) bool {
 	if err := s.spill(); err != nil {
-		if !vfs.IsNoSpace(err) {
-			_ = l.dir.fail(err)
-		}
+		_ = l.dir.writeFailed(err)
 		return false
 	}
 	l.mu.Lock()

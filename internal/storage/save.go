@@ -15,10 +15,11 @@ const snapshotEvery = 256 << 10
 type saved struct {
 	log        *Log
 	generation uint64
-	point      int64   // the new recovery point, once all is durable
-	files      []*file // of indexes
+	point      int64 // the new recovery point, once all is durable
+	indexes    []*index
 	names      []string
 	epochs     bool // the leader epochs were written beside their file
+	newNames   bool // files were made, or will be by rename
 }
 
 // save writes what a recovery from the flushed offset on relies on: index
@@ -37,7 +38,7 @@ func (l *Log) save(closing bool) (saved, error) {
 		return saved{}, err
 	}
 	s := saved{log: l, point: l.flushed, generation: l.generation}
-	if closing && !l.touched {
+	if !l.touched {
 		return s, nil
 	}
 	if closing {
@@ -45,17 +46,19 @@ func (l *Log) save(closing bool) (saved, error) {
 		l.active().finish()
 		l.mu.Unlock()
 	}
-	if err := l.spillAll(closing); err != nil {
+	if err := l.spillAll(); err != nil {
 		return saved{}, err
 	}
 	if closing || l.snapshots.appended >= snapshotEvery {
-		l.takeSnapshot()
+		l.takeSnapshot(l.end)
 	}
 	for _, x := range l.segments {
 		for _, index := range x.indexes() {
 			if index.unsynced {
 				index.unsynced = false
-				s.files = append(s.files, index.file)
+				s.indexes = append(s.indexes, index)
+				s.newNames = s.newNames || index.unnamed
+				index.unnamed = false
 			}
 		}
 	}
@@ -79,12 +82,12 @@ func (l *Log) saveEpochs(s *saved) error {
 	l.epochs.changed = false
 	l.mu.Unlock()
 	s.names = append(s.names, name)
-	s.epochs = true
+	s.epochs, s.newNames = true, true
 	return nil
 }
 
 // spillAll writes the index entries of all segments that have new ones.
-func (l *Log) spillAll(trim bool) error {
+func (l *Log) spillAll() error {
 	for _, s := range l.segments {
 		if err := s.spill(); err != nil {
 			return l.dir.writeFailed(err)
@@ -97,25 +100,18 @@ func (l *Log) spillAll(trim bool) error {
 		s.spilled(keep)
 		l.mu.Unlock()
 	}
-	if trim {
-		if err := l.active().trim(); err != nil {
-			return l.dir.writeFailed(err)
-		}
-	}
 	return nil
 }
+
+// contents counts the files that sync makes durable.
+func (s *saved) contents() int { return len(s.indexes) + len(s.names) }
 
 // sync makes durable what save wrote, file by file; what was removed meanwhile
 // needs none.
 func (s *saved) sync() error {
 	l := s.log
-	for _, f := range s.files {
-		h, err := f.acquire()
-		if err == nil {
-			err = h.Sync()
-			f.release()
-		}
-		if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, fs.ErrNotExist) {
+	for _, x := range s.indexes {
+		if err := x.sync(); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, fs.ErrNotExist) {
 			return l.dir.fail(err)
 		}
 	}
@@ -144,22 +140,36 @@ func (s *saved) rename() error {
 	return nil
 }
 
-// renamed counts the names that syncNames makes durable.
-func (s *saved) renamed() int {
-	if s.epochs {
+// folders counts what syncNames makes durable.
+func (s *saved) folders() int {
+	if s.newNames {
 		return 1
 	}
 	return 0
 }
 
 func (s *saved) syncNames() error {
-	if !s.epochs {
+	if !s.newNames {
 		return nil
 	}
 	if err := s.log.env.fs.SyncDir(s.log.path); ignoreMissing(err) != nil {
 		return s.log.dir.fail(err)
 	}
 	return nil
+}
+
+// undo is called instead of finish when a step failed, and the dir is online
+// all the same: the next save has to do it again.
+func (s *saved) undo() {
+	l := s.log
+	l.write.Lock()
+	defer l.write.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, x := range s.indexes {
+		x.unsynced, x.unnamed = true, true
+	}
+	l.epochs.changed = l.epochs.changed || s.epochs
 }
 
 // finish lets the recovery point move, unless the log was truncated since.
@@ -185,6 +195,7 @@ func (l *Log) checkpoint(closing bool) (int64, error) {
 	}
 	for _, step := range []func(*saved) error{(*saved).sync, (*saved).rename, (*saved).syncNames} {
 		if err := step(&s); err != nil {
+			s.undo()
 			return 0, err
 		}
 	}

@@ -24,6 +24,8 @@ type segment struct {
 	// open while that is less than size.
 	synced int64
 	pinned vfs.File
+	// writing tells that an append uses pinned. Guarded by Log.mu.
+	writing bool
 	// lastIndexed is the position of the batch of the last index entry.
 	lastIndexed int64
 	// max is the largest timestamp and the last offset of the first batch that
@@ -117,30 +119,8 @@ func (s *segment) spilled(keep int) {
 	}
 }
 
-// trim cuts the index files to their entries.
-func (s *segment) trim() error {
-	if err := s.offsets.trim(); err != nil {
-		return err
-	}
-	return s.times.trim()
-}
-
 func (s *segment) indexes() [3]*index {
 	return [3]*index{&s.offsets.index, &s.times.index, &s.txns.index}
-}
-
-// syncIndexes makes the index files durable that changed.
-func (s *segment) syncIndexes() error {
-	for _, x := range s.indexes() {
-		if !x.unsynced {
-			continue
-		}
-		if err := x.sync(); err != nil {
-			return err
-		}
-		x.unsynced = false
-	}
-	return nil
 }
 
 // retire closes all files for good as their users finish. The caller holds
@@ -152,14 +132,55 @@ func (s *segment) retire() {
 	}
 }
 
-// pin holds the file open until what is written is on disk.
+// pin holds the file open until what is in it is on disk. The caller owns the
+// segment, which nobody appends to or flushes yet.
 func (s *segment) pin() (vfs.File, error) {
 	if s.pinned != nil {
 		return s.pinned, nil
 	}
-	return s.file.acquire()
+	h, err := s.file.acquire()
+	s.pinned = h
+	return h, err
 }
 
+// pinFor holds the file open until what an append writes is on disk. While the
+// append is under way no flush lets go of it. The caller holds Log.write and
+// clears writing, as writeFailed does.
+func (l *Log) pinFor(s *segment) (vfs.File, error) {
+	l.mu.Lock()
+	h := s.pinned
+	s.writing = h != nil
+	l.mu.Unlock()
+	if h != nil {
+		return h, nil
+	}
+	h, err := s.file.acquire()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	s.pinned, s.writing = h, true
+	l.mu.Unlock()
+	return h, nil
+}
+
+// writeFailed ends an append that wrote nothing.
+func (l *Log) writeFailed(s *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.writing = false
+	s.unpinSynced()
+}
+
+// unpinSynced lets go of the file when nothing in it waits for the disk. The
+// caller holds Log.mu.
+func (s *segment) unpinSynced() {
+	if s.synced == s.size && !s.writing {
+		s.unpin()
+	}
+}
+
+// unpin lets go of the file. The caller holds Log.mu or owns the segment.
 func (s *segment) unpin() {
 	if s.pinned != nil {
 		s.pinned = nil

@@ -28,11 +28,11 @@ func (l *Log) snapshotPath(offset int64) string {
 	return filepath.Join(l.path, segmentName(offset, snapshotSuffix))
 }
 
-// takeSnapshot writes the state of the producers as of the log's end. It is
-// only a shortcut for recovery: a failure takes the dir offline unless the disk
-// is full, but fails nothing else.
-func (l *Log) takeSnapshot() {
-	offset := l.end
+// takeSnapshot writes the state of the producers as of offset, which is the
+// log's end or, behind a gap, the base of the next segment. It is only a
+// shortcut for recovery: a failure takes the dir offline unless the disk is
+// full, but fails nothing else.
+func (l *Log) takeSnapshot(offset int64) {
 	if slices.Contains(l.snapshots.offsets, offset) || offset == l.segments[0].base {
 		return
 	}
@@ -44,9 +44,6 @@ func (l *Log) takeSnapshot() {
 	l.snapshots.offsets = append(l.snapshots.offsets, offset)
 	l.snapshots.unsynced = append(l.snapshots.unsynced, offset)
 	l.snapshots.appended = 0
-	l.mu.Lock()
-	l.names++
-	l.mu.Unlock()
 }
 
 // dropCheckpointSnapshots removes the snapshots that are not at the base of a
@@ -67,7 +64,7 @@ func (l *Log) dropCheckpointSnapshots() {
 
 // dropSnapshots removes those that drop selects. One that cannot be removed is
 // harmless and found again at the next open.
-func (l *Log) dropSnapshots(drop func(offset int64) bool) {
+func (l *Log) dropSnapshots(drop func(offset int64) bool) (dropped bool) {
 	remove := func(offset int64) bool {
 		if !drop(offset) {
 			return false
@@ -75,8 +72,21 @@ func (l *Log) dropSnapshots(drop func(offset int64) bool) {
 		_ = l.env.fs.Remove(l.snapshotPath(offset))
 		return true
 	}
+	before := len(l.snapshots.offsets)
 	l.snapshots.offsets = slices.DeleteFunc(l.snapshots.offsets, remove)
 	l.snapshots.unsynced = slices.DeleteFunc(l.snapshots.unsynced, drop)
+	return len(l.snapshots.offsets) < before
+}
+
+// dropSnapshotsAbove removes the snapshots of what is not, or no longer, in
+// the log. That must be on disk before the recovery point passes them: so the
+// next flush takes the folder along.
+func (l *Log) dropSnapshotsAbove(limit int64) {
+	if l.dropSnapshots(func(offset int64) bool { return offset > limit }) {
+		l.mu.Lock()
+		l.names++
+		l.mu.Unlock()
+	}
 }
 
 // readSnapshot reads a snapshot; false, with a line in the log, when it cannot

@@ -54,39 +54,39 @@ func (l *Log) MaxTimestamp() (TimestampOffset, bool, error) {
 		return TimestampOffset{}, false, err
 	}
 	segments = segments[floor(segments, start):]
-	max, at := timeEntry{timestamp: record.NoTimestamp}, -1
+	best, at := timeEntry{timestamp: record.NoTimestamp}, -1
 	for i, s := range segments {
 		largest, err := l.largest(s)
 		if err != nil {
 			return TimestampOffset{}, false, err
 		}
-		if largest.timestamp > max.timestamp {
-			max, at = largest, i
+		if largest.timestamp > best.timestamp {
+			best, at = largest, i
 		}
 	}
 	if at < 0 {
 		return TimestampOffset{}, false, nil
 	}
-	return l.findTimestamp(segments[at], max.timestamp, start)
+	return l.findTimestamp(segments[at], best.timestamp, start)
 }
 
 // largest is the largest timestamp of a segment. For one that was not written
 // or scanned since the start it is the last entry of the time index.
 func (l *Log) largest(s *segment) (timeEntry, error) {
 	l.mu.Lock()
-	max, known, entries := s.max, s.maxKnown, s.times.count
+	latest, known, entries := s.max, s.maxKnown, s.times.count
 	l.mu.Unlock()
 	if known {
-		return max, nil
+		return latest, nil
 	}
-	max, err := s.times.readLast(entries)
+	latest, err := s.times.readLast(entries)
 	if err != nil {
 		return timeEntry{}, l.readFailed(err)
 	}
 	l.mu.Lock()
-	s.max, s.maxKnown = max, true
+	s.max, s.maxKnown = latest, true
 	l.mu.Unlock()
-	return max, nil
+	return latest, nil
 }
 
 // findTimestamp is steps 2 to 4 of OffsetForTimestamp.

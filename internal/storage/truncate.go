@@ -1,14 +1,13 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"slices"
-
-	"ottla/internal/record"
 )
 
 // TruncateTo removes the batches that reach offset or beyond; the log then ends
-// at offset, or at the base of the batch that holds it. It is for followers
+// with the last batch below, at offset or before it. It is for followers
 // whose log parted from the leader's (R8); never below the high watermark of
 // committed records (P11), which is the caller's to see to.
 //
@@ -85,10 +84,10 @@ func (l *Log) restart(offset int64) error {
 	l.epochs.clear()
 	l.producers.reset()
 	l.mu.Unlock()
-	l.dropSnapshots(func(int64) bool { return true })
 	if err := l.dropSegments(old); err != nil {
 		return err
 	}
+	l.dropSnapshots(func(int64) bool { return true })
 	fresh, err := l.createSegment(offset, l.config.Load())
 	if err != nil {
 		return l.dir.fail(err) // there is no active segment now
@@ -96,15 +95,8 @@ func (l *Log) restart(offset int64) error {
 	l.mu.Lock()
 	l.replaceSegments([]*segment{fresh})
 	l.names++
-	names := l.names
 	l.mu.Unlock()
-	if err := l.env.fs.SyncDir(l.path); err != nil {
-		return l.dir.fail(err)
-	}
-	l.mu.Lock()
-	l.namesSynced = names
-	l.mu.Unlock()
-	return nil
+	return l.flushHeld()
 }
 
 // shorten publishes what readers see after a truncation to end.
@@ -119,29 +111,34 @@ func (l *Log) shorten(segments []*segment, end int64) {
 	l.touched = true
 }
 
-// findCut returns the position of the first batch that reaches offset, and the
-// offset at which the log ends without it.
+// findCut returns the position of the first batch that reaches offset, and
+// where the last one before it ends.
 func (l *Log) findCut(s *segment, offset int64) (pos, end int64, err error) {
 	h, err := s.file.acquire()
 	if err != nil {
 		return 0, 0, l.readFailed(err)
 	}
 	defer s.file.release()
-	l.mu.Lock()
-	t := l.seek(s, offset)
-	l.mu.Unlock()
-	switch err := l.resolve(s, &t, h, s.size); err {
-	case nil:
-	case errNotHere:
-		return s.size, offset, nil
-	default:
-		return 0, 0, err
+	e, inFile := s.offsets.floorInTail(offset - 1) // a batch that stays
+	if inFile > 0 {
+		if e, err = s.offsets.floorInFile(offset-1, inFile); err != nil {
+			return 0, 0, l.readFailed(err)
+		}
 	}
-	var header [record.HeaderLen]byte
-	if err := readFull(h, header[:], t.pos); err != nil {
-		return 0, 0, l.readFailed(err)
+	buf := l.env.search.Get().(*[]byte)
+	defer l.env.search.Put(buf)
+	end = s.base
+	scan := newScanner(h, e.pos, s.size, *buf)
+	for scan.next() {
+		if scan.header.LastOffset() >= offset {
+			return scan.pos, end, nil
+		}
+		end = scan.header.NextOffset()
 	}
-	return t.pos, min(offset, record.Batch(header[:]).BaseOffset()), nil
+	if scan.err != nil {
+		return 0, 0, l.scanFailed(s, &scan)
+	}
+	return s.size, end, nil
 }
 
 // dropSegments removes segments that nobody finds any more, the last first.
@@ -197,16 +194,7 @@ func (l *Log) cutSegment(s *segment, pos, end int64) error {
 		s.first, s.createdMs = noFirst, l.env.nowMs()
 	}
 	l.mu.Unlock()
-	if err := l.noteAgain(s); err != nil {
-		return err
-	}
-	if err := s.trim(); err != nil {
-		return err
-	}
-	if s.txns.count > 0 || s.txns.unsynced {
-		return s.txns.trim()
-	}
-	return nil
+	return l.noteAgain(s)
 }
 
 // cutEntries is how many offset index entries are kept, and the last of them.
@@ -265,7 +253,7 @@ func (l *Log) noteAgain(s *segment) error {
 // reloadProducers makes the state of the producers as of the log's end, from
 // the newest snapshot that is not above it and the batches that follow.
 func (l *Log) reloadProducers() error {
-	l.dropSnapshots(func(offset int64) bool { return offset > l.end })
+	l.dropSnapshotsAbove(l.end)
 	var state producers
 	state.reset()
 	from := l.segments[0].base
@@ -299,11 +287,9 @@ func (l *Log) replayProducers(state *producers, s *segment, from int64) error {
 	l.mu.Lock()
 	t := l.seek(s, from)
 	l.mu.Unlock()
-	switch err := l.resolve(s, &t, h, s.size); err {
-	case nil:
-	case errNotHere:
+	if err := l.resolve(s, &t, h, s.size); errors.Is(err, errNotHere) {
 		return nil
-	default:
+	} else if err != nil {
 		return err
 	}
 	buf := l.env.scan.Get().(*[]byte)

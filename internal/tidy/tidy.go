@@ -127,6 +127,16 @@ func (s Source) imports() map[string]string {
 	return names
 }
 
+// importsPackage tells whether the file imports a package.
+func (s Source) importsPackage(target string) bool {
+	for _, spec := range s.ast.Imports {
+		if spec.Path.Value == `"`+target+`"` {
+			return true
+		}
+	}
+	return false
+}
+
 // Rooms lists the folders that hold code other than tests, sorted.
 func Rooms(sources []Source) []string {
 	var rooms []string

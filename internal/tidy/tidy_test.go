@@ -73,6 +73,7 @@ func TestLawsBite(t *testing.T) {
 		{"short files", "a/a.go", "package a\n" + strings.Repeat("\n", maxFileLines+1), 1},
 		{"short files", "a/a_test.go", "package a\n" + strings.Repeat("\n", maxFileLines+1), 0},
 		{"no sleeping tests", "a/a_test.go", "package a\nimport \"time\"\nfunc f() { time.Sleep(1) }", 1},
+		{"no sleeping tests", "a/a_test.go", "package a\nimport \"time\"\nimport _ \"testing/synctest\"\nfunc f() { time.Sleep(1) }", 0},
 		{"no sleeping tests", "a/a.go", "package a\nimport \"time\"\nfunc f() { time.Sleep(1) }", 0},
 		{"nothing left to do", "a/a.go", "package a\n// TO" + "DO: all\n", 1},
 	} {

@@ -338,7 +338,7 @@ func churn(t *testing.T, m *vfs.Mem, rng *rand.Rand, steps int) {
 }
 
 func TestCrashCloneProperties(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		m := vfs.NewMem()
 		churn(t, m, rand.New(rand.NewPCG(seed, 1)), 40)
 		before := state(t, m)

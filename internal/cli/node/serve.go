@@ -95,8 +95,8 @@ func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 	env.LogLevel = level
 	node, err := broker.Start(ctx, cfg, env)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil // interrupted while it started
+		if interrupted(ctx) {
+			return nil
 		}
 		return err
 	}
@@ -111,10 +111,15 @@ func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 		return errors.Join(err, node.Close())
 	case <-ctx.Done():
 		err := node.Close()
-		<-ended
+		if why := <-ended; err == nil {
+			err = why
+		}
 		return err
 	}
 }
+
+// interrupted tells whether the user wants the node to end.
+func interrupted(ctx context.Context) bool { return ctx.Err() != nil }
 
 // banner is what a user wants to know of a node that runs.
 type banner struct {

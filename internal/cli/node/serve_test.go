@@ -169,7 +169,31 @@ func TestServe(t *testing.T) {
 		{"topic config orders --set retention.ms=x", "", 1, ""},
 		{"cluster info", "", 0, node.ClusterID},
 		{"config broker", "", 0, "NAME"},
+		{"topic config orders -a", "", 0, "max.message.bytes"},
 		{"topic delete nothing", "", 1, ""},
+		{"topic delete nothing --if-exists", "", 0, "nothing does not exist"},
+		{"topic delete orders --dry-run", "", 0, "would delete orders"},
+		{"topic create dry --dry-run -r 1", "", 0, "would create dry: partitions 1"},
+		{"topic create by-hand --replica-assignment 1,1 -c segment.bytes=2000000", "", 0, "partitions 2, replication factor 1"},
+		{"topic create bad -r 9", "", 1, ""},
+		{"topic describe nothing --format json", "", 1, "UNKNOWN_TOPIC_OR_PARTITION"},
+		{"topic describe by-hand --format json", "", 0, `"segment.bytes": "2000000"`},
+		{"topic list --format json", "", 0, `"name": "by-hand"`},
+		{"topic delete by-hand", "", 0, "deleted by-hand"},
+		{"config broker 1 --all", "", 0, "log.dirs"},
+		{"config broker --set log.retention.ms=1000 --dry-run", "", 0, "would alter"},
+		{"config broker --set log.retention.ms=1000", "", 0, "altered"},
+		{"config broker --delete log.retention.ms", "", 0, "altered"},
+		{"config broker --set node.id=7", "", 1, ""},
+		{"cluster info --format json", "", 0, `"voters": [`},
+		{`produce orders -f %k,%s\n -p 1 -q --format json -X linger.ms=0`, "k,v\n", 0, `"produced": 1`},
+		{`produce orders -p 7`, "x\n", 1, ""},
+		{"consume -r or.*s -e -p 1 -K, --isolation-level read_committed", "", 0, ",a\n,b\n,c\nk,v\n"},
+		{"consume -r nothing.*", "", 1, ""},
+		{"consume nothing -e", "", 1, ""},
+		{"consume orders -e -p 9", "", 1, ""},
+		{"consume orders -e --format json -p 1 -o -1", "", 0, `"key":"k","payload":"v"}`},
+		{"__complete topic describe ord", "", 0, "orders\n"},
 	}
 	for _, s := range story {
 		code, out, errs := call(t, cli.Streams{In: strings.NewReader(s.in), Env: env}, strings.Fields(s.args)...)
@@ -186,7 +210,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("cluster %s became %s", node.ClusterID, again.ClusterID)
 	}
 	_, out, errs := call(t, cli.Streams{}, "consume", "orders", "-e", "-p", "1", "-b", again.Bootstrap)
-	if out != "a\nb\nc\n" {
+	if out != "a\nb\nc\nv\n" {
 		t.Errorf("after a restart: %q, %q", out, errs)
 	}
 	if code, log := again.stop(); code != cli.ExitOK {
@@ -223,8 +247,16 @@ func TestEnvelopesKeepEverything(t *testing.T) {
 func TestSecondNodeIsRefused(t *testing.T) {
 	data := t.TempDir()
 	startServe(t, "--data", data)
-	code, out, errs := call(t, cli.Streams{}, "serve", "--data", data, "--listen", "127.0.0.1:0")
-	if code != cli.ExitFailed || out != "" || !strings.Contains(errs, "lock") {
-		t.Errorf("exit %d, %q, %q", code, out, errs)
+	ctx, cancel := context.WithCancel(t.Context())
+	var errs bytes.Buffer
+	s := cli.Streams{Out: started(cancel), Err: &errs, ReadFile: os.ReadFile}
+	code := New(s).Execute(ctx, []string{"serve", "--data", data, "--listen", "127.0.0.1:0"})
+	if ctx.Err() != nil || code != cli.ExitFailed || !strings.Contains(errs.String(), "lock") {
+		t.Errorf("exit %d, started %v, %q", code, ctx.Err() != nil, errs.String())
 	}
 }
+
+// started is called when a node prints its banner.
+type started func()
+
+func (s started) Write(p []byte) (int, error) { s(); return len(p), nil }
