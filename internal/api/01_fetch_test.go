@@ -128,12 +128,13 @@ func TestFetchLimits(t *testing.T) {
 			{"exactly", 1000, [2]int32{400, 600}, 1, [2]int{400, 600}},
 			{"a partition's limit of a byte", 10_000, [2]int32{1, 1}, 1, [2]int{200, 0}},
 			{"a partition's limit of nothing", 10_000, [2]int32{0, 0}, 1, [2]int{200, 0}},
-			{"a partition's limit in between", 10_000, [2]int32{399, 599}, 1, [2]int{200, 300}},
+			// The tail of a region may be a part of a batch, which clients leave out.
+			{"a partition's limit in between", 10_000, [2]int32{399, 599}, 1, [2]int{399, 599}},
 			{"a limit of a byte", 1, [2]int32{1000, 1000}, 1, [2]int{200, 0}},
 			{"a limit of nothing", 0, [2]int32{1000, 1000}, 1, [2]int{200, 0}},
 			{"a limit within the second", 650, [2]int32{1000, 1000}, 1, [2]int{400, 0}},
 			{"a limit after the third batch", 700, [2]int32{1000, 1000}, 1, [2]int{400, 300}},
-			{"more wanted than allowed", 300, [2]int32{1000, 1000}, 5000, [2]int{200, 0}},
+			{"more wanted than allowed", 300, [2]int32{1000, 1000}, 5000, [2]int{300, 0}},
 		} {
 			req := fetchOf(12, fetchPart{topic: "a"}, fetchPart{topic: "a", partition: 1})
 			req.Topics[0].Partitions = append(req.Topics[0].Partitions, req.Topics[1].Partitions...)

@@ -66,3 +66,21 @@ func (x *offsetIndex) floorInFile(offset int64, n int) (offsetEntry, error) {
 
 // full tells whether maxBytes, segment.index.bytes, are used up.
 func (x *offsetIndex) full(maxBytes int32) bool { return x.count >= int(maxBytes)/offsetEntryLen }
+
+// floorNumber counts the entries in the file up to an offset and returns the
+// last of them. An index that a crash left may go on with zeros, or with what it
+// held before; neither is below the recovery point.
+func (x *offsetIndex) floorNumber(offset int64) (int, offsetEntry, error) {
+	if x.written == 0 {
+		return 0, offsetEntry{}, nil
+	}
+	var previous [offsetEntryLen]byte
+	n, err := x.searchFile(x.written, previous[:], func(b []byte) bool {
+		e := x.decode(b)
+		return e.pos > 0 && e.offset <= offset
+	})
+	if err != nil || n == 0 {
+		return 0, offsetEntry{}, err
+	}
+	return n, x.decode(previous[:]), nil
+}

@@ -96,3 +96,20 @@ func (x *timeIndex) readLast(n int) (timeEntry, error) {
 // full tells whether maxBytes are used up but for the entry that is added when
 // the segment is finished.
 func (x *timeIndex) full(maxBytes int32) bool { return x.count >= int(maxBytes)/timeEntryLen-1 }
+
+// upToOffset counts the entries in the file up to an offset and returns the
+// last of them.
+func (x *timeIndex) upToOffset(offset int64) (int, timeEntry, error) {
+	if x.written == 0 {
+		return 0, x.none(), nil
+	}
+	var previous [timeEntryLen]byte
+	n, err := x.searchFile(x.written, previous[:], func(b []byte) bool {
+		e := x.decode(b)
+		return e != timeEntry{0, x.base} && e.offset <= offset
+	})
+	if err != nil || n == 0 {
+		return 0, x.none(), err
+	}
+	return n, x.decode(previous[:]), nil
+}

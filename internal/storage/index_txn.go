@@ -38,3 +38,15 @@ func decodeTxn(b []byte) abortedTxn {
 		lastStable: int64(binary.BigEndian.Uint64(b[26:])),
 	}
 }
+
+// before counts the entries whose marker is below offset.
+func (x *txnIndex) before(offset int64) (int, error) {
+	n, last := 0, noOffset
+	err := x.entries(func(i int, b []byte) error {
+		if t := decodeTxn(b); i == n && t.first < t.last && t.last > last && t.last < offset {
+			n, last = i+1, t.last
+		}
+		return nil
+	})
+	return n, err
+}

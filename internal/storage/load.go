@@ -216,26 +216,6 @@ func (l *Log) openSegments(f folder, base int64) error {
 	return nil
 }
 
-// loadEpochs reads the leader epoch checkpoint; false when it is missing or
-// cannot be used, so that the epochs must be found in the batches.
-func (l *Log) loadEpochs() (bool, error) {
-	name := filepath.Join(l.path, epochsName)
-	data, err := vfs.ReadFile(l.env.fs, name)
-	if err != nil {
-		return false, ignoreMissing(err)
-	}
-	entries, err := decodeEpochs(data)
-	if err != nil {
-		l.env.log.Warn("cannot use a leader epoch checkpoint, reading the epochs from the batches", "file", name, "err", err)
-		return false, nil
-	}
-	for _, e := range entries {
-		l.epochs.assign(e.epoch, e.start)
-	}
-	l.epochs.changed = false
-	return true, nil
-}
-
 // checkIndexFiles builds the indexes of a segment anew of which one is missing
 // or obviously wrong; those from number from on are built by the scan.
 func (r *recovery) checkIndexFiles(number int, s *segment) error {

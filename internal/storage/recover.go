@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 
 	"ottla/internal/record"
@@ -213,54 +212,6 @@ func (r *recovery) batchAt(s *segment, e offsetEntry) (bool, error) {
 		return false, scan.err
 	}
 	return scan.header.LastOffset() == e.offset && scan.header.BaseOffset() >= s.base, nil
-}
-
-// readEarlierEpochs finds the leader epochs below the scan in the batches where
-// their checkpoint does not have them: it cannot be used, or it was written
-// after the log's start moved and the start was not.
-func (r *recovery) readEarlierEpochs() error {
-	l := r.log
-	start := max(r.start, l.segments[0].base)
-	upTo, missing := r.firstScanned, !r.haveEpochs
-	if e := l.epochs.entries; len(e) > 0 && e[0].start > start {
-		upTo, missing = min(upTo, e[0].start), true
-	}
-	l.epochs.truncateEnd(r.firstScanned)
-	if !missing {
-		r.epoch = l.latestEpoch()
-		return nil
-	}
-	known := l.epochs.entries
-	l.epochs.entries = nil
-	for _, s := range l.segments[floor(l.segments, start) : floor(l.segments, upTo)+1] {
-		if err := r.headers(s, upTo); err != nil {
-			return err
-		}
-	}
-	for _, e := range known {
-		l.epochs.assignNewer(e.epoch, e.start)
-	}
-	r.epoch = l.latestEpoch()
-	return nil
-}
-
-// headers notes the leader epochs of the batches of a segment below an offset.
-func (r *recovery) headers(s *segment, upTo int64) error {
-	h, err := s.file.acquire()
-	if err != nil {
-		return err
-	}
-	defer s.file.release()
-	scan := newScanner(h, 0, s.size, r.buf)
-	for next := s.base; next < upTo && scan.next(); next = scan.header.NextOffset() {
-		if scan.header.BaseOffset() < upTo {
-			r.log.epochs.assignNewer(scan.header.LeaderEpoch(), scan.header.BaseOffset())
-		}
-	}
-	if scan.err != nil {
-		return r.log.scanFailed(s, &scan)
-	}
-	return nil
 }
 
 // scan is steps 3 and 4.
@@ -525,53 +476,3 @@ func (r *recovery) restartAt(start int64) error {
 	l.producers.reset()
 	return nil
 }
-
-// floorNumber counts the entries in the file up to an offset and returns the
-// last of them. An index that a crash left may go on with zeros, or with what it
-// held before; neither is below the recovery point.
-func (x *offsetIndex) floorNumber(offset int64) (int, offsetEntry, error) {
-	if x.written == 0 {
-		return 0, offsetEntry{}, nil
-	}
-	var previous [offsetEntryLen]byte
-	n, err := x.searchFile(x.written, previous[:], func(b []byte) bool {
-		e := x.decode(b)
-		return e.pos > 0 && e.offset <= offset
-	})
-	if err != nil || n == 0 {
-		return 0, offsetEntry{}, err
-	}
-	return n, x.decode(previous[:]), nil
-}
-
-// upToOffset counts the entries in the file up to an offset and returns the
-// last of them.
-func (x *timeIndex) upToOffset(offset int64) (int, timeEntry, error) {
-	if x.written == 0 {
-		return 0, x.none(), nil
-	}
-	var previous [timeEntryLen]byte
-	n, err := x.searchFile(x.written, previous[:], func(b []byte) bool {
-		e := x.decode(b)
-		return e != timeEntry{0, x.base} && e.offset <= offset
-	})
-	if err != nil || n == 0 {
-		return 0, x.none(), err
-	}
-	return n, x.decode(previous[:]), nil
-}
-
-// before counts the entries whose marker is below offset.
-func (x *txnIndex) before(offset int64) (int, error) {
-	n, last := 0, noOffset
-	err := x.entries(func(i int, b []byte) error {
-		if t := decodeTxn(b); i == n && t.first < t.last && t.last > last && t.last < offset {
-			n, last = i+1, t.last
-		}
-		return nil
-	})
-	return n, err
-}
-
-// epochsPath is the file of the leader epochs.
-func (l *Log) epochsPath() string { return filepath.Join(l.path, epochsName) }

@@ -1,0 +1,78 @@
+package storage
+
+import (
+	"path/filepath"
+
+	"ottla/internal/vfs"
+)
+
+// epochsPath is the file of the leader epochs.
+func (l *Log) epochsPath() string { return filepath.Join(l.path, epochsName) }
+
+// loadEpochs reads the leader epoch checkpoint; false when it is missing or
+// cannot be used, so that the epochs must be found in the batches.
+func (l *Log) loadEpochs() (bool, error) {
+	name := filepath.Join(l.path, epochsName)
+	data, err := vfs.ReadFile(l.env.fs, name)
+	if err != nil {
+		return false, ignoreMissing(err)
+	}
+	entries, err := decodeEpochs(data)
+	if err != nil {
+		l.env.log.Warn("cannot use a leader epoch checkpoint, reading the epochs from the batches", "file", name, "err", err)
+		return false, nil
+	}
+	for _, e := range entries {
+		l.epochs.assign(e.epoch, e.start)
+	}
+	l.epochs.changed = false
+	return true, nil
+}
+
+// readEarlierEpochs finds the leader epochs below the scan in the batches where
+// their checkpoint does not have them: it cannot be used, or it was written
+// after the log's start moved and the start was not.
+func (r *recovery) readEarlierEpochs() error {
+	l := r.log
+	start := max(r.start, l.segments[0].base)
+	upTo, missing := r.firstScanned, !r.haveEpochs
+	if e := l.epochs.entries; len(e) > 0 && e[0].start > start {
+		upTo, missing = min(upTo, e[0].start), true
+	}
+	l.epochs.truncateEnd(r.firstScanned)
+	if !missing {
+		r.epoch = l.latestEpoch()
+		return nil
+	}
+	known := l.epochs.entries
+	l.epochs.entries = nil
+	for _, s := range l.segments[floor(l.segments, start) : floor(l.segments, upTo)+1] {
+		if err := r.headers(s, upTo); err != nil {
+			return err
+		}
+	}
+	for _, e := range known {
+		l.epochs.assignNewer(e.epoch, e.start)
+	}
+	r.epoch = l.latestEpoch()
+	return nil
+}
+
+// headers notes the leader epochs of the batches of a segment below an offset.
+func (r *recovery) headers(s *segment, upTo int64) error {
+	h, err := s.file.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.file.release()
+	scan := newScanner(h, 0, s.size, r.buf)
+	for next := s.base; next < upTo && scan.next(); next = scan.header.NextOffset() {
+		if scan.header.BaseOffset() < upTo {
+			r.log.epochs.assignNewer(scan.header.LeaderEpoch(), scan.header.BaseOffset())
+		}
+	}
+	if scan.err != nil {
+		return r.log.scanFailed(s, &scan)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+// Package clients drives Kafka clients of many languages in one way: create a
+// topic, write records, read records. Start at Client, then All.
+//
+// Clients in Go run in process; kcat is run once per call; the others are small
+// programs (interop/java, interop/python, interop/node) that stay up and take
+// one JSON command a line (process.go).
+package clients
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Client is one Kafka client, connected to one broker. A call may be made only
+// when the previous one has returned.
+type Client interface {
+	// Can says what of the matrix this client is able to do.
+	Can() Abilities
+	// Create creates a topic with one replica.
+	Create(ctx context.Context, topic string, partitions int, configs map[string]string) error
+	// Produce writes records to one partition in order and returns their
+	// offsets; -1 where the client does not tell (acks=0).
+	Produce(ctx context.Context, p Produce) ([]int64, error)
+	// Consume reads count records of one partition.
+	Consume(ctx context.Context, c Consume) ([]Record, error)
+	Close() error
+}
+
+// ErrNot says that a client has no such function.
+var ErrNot = errors.New("this client cannot do that")
+
+// Abilities of a client. What is false or missing here is a limit of the
+// client, not of the broker: the matrix leaves it out.
+type Abilities struct {
+	Codecs          []string // none gzip snappy lz4 zstd
+	Acks            []string // 0 1 all
+	Admin           bool     // Create
+	Consume         bool     // without a consumer group
+	Idempotent      bool     // with acks=all
+	Timestamps      bool     // sets the timestamp of a record
+	Headers         bool
+	NullHeader      bool // header with a null value
+	EmptyKey        bool // a key of no bytes, other than null
+	EmptyValue      bool // a value of no bytes, other than null
+	NullBoth        bool // a record without key and without value
+	RepeatedHeaders bool // two headers of one name
+}
+
+// Record is a record as the matrix compares it. Nil is null: an empty key or
+// value is not nil.
+type Record struct {
+	Offset    int64    `json:"offset"`
+	Timestamp int64    `json:"timestamp"` // ms; 0 on writing: the client's clock
+	Key       []byte   `json:"key"`
+	Value     []byte   `json:"value"`
+	Headers   []Header `json:"headers"`
+}
+
+// Header of a record.
+type Header struct {
+	Key   string `json:"key"`
+	Value []byte `json:"value"`
+}
+
+// Produce is one call to write.
+type Produce struct {
+	Topic      string   `json:"topic"`
+	Partition  int      `json:"partition"`
+	Acks       string   `json:"acks"`
+	Codec      string   `json:"codec"`
+	Idempotent bool     `json:"idempotent"`
+	Records    []Record `json:"records"`
+}
+
+// Consume is one call to read: from an offset, or, when Timestamp is not 0,
+// from the first record that is not older.
+type Consume struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Offset    int64  `json:"offset"`
+	Timestamp int64  `json:"timestamp"`
+	Count     int    `json:"count"`
+}
+
+// unknownOffsets is what Produce returns without acks.
+func unknownOffsets(n int) []int64 { return slices.Repeat([]int64{-1}, n) }
+
+// Diff says in which way two lists of records differ, or "".
+func Diff(want, got []Record) string {
+	for i := range max(len(want), len(got)) {
+		switch {
+		case i >= len(got):
+			return fmt.Sprintf("record %d of %d is missing: %s", i, len(want), want[i])
+		case i >= len(want):
+			return fmt.Sprintf("record %d is too many: %s", i, got[i])
+		case !want[i].equal(got[i]):
+			return fmt.Sprintf("record %d: want %s, got %s", i, want[i], got[i])
+		}
+	}
+	return ""
+}
+
+func (r Record) equal(o Record) bool {
+	return r.Offset == o.Offset && r.Timestamp == o.Timestamp && same(r.Key, o.Key) && same(r.Value, o.Value) &&
+		slices.EqualFunc(r.Headers, o.Headers, func(a, b Header) bool { return a.Key == b.Key && same(a.Value, b.Value) })
+}
+
+// same is equality that tells null from empty.
+func same(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
+
+func (r Record) String() string {
+	return fmt.Sprintf("{offset %d time %d key %s value %s headers %v}", r.Offset, r.Timestamp, short(r.Key), short(r.Value), r.Headers)
+}
+
+func (h Header) String() string { return h.Key + "=" + short(h.Value) }
+
+func short(b []byte) string {
+	const limit = 40
+	switch {
+	case b == nil:
+		return "null"
+	case len(b) > limit:
+		return fmt.Sprintf("%q… (%d bytes)", b[:limit], len(b))
+	}
+	return fmt.Sprintf("%q", b)
+}

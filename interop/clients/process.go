@@ -1,0 +1,178 @@
+package clients
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+)
+
+// Process is a client program that reads one command a line and answers each
+// with one line, both JSON:
+//
+//	{"op":"create","topic":"t","partitions":2,"configs":{"retention.ms":"-1"}}  →  {}
+//	{"op":"produce", …the fields of Produce…}                                   →  {"offsets":[0,1]}
+//	{"op":"consume", …the fields of Consume…}                                   →  {"records":[…]}
+//	{"op":"admin","topic":"t"}                                                  →  {"result":{…}}
+//
+// Bytes are base64, null is null. A failure is {"error":"text"}. The program
+// ends when its input does.
+type Process struct {
+	abilities Abilities
+	cmd       *exec.Cmd
+	in        io.WriteCloser
+	out       *bufio.Reader
+	stderr    *syncBuffer
+}
+
+type answer struct {
+	Offsets []int64         `json:"offsets"`
+	Records []Record        `json:"records"`
+	Result  json.RawMessage `json:"result"`
+	Error   string          `json:"error"`
+}
+
+// StartProcess starts a client program; the bootstrap address is its last
+// argument.
+func StartProcess(abilities Abilities, env []string, addr string, argv ...string) (*Process, error) {
+	cmd := exec.Command(argv[0], append(argv[1:], addr)...)
+	cmd.Env = append(cmd.Environ(), env...)
+	p := &Process{abilities: abilities, cmd: cmd, stderr: &syncBuffer{}}
+	cmd.Stderr = p.stderr
+	var err error
+	if p.in, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.out = bufio.NewReaderSize(out, 1<<20)
+	return p, cmd.Start()
+}
+
+// Can implements Client.
+func (p *Process) Can() Abilities { return p.abilities }
+
+// Create implements Client.
+func (p *Process) Create(ctx context.Context, topic string, partitions int, configs map[string]string) error {
+	_, err := p.call(ctx, "create", struct {
+		Topic      string            `json:"topic"`
+		Partitions int               `json:"partitions"`
+		Configs    map[string]string `json:"configs"`
+	}{topic, partitions, configs})
+	return err
+}
+
+// Produce implements Client.
+func (p *Process) Produce(ctx context.Context, req Produce) ([]int64, error) {
+	a, err := p.call(ctx, "produce", req)
+	return a.Offsets, err
+}
+
+// Consume implements Client.
+func (p *Process) Consume(ctx context.Context, req Consume) ([]Record, error) {
+	a, err := p.call(ctx, "consume", req)
+	return a.Records, err
+}
+
+// Admin runs the tour of the admin client that the program has, and decodes
+// what it found into result.
+func (p *Process) Admin(ctx context.Context, topic string, result any) error {
+	a, err := p.call(ctx, "admin", map[string]string{"topic": topic})
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(a.Result, result)
+}
+
+// call sends one command and waits for its line, or for ctx: then the program
+// is killed, because a line that comes late would answer the next command.
+func (p *Process) call(ctx context.Context, op string, args any) (answer, error) {
+	line, err := command(op, args)
+	if err != nil {
+		return answer{}, err
+	}
+	done := make(chan struct{})
+	var a answer
+	go func() {
+		defer close(done)
+		a, err = p.exchange(line)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		_ = p.cmd.Process.Kill() // ends exchange, whose error then says so
+		<-done
+		err = errors.Join(ctx.Err(), err)
+	}
+	if err != nil {
+		return a, fmt.Errorf("%s: %w\n%s", op, err, p.stderr.tail())
+	}
+	if a.Error != "" {
+		return a, fmt.Errorf("%s: %s\n%s", op, a.Error, p.stderr.tail())
+	}
+	return a, nil
+}
+
+// command puts "op" in front of the fields of args.
+func command(op string, args any) ([]byte, error) {
+	fields, err := json.Marshal(args)
+	if err != nil {
+		return nil, err
+	}
+	head := fmt.Sprintf(`{"op":%q,`, op)
+	return append([]byte(head), append(fields[1:], '\n')...), nil
+}
+
+func (p *Process) exchange(line []byte) (answer, error) {
+	if _, err := p.in.Write(line); err != nil {
+		return answer{}, err
+	}
+	reply, err := p.out.ReadBytes('\n')
+	if err != nil {
+		return answer{}, fmt.Errorf("program ended: %w", err)
+	}
+	var a answer
+	if err := json.Unmarshal(reply, &a); err != nil {
+		return answer{}, fmt.Errorf("%w in %q", err, reply[:min(len(reply), 200)])
+	}
+	return a, nil
+}
+
+// Close ends the program.
+func (p *Process) Close() error {
+	if err := p.in.Close(); err != nil {
+		return err
+	}
+	if err := p.cmd.Wait(); err != nil {
+		return fmt.Errorf("%w\n%s", err, p.stderr.tail())
+	}
+	return nil
+}
+
+// syncBuffer keeps what a program printed to its standard error.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) tail() string {
+	const lines = 30
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := strings.Split(strings.TrimRight(b.buf.String(), "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

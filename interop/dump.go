@@ -1,0 +1,85 @@
+package interop
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// dumpTrouble is what Kafka's DumpLogSegments prints about a file that is not
+// as it should be; it ends with exit code 0 all the same. Its heading
+// "Non-consecutive offsets in" is not: version 4.3.1 prints it for every segment
+// but the first, with "-1 is followed by" the segment's base offset.
+var dumpTrouble = regexp.MustCompile(`isvalid: false|Mismatches in|Found timestamp mismatch|Found out of order timestamp|` +
+	`indexed offsets are not found|^\s*[0-9]+ is followed by|Error at|Failed to|Exception`)
+
+// CheckFiles lets Kafka's DumpLogSegments read a data folder that no broker has
+// open: every log segment down to each record, every index against its log,
+// every producer snapshot, and the metadata log and its snapshots record by
+// record. It returns what the tool printed about the metadata log.
+func CheckFiles(t testing.TB, dir string) (metadata string) {
+	t.Helper()
+	logs, meta := dataFiles(t, dir)
+	if len(logs) == 0 || len(meta) == 0 {
+		t.Fatalf("%s holds %d files of topics and %d of metadata", dir, len(logs), len(meta))
+	}
+	checkDump(t, "--deep-iteration", "--files", strings.Join(logs, ","))
+	return checkDump(t, "--deep-iteration", "--cluster-metadata-decoder", "--files", strings.Join(meta, ","))
+}
+
+// CheckIndexes checks that each index says about its log what Kafka demands
+// before it would use it.
+func CheckIndexes(t testing.TB, dir string) {
+	t.Helper()
+	logs, _ := dataFiles(t, dir)
+	var indexes []string
+	for _, file := range logs {
+		if strings.HasSuffix(file, "index") {
+			indexes = append(indexes, file)
+		}
+	}
+	out := checkDump(t, "--index-sanity-check", "--files", strings.Join(indexes, ","))
+	passed := strings.Count(out, "passed sanity check") + strings.Count(out, "index is empty")
+	if passed != len(indexes) {
+		t.Errorf("%d of %d indexes passed the sanity check:\n%s", passed, len(indexes), out)
+	}
+}
+
+func checkDump(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := runTool(t, "", "org.apache.kafka.tools.DumpLogSegments", args...)
+	if err != nil {
+		t.Fatalf("DumpLogSegments %v: %v\n%s", args, err, out)
+	}
+	for _, line := range strings.Split(out, "\n") {
+		if dumpTrouble.MatchString(line) {
+			t.Errorf("DumpLogSegments: %s", line)
+		}
+	}
+	return out
+}
+
+// dataFiles lists what DumpLogSegments can read.
+func dataFiles(t testing.TB, dir string) (logs, metadata []string) {
+	t.Helper()
+	readable := map[string]bool{".log": true, ".index": true, ".timeindex": true, ".snapshot": true, ".txnindex": true, ".checkpoint": true}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch folder := filepath.Base(filepath.Dir(path)); {
+		case err != nil:
+			return fmt.Errorf("listing %s: %w", dir, err)
+		case d.IsDir() || !readable[filepath.Ext(path)]:
+		case folder == "__cluster_metadata-0" && (filepath.Ext(path) == ".log" || filepath.Ext(path) == ".checkpoint"):
+			metadata = append(metadata, path)
+		case folder != "__cluster_metadata-0" && filepath.Dir(path) != dir:
+			logs = append(logs, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return logs, metadata
+}

@@ -1,0 +1,33 @@
+// The contract of interop/clients/process.go: one JSON command a line in, one
+// JSON answer a line out, until the input ends.
+'use strict'
+const readline = require('node:readline')
+
+const bytes = s => (s === null ? null : Buffer.from(s, 'base64'))
+const base64 = b => (b === null || b === undefined ? null : Buffer.from(b).toString('base64'))
+
+async function serve (handlers, close) {
+  for await (const line of readline.createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+    const command = JSON.parse(line)
+    let answer
+    try {
+      answer = await handlers[command.op](command)
+    } catch (error) {
+      answer = { error: `${error.message} ${JSON.stringify(error.errors?.map(e => e.message) ?? '')}` }
+      console.error(error)
+    }
+    process.stdout.write(JSON.stringify(answer ?? {}) + '\n')
+  }
+  await close()
+}
+
+// until repeats a question until the answer is the wanted one: a broker shows a
+// change shortly after the controller has taken it. The test bounds the wait.
+async function until (wanted, ask) {
+  for (;;) {
+    const answer = await ask()
+    if (answer === wanted) return answer
+  }
+}
+
+module.exports = { serve, bytes, base64, until }

@@ -1,0 +1,18 @@
+package target
+
+import (
+	"os/exec"
+	"runtime"
+	"syscall"
+)
+
+// superviseProcess starts cmd, reports on started, and waits for its end. The
+// kernel kills the child when the thread that started it ends, so that no
+// broker outlives a test binary that was killed; the goroutine therefore keeps
+// its thread until the child is gone.
+func superviseProcess(cmd *exec.Cmd, r *run, started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	await(cmd, r, started)
+}

@@ -1,0 +1,289 @@
+// Package target starts the broker that a test talks to, as a process of its
+// own: Ottla's binary or Apache Kafka. Start here: Start, then Broker.
+package target
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Kind is the program that a Broker runs.
+type Kind string
+
+// The two programs.
+const (
+	Ottla Kind = "ottla"
+	Kafka Kind = "kafka"
+)
+
+// Default is what tests run against: OTTLA_INTEROP_TARGET, or Ottla.
+func Default() Kind {
+	if os.Getenv("OTTLA_INTEROP_TARGET") == string(Kafka) {
+		return Kafka
+	}
+	return Ottla
+}
+
+// Options say how a broker is started.
+type Options struct {
+	// Kind is the program; empty means Default.
+	Kind Kind
+	// Dir is the data folder; empty means a temporary one.
+	Dir string
+	// Set holds "key=value" lines of server.properties.
+	Set []string
+}
+
+// Broker is one running broker process, on a free port of 127.0.0.1.
+type Broker struct {
+	Kind Kind
+	// Addr is the bootstrap address, "127.0.0.1:PORT". It stays the same over
+	// a Restart.
+	Addr string
+	// Dir is the folder with the topic folders and __cluster_metadata-0.
+	Dir string
+
+	name string
+	argv []string
+	env  []string
+	log  logBuffer
+	run  *run
+}
+
+// run is one life of a broker process.
+type run struct {
+	pid  int
+	done chan struct{} // closed when the process has ended
+	err  error         // valid after done: how it ended
+}
+
+// retentionDelay puts off the first run of retention: tests write records of
+// long ago, which it would delete in the middle of them.
+const retentionDelay = "log.initial.task.delay.ms=3600000"
+
+// startLimit bounds the wait for a broker that does not come up.
+const startLimit = 60 * time.Second
+
+// Start starts a broker and returns when it answers. The broker is killed at
+// the end of the test, its log is printed when the test failed.
+func Start(t testing.TB, opts Options) *Broker {
+	t.Helper()
+	b, err := Launch(t, opts)
+	if err != nil {
+		t.Fatalf("starting %s: %v", b.Kind, err)
+	}
+	return b
+}
+
+// Launch is Start for tests that expect a broker not to come up: it returns
+// the error instead of failing the test.
+func Launch(t testing.TB, opts Options) (*Broker, error) {
+	t.Helper()
+	if opts.Kind == "" {
+		opts.Kind = Default()
+	}
+	if opts.Dir == "" {
+		opts.Dir = t.TempDir()
+	}
+	b := &Broker{Kind: opts.Kind, name: t.Name()}
+	t.Cleanup(func() {
+		b.Kill()
+		if t.Failed() {
+			t.Logf("log of %s on %s:\n%s", b.Kind, b.Addr, b.log.tail(60))
+		}
+	})
+	opts.Set = append([]string{retentionDelay}, opts.Set...)
+	if err := b.prepare(t, opts); err != nil {
+		return b, err
+	}
+	return b, b.Up()
+}
+
+func (b *Broker) prepare(t testing.TB, opts Options) error {
+	if b.Kind == Kafka {
+		return b.prepareKafka(t, opts)
+	}
+	return b.prepareOttla(opts)
+}
+
+// Up starts the process (again) on the same port and data folder and waits
+// until it answers.
+func (b *Broker) Up() error {
+	if err := b.spawn(); err != nil {
+		return err
+	}
+	return b.awaitReady()
+}
+
+func (b *Broker) spawn() error {
+	cmd := exec.Command(b.argv[0], b.argv[1:]...)
+	cmd.Env = append(brokerEnv(), b.env...)
+	cmd.Stdout, cmd.Stderr = &b.log, &b.log
+	r := &run{done: make(chan struct{})}
+	started := make(chan error, 1)
+	go superviseProcess(cmd, r, started)
+	if err := <-started; err != nil {
+		return err
+	}
+	b.run = r
+	return nil
+}
+
+// brokerEnv is the environment without what a broker takes for its
+// configuration: OTTLA_X and KAFKA_X of the test run are not meant for it.
+func brokerEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "OTTLA_") || strings.HasPrefix(kv, "KAFKA_")
+	})
+}
+
+// awaitReady returns once the broker has answered ApiVersions and names itself
+// in Metadata, or with an error when the process ended or took too long.
+func (b *Broker) awaitReady() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		err := handshake(ctx, b.Addr)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-retry.C:
+		case <-b.run.done:
+			return fmt.Errorf("process ended (%v) before it answered", b.run.err)
+		case <-ctx.Done():
+			return fmt.Errorf("no answer after %v: %w", startLimit, err)
+		}
+	}
+}
+
+func handshake(ctx context.Context, addr string) error {
+	conn, err := net.DialTimeout("tcp", addr, time.Second) // cheap probe before a whole client is built
+	if err != nil {
+		return err
+	}
+	conn.Close()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RequestRetries(0))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, cl); err != nil {
+		return err
+	}
+	meta := kmsg.NewPtrMetadataRequest()
+	meta.Topics = []kmsg.MetadataRequestTopic{}
+	resp, err := meta.RequestWith(ctx, cl)
+	if err != nil {
+		return err
+	}
+	if len(resp.Brokers) == 0 {
+		return errors.New("metadata names no broker yet")
+	}
+	return nil
+}
+
+// PID is the process id of the running broker.
+func (b *Broker) PID() int { return b.run.pid }
+
+// Kill ends the process with SIGKILL and waits until it is gone.
+func (b *Broker) Kill() { b.signal(syscall.SIGKILL) }
+
+// Stop ends the process with SIGTERM, waits, and returns how it ended: nil for
+// exit code 0 (and for Kafka's JVM, whose code after SIGTERM is 143).
+func (b *Broker) Stop() error {
+	b.signal(syscall.SIGTERM)
+	var exit *exec.ExitError
+	if b.Kind == Kafka && errors.As(b.run.err, &exit) && exit.ExitCode() == 143 {
+		return nil
+	}
+	return b.run.err
+}
+
+func (b *Broker) signal(sig syscall.Signal) {
+	if b.run == nil {
+		return
+	}
+	select {
+	case <-b.run.done:
+		return
+	default:
+	}
+	if p, err := os.FindProcess(b.run.pid); err == nil {
+		_ = p.Signal(sig) // fails only when the process is gone, which is what we wait for
+	}
+	<-b.run.done
+}
+
+// Done is closed when the process has ended.
+func (b *Broker) Done() <-chan struct{} { return b.run.done }
+
+// Log is everything the broker printed so far, over all its lives.
+func (b *Broker) Log() string { return b.log.tail(1 << 30) }
+
+// FreePort asks the system for a TCP port that nobody listens on.
+func FreePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// ModuleRoot is the folder of Ottla's main module, which holds this one as
+// interop/.
+func ModuleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir != filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "interop", "go.mod")); err == nil {
+			return dir, nil
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", errors.New("not inside Ottla's repository")
+}
+
+// logBuffer keeps what a process prints.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) tail(lines int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := strings.Split(strings.TrimRight(l.buf.String(), "\n"), "\n")
+	if len(all) > lines {
+		all = all[len(all)-lines:]
+	}
+	return strings.Join(all, "\n")
+}

@@ -1,0 +1,31 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"ottla/interop/target"
+)
+
+// toolLimit bounds one run of a console tool.
+const toolLimit = time.Minute
+
+// runTool runs one of Kafka's command line tools by its class and returns what
+// it printed on both outputs. err is how it ended.
+func runTool(t testing.TB, stdin, class string, args ...string) (output string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), toolLimit)
+	defer cancel()
+	argv := append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", target.Jars(t), class}, args...)
+	cmd := exec.CommandContext(ctx, "java", argv...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = cmd.Run()
+	return out.String(), err
+}
