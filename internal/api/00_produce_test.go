@@ -30,8 +30,8 @@ func produceTo(topic string, partition int32, records []byte) *kmsg.ProduceReque
 	return req
 }
 
-// named gives a request's topics their ids, which replace names in version 13.
-func named(req *kmsg.ProduceRequest, id [16]byte) *kmsg.ProduceRequest {
+// withIDs gives a request's topics their ids, which replace names in version 13.
+func withIDs(req *kmsg.ProduceRequest, id [16]byte) *kmsg.ProduceRequest {
 	for i := range req.Topics {
 		req.Topics[i].TopicID = id
 	}
@@ -77,7 +77,7 @@ func TestProduceInEachVersion(t *testing.T) {
 		x.eachVersion(0, func(version int16) {
 			for _, acks := range []int16{-1, 1} {
 				value := fmt.Sprintf("v%d %d", version, acks)
-				req := named(produceTo("a", 1, batch(value, value)), id)
+				req := withIDs(produceTo("a", 1, batch(value, value)), id)
 				req.Acks = acks
 				resp := ask[*kmsg.ProduceResponse](x, version, req)
 				if topic := resp.Topics[0]; version < 13 && topic.Topic != "a" || version == 13 && topic.TopicID != id {
@@ -141,8 +141,8 @@ func TestProduceRefuses(t *testing.T) {
 		all       bool // the other partition is refused as well
 	}{
 		{name: "unknown topic", max: 12, topic: "unknown", records: batch("v"), want: protocol.UnknownTopicOrPartition},
-		{name: "unknown topic id", min: 13, topic: "a", records: batch("v"), want: protocol.UnknownTopicID, all: true, change: func(r *kmsg.ProduceRequest) { named(r, [16]byte{9}) }},
-		{name: "zero topic id", min: 13, topic: "a", records: batch("v"), want: protocol.UnknownTopicID, all: true, change: func(r *kmsg.ProduceRequest) { named(r, [16]byte{}) }},
+		{name: "unknown topic id", min: 13, topic: "a", records: batch("v"), want: protocol.UnknownTopicID, all: true, change: func(r *kmsg.ProduceRequest) { withIDs(r, [16]byte{9}) }},
+		{name: "zero topic id", min: 13, topic: "a", records: batch("v"), want: protocol.UnknownTopicID, all: true, change: func(r *kmsg.ProduceRequest) { withIDs(r, [16]byte{}) }},
 		{name: "unknown partition", topic: "a", partition: 9, records: batch("v"), want: protocol.UnknownTopicOrPartition},
 		{name: "negative partition", topic: "a", partition: -1, records: batch("v"), want: protocol.UnknownTopicOrPartition},
 		{name: "metadata topic", max: 12, topic: "__cluster_metadata", records: batch("v"), want: protocol.UnknownTopicOrPartition},
@@ -185,7 +185,7 @@ func TestProduceRefuses(t *testing.T) {
 				if version < c.min || c.max > 0 && version > c.max {
 					return
 				}
-				req := named(produceTo(c.topic, c.partition, bytes.Clone(c.records)), ids[c.topic])
+				req := withIDs(produceTo(c.topic, c.partition, bytes.Clone(c.records)), ids[c.topic])
 				if c.records == nil {
 					req.Topics[0].Partitions[0].Records = nil
 				}

@@ -157,10 +157,10 @@ func (c *fetchCall) resolve() {
 		if want.id != (metadata.UUID{}) || want.topic == "" {
 			topic := img.TopicByID(want.id)
 			if topic == nil {
-				f.unresolved = protocol.UnknownTopicID
+				f.unresolved = want.missing()
 				continue
 			}
-			f.name = topic.Name
+			want.existed, f.name = true, topic.Name
 		}
 		f.partition, f.unresolved = c.h.Replicas.Partition(f.name, want.partition)
 		switch {

@@ -67,7 +67,7 @@ func softwareBody(version int16, name, softwareVersion string) []byte {
 }
 
 func TestApiVersions(t *testing.T) {
-	for version := int16(0); version <= 4; version++ {
+	for version := range int16(5) {
 		session := &Session{}
 		resp, err := askVersions(t, version, softwareBody(version, "a-client", "1.2.3"), session)
 		if err != nil || resp.ErrorCode != 0 || resp.ThrottleMillis != 0 {

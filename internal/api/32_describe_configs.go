@@ -28,9 +28,9 @@ func (h *Handler) describeConfigs(_ context.Context, _ *Request, req *kmsg.Descr
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = resource.ResourceType, resource.ResourceName
 		out.Configs, out.ErrorMessage = []kmsg.DescribeConfigsResponseResourceConfig{}, new(string)
-		entries, err := h.configEntries(int8(resource.ResourceType), resource.ResourceName)
-		if room < 0 {
-			entries, err = nil, errTooMuch
+		entries, err := []config.Entry(nil), errTooMuch
+		if room > 0 {
+			entries, err = h.configEntries(int8(resource.ResourceType), resource.ResourceName)
 		}
 		if err != nil {
 			out.ErrorCode = int16(code(err))

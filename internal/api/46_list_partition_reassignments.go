@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"iter"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -18,38 +19,41 @@ func (h *Handler) listPartitionReassignments(_ context.Context, _ *Request, req 
 	img := h.Controller.Image()
 	if req.Topics == nil {
 		for t := range img.Topics() {
-			resp.Topics = appendMoving(resp.Topics, t, nil)
+			resp.Topics = appendMoving(resp.Topics, t, t.Partitions())
 		}
 		return resp, nil
 	}
 	for _, asked := range req.Topics {
 		if t := img.TopicByName(asked.Topic); t != nil {
-			resp.Topics = appendMoving(resp.Topics, t, asked.Partitions)
+			resp.Topics = appendMoving(resp.Topics, t, named(t, asked.Partitions))
 		}
 	}
 	return resp, nil
 }
 
-// appendMoving adds the moving partitions of a topic; of all when ids is nil.
-func appendMoving(list []kmsg.ListPartitionReassignmentsResponseTopic, t *metadata.Topic, ids []int32) []kmsg.ListPartitionReassignmentsResponseTopic {
+// named iterates the partitions of a topic that have these ids.
+func named(t *metadata.Topic, ids []int32) iter.Seq[*metadata.Partition] {
+	return func(yield func(*metadata.Partition) bool) {
+		for _, id := range ids {
+			if p := t.Partition(id); p != nil && !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// appendMoving adds those partitions of a topic that are moving.
+func appendMoving(list []kmsg.ListPartitionReassignmentsResponseTopic, t *metadata.Topic, partitions iter.Seq[*metadata.Partition]) []kmsg.ListPartitionReassignmentsResponseTopic {
 	out := kmsg.NewListPartitionReassignmentsResponseTopic()
 	out.Topic = t.Name
-	add := func(p *metadata.Partition) {
-		if p == nil || len(p.Adding)+len(p.Removing) == 0 {
-			return
+	for p := range partitions {
+		if len(p.Adding)+len(p.Removing) == 0 {
+			continue
 		}
 		moving := kmsg.NewListPartitionReassignmentsResponseTopicPartition()
 		moving.Partition, moving.Replicas = p.ID, p.Replicas
 		moving.AddingReplicas, moving.RemovingReplicas = p.Adding, p.Removing
 		out.Partitions = append(out.Partitions, moving)
-	}
-	if ids == nil {
-		for p := range t.Partitions() {
-			add(p)
-		}
-	}
-	for _, id := range ids {
-		add(t.Partition(id))
 	}
 	if len(out.Partitions) == 0 {
 		return list

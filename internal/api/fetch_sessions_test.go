@@ -248,9 +248,9 @@ func TestFetchSessionOfATopicThatWasReplaced(t *testing.T) {
 		name := fmt.Sprintf("%x-0", id[:2])
 		c.fetch("the old one", fetchOf(17, fetchPart{id: id}), map[string]string{name: "old"})
 		x.deleteTopic("a")
-		c.fetch("it is gone", fetchOf(17), map[string]string{name: "UNKNOWN_TOPIC_ID"})
+		c.fetch("it is gone", fetchOf(17), map[string]string{name: "UNKNOWN_TOPIC_OR_PARTITION"})
 		x.topic("a", 1)
 		x.produce("a", 0, batch("new"))
-		c.fetch("it stays gone", fetchOf(17), map[string]string{name: "UNKNOWN_TOPIC_ID"})
+		c.fetch("it stays gone", fetchOf(17), map[string]string{name: "UNKNOWN_TOPIC_OR_PARTITION"})
 	})
 }

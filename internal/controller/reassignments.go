@@ -28,6 +28,9 @@ func (c *Controller) AlterPartitionReassignments(ctx context.Context, req *kmsg.
 func alterPartitionReassignments(v *view, req *kmsg.AlterPartitionAssignmentsRequest) ([]metadata.Message, *kmsg.AlterPartitionAssignmentsResponse) {
 	resp := req.ResponseKind().(*kmsg.AlterPartitionAssignmentsResponse)
 	resp.AllowReplicationFactorChange = req.AllowReplicationFactorChange
+	if len(req.Topics) == 0 {
+		resp.ErrorMessage = new(string) // Kafka's shortcut for nothing to do: empty, not null
+	}
 	anyFactor := req.Version < 1 || req.AllowReplicationFactorChange
 	var records []metadata.Message
 	for i := range req.Topics {

@@ -234,6 +234,11 @@ func (c *cluster) checkMessage(n *simNode, m *Message) {
 	if m.GetType() == raftpb.MsgVoteResp || m.GetType() == raftpb.MsgAppResp {
 		n.term = max(n.term, int32(m.GetTerm()))
 	}
+	for _, e := range m.GetEntries() {
+		if err := checkWireEntry(e); err != nil {
+			c.t.Fatalf("%s sends an entry that is no batch: %v", n.key, err)
+		}
+	}
 	if m.GetType() != raftpb.MsgVoteResp || m.GetReject() {
 		return
 	}
@@ -479,6 +484,12 @@ func (c *cluster) check() {
 	for _, n := range c.nodes {
 		if fmt.Sprint(n.owner.names) != fmt.Sprint(want) {
 			c.t.Fatalf("%s holds %v, want %v", n.key, n.owner.names, want)
+		}
+		if len(n.core.own)+len(n.core.parked) > 0 {
+			c.t.Fatalf("%s keeps %d batches and %d proposals although everything is applied", n.key, len(n.core.own), len(n.core.parked))
+		}
+		if s := n.core.store; s.index.before.offset != s.snapshots[0].id.EndOffset || s.log.StartOffset() != s.index.before.offset {
+			c.t.Fatalf("%s: table and log begin at %d and %d, the oldest snapshot ends at %d", n.key, s.index.before.offset, s.log.StartOffset(), s.snapshots[0].id.EndOffset)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package raft
 
 import (
 	"fmt"
+	"maps"
 	"math"
 
 	etcd "go.etcd.io/raft/v3"
@@ -62,7 +63,7 @@ func (c *core) collectSave(m *Message) error {
 		}
 		task.snapshot = &id
 		meta := m.GetSnapshot().GetMetadata()
-		clear(c.own)
+		clear(c.own) // none of them is going to be applied
 		c.tip = anchor{meta.GetIndex(), id.Epoch, id.EndOffset}
 	}
 	for _, e := range m.GetEntries() {
@@ -105,8 +106,8 @@ func (c *core) register(e *raftpb.Entry) (record.Batch, error) {
 			return nil, err
 		}
 		c.own[e.GetIndex()] = batch
-	} else if e.GetIndex() <= c.tip.index {
-		c.forgetFrom(e.GetIndex())
+	} else if e.GetIndex() <= c.tip.index { // another leader's, in the place of what this one had
+		maps.DeleteFunc(c.own, func(i uint64, _ record.Batch) bool { return i >= e.GetIndex() })
 	} else if e.GetIndex() != c.tip.index+1 || batch.BaseOffset() != c.tip.offset {
 		return nil, fmt.Errorf("raft: entry %d has the offset %d, but entry %d at offset %d is next", e.GetIndex(), batch.BaseOffset(), c.tip.index+1, c.tip.offset)
 	}
@@ -148,15 +149,6 @@ func (c *core) mintLeaderChange(e *raftpb.Entry) (record.Batch, error) {
 		}
 	}
 	return newLeaderChangeBatch(c.tip, int32(e.GetTerm()), c.nowMs(), c.self.NodeID, voters, granting)
-}
-
-// forgetFrom drops own batches that another leader's entries replace.
-func (c *core) forgetFrom(i uint64) {
-	for at := range c.own {
-		if at >= i {
-			delete(c.own, at)
-		}
-	}
 }
 
 // batchOf is the batch of an entry that was registered.

@@ -277,6 +277,12 @@ func (s *store) write(group []entry) error {
 		next = anchor{e.index, e.term(), e.batch.NextOffset()}
 		buf = append(buf, e.batch...)
 	}
+	if start := group[0].batch.BaseOffset(); s.log.EndOffset() > start {
+		// The disk was full when this was tried before, and a part of it fitted.
+		if err := s.log.TruncateTo(start); err != nil {
+			return err
+		}
+	}
 	if err := s.log.AppendAsFollower(buf); err != nil {
 		return noRoom(err)
 	}

@@ -276,7 +276,7 @@ func TestDiskFull(t *testing.T) {
 		fsys := vfs.NewMem()
 		o := testOptions(fsys)
 		owner := newOwner()
-		o.SnapshotSource, o.SnapshotBytes = owner.source, 400
+		o.SnapshotSource, o.SnapshotBytes, o.SegmentBytes = owner.source, 400, 2000
 		n := startNode(t, o, owner)
 		term := untilLeads(n, owner)
 		usage, err := fsys.Usage("")
@@ -451,7 +451,7 @@ func TestStatus(t *testing.T) {
 }
 
 // TestEndpointsFollow: a leader with other endpoints than on record writes
-// another VotersRecord, once.
+// another VotersRecord, once; the next snapshot has it.
 func TestEndpointsFollow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := testOptions(vfs.NewMem())
@@ -461,11 +461,16 @@ func TestEndpointsFollow(t *testing.T) {
 		}{{9093, 1}, {9093, 2}, {7777, 4}, {7777, 5}} {
 			o.Endpoints = []metadata.VoterEndpoint{{Name: "CONTROLLER", Host: "localhost", Port: step.port}}
 			owner := newOwner()
+			o.SnapshotSource, o.SnapshotBytes = owner.source, 1
 			n := startNode(t, o, owner)
 			untilLeads(n, owner)
 			synctest.Wait()
 			if s := n.Status(); s.Voters[0].Endpoints[0].Port != step.port || s.HighWatermark != step.end {
 				t.Fatalf("got %+v, want port %d and the end %d", s, step.port, step.end)
+			}
+			newest := n.store.newestSnapshot()
+			if newest.id.EndOffset != step.end || newest.voters.Voters[0].Endpoints[0].Port != step.port {
+				t.Fatalf("the newest snapshot is %v with %v, want %d with the port %d", newest.id, newest.voters, step.end, step.port)
 			}
 			closeNode(t, n)
 		}

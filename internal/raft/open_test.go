@@ -91,8 +91,18 @@ func runAll(t *testing.T, c *core, a *applier) {
 	}
 }
 
+// clone is a folder of the same content.
+func (w *written) clone() *written {
+	c := *w
+	c.fs = w.fs.CrashClone(vfs.CrashOptions{KeepProbability: 1})
+	c.options.FS = c.fs
+	return &c
+}
+
 // flip changes a bit of a file.
-func (w *written) flip(t *testing.T, file string, pos int64) {
+func (w *written) flip(t *testing.T, file string, pos int64) { w.flipBit(t, file, pos, 0x10) }
+
+func (w *written) flipBit(t *testing.T, file string, pos int64, bit byte) {
 	t.Helper()
 	f, err := w.fs.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
@@ -102,7 +112,7 @@ func (w *written) flip(t *testing.T, file string, pos int64) {
 	if _, err := f.ReadAt(b, pos); err != nil {
 		t.Fatal(err)
 	}
-	b[0] ^= 0x10
+	b[0] ^= bit
 	if _, err := f.WriteAt(b, pos); err != nil {
 		t.Fatal(err)
 	}
@@ -205,6 +215,16 @@ func TestCorruptSnapshotFallsBack(t *testing.T) {
 	w.mustRefuse(t, w.snapshots[2].file(testFolder))
 }
 
+// TestCorruptSnapshotAheadOfTheLog: an older snapshot and a log that ends before
+// the newest one are not all that was committed.
+func TestCorruptSnapshotAheadOfTheLog(t *testing.T) {
+	w := writeFolder(t, 3, 5, true)
+	w.truncate(t, firstSegment, lastEpoch(t, w, 3))
+	newest := w.snapshots[2].file(testFolder)
+	w.flip(t, newest, 300)
+	w.mustRefuse(t, newest, "the log does not lead from there")
+}
+
 func TestCorruptSnapshotWithoutTheLogBefore(t *testing.T) {
 	w := writeFolder(t, 3, 5, true)
 	w.options.RetentionBytes = 1
@@ -241,7 +261,7 @@ func TestCorruptSnapshotKinds(t *testing.T) {
 	file := whole.snapshots[0].file(testFolder)
 	size := whole.size(t, file)
 	for pos := int64(0); pos < size; pos += step() {
-		w := writeFolder(t, 1, 5, true)
+		w := whole.clone()
 		w.flip(t, file, pos)
 		if _, err := loadSnapshot(w.fs, testFolder, w.snapshots[0], w.options.Codecs); err == nil {
 			t.Fatalf("a flipped bit at byte %d of %d goes unnoticed", pos, size)
@@ -253,31 +273,33 @@ func TestCorruptSnapshotKinds(t *testing.T) {
 	}
 }
 
-// TestFlippedBitInTheLog flips one bit at each byte of a log of two epochs.
-// What was written before the second LeaderChange was synced: that is
-// corruption, with file and offset. Behind it the tail is cut, since a power
-// loss may have torn it.
+// TestFlippedBitInTheLog flips bits at each byte of a log of three epochs. What
+// was written before the last LeaderChange was synced: that is corruption, with
+// file and offset, also where no checksum covers it. Behind it the tail is cut,
+// since a power loss may have torn it.
 func TestFlippedBitInTheLog(t *testing.T) {
-	whole := writeFolder(t, 2, 3, false)
+	whole := writeFolder(t, 3, 2, false)
 	size := whole.size(t, firstSegment)
-	second := secondEpoch(t, whole)
+	last := lastEpoch(t, whole, 3)
 	for pos := int64(0); pos < size; pos += step() {
-		w := writeFolder(t, 2, 3, false)
-		w.flip(t, firstSegment, pos)
-		if pos < second {
-			w.mustRefuse(t, firstSegment, "offset", "follows at byte")
-			continue
-		}
-		o := w.options
-		state, _, err := recoverState(&o)
-		if err != nil || !slices.Equal(state, w.names[:len(state)]) || len(state) < 3 {
-			t.Fatalf("byte %d: %v, %v", pos, state, err)
+		for _, bit := range []byte{0x01, 0x10} {
+			w := whole.clone()
+			w.flipBit(t, firstSegment, pos, bit)
+			if pos < last {
+				w.mustRefuse(t, firstSegment, "offset")
+				continue
+			}
+			o := w.options
+			state, _, err := recoverState(&o)
+			if err != nil || !slices.Equal(state, w.names[:len(state)]) || len(state) < 4 {
+				t.Fatalf("byte %d: %v, %v", pos, state, err)
+			}
 		}
 	}
 }
 
-// secondEpoch is where in the first segment epoch 2 begins.
-func secondEpoch(t *testing.T, w *written) int64 {
+// lastEpoch is where in the first segment an epoch begins.
+func lastEpoch(t *testing.T, w *written, epoch int32) int64 {
 	t.Helper()
 	f, err := w.fs.OpenFile(firstSegment, os.O_RDONLY, 0)
 	if err != nil {
@@ -289,7 +311,7 @@ func secondEpoch(t *testing.T, w *written) int64 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if batch.LeaderEpoch() == 2 {
+		if batch.LeaderEpoch() == epoch {
 			return r.pos
 		}
 		r.pos += int64(len(batch))
@@ -368,6 +390,77 @@ func TestNoSnapshotAtAll(t *testing.T) {
 	w := writeFolder(t, 1, 3, false)
 	w.remove(t, SnapshotID{}.file(testFolder))
 	w.mustRefuse(t, testFolder, "no snapshot")
+}
+
+// TestSaveReplaces: work that gathered may replace entries that are not written
+// yet, or are.
+func TestSaveReplaces(t *testing.T) {
+	w := writeFolder(t, 1, 5, true)
+	o := w.options
+	s, _, err := openStore(&o, testLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := s.end()
+	task := func(skip int, term int32, names ...string) *saveTask {
+		task := &saveTask{term: -1}
+		for i, name := range names {
+			batch, err := newDataBatch(5, topics(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stamp(batch, end.offset+int64(skip+i), term)
+			task.entries = append(task.entries, entry{end.index + uint64(skip+i+1), batch})
+		}
+		return task
+	}
+	for range 2 { // the second time the disk was full at first
+		if err := s.save([]*saveTask{task(0, 1, "a", "b", "c"), task(3, 1, "d"), task(1, 2, "e", "f"), task(2, 3, "g")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for batch, err := range s.log.Batches(end.offset, 1<<40) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := committed(batch, o.Codecs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(c.Records[0].(*metadata.TopicRecord).Name, c.Epoch))
+	}
+	if strings.Join(got, " ") != "a1 e2 g3" || s.end() != (anchor{end.index + 3, 3, end.offset + 3}) {
+		t.Fatalf("the log holds %v and ends at %v", got, s.end())
+	}
+	if err := s.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSaveRefuses: entries that leave a gap, or that replace what is committed,
+// never get to the disk.
+func TestSaveRefuses(t *testing.T) {
+	w := writeFolder(t, 1, 5, true)
+	o := w.options
+	s, _, err := openStore(&o, testLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := s.end()
+	for _, at := range []anchor{{end.index + 1, 1, end.offset}, {end.index, 1, end.offset + 1}, {end.index - 1, 1, end.offset - 1}, {0, 1, 0}} {
+		batch, err := newDataBatch(5, topics("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stamp(batch, at.offset, at.term)
+		if s.append([]entry{{at.index + 1, batch}}) == nil || s.end() != end {
+			t.Errorf("entry %d at offset %d was taken behind %v", at.index+1, at.offset, end)
+		}
+	}
+	if err := s.log.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestAnotherDirectoryIsAnotherVoter(t *testing.T) {

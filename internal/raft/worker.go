@@ -26,7 +26,7 @@ func (s *store) save(tasks []*saveTask) error {
 		return s.append(entries)
 	}
 	for _, task := range tasks {
-		apart := task.snapshot != nil || task.term > s.vote.epoch ||
+		apart := task.snapshot != nil ||
 			len(task.entries) > 0 && len(waiting) > 0 && task.entries[0].index != waiting[len(waiting)-1].index+1
 		if apart {
 			if err := flush(); err != nil {

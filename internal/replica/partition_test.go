@@ -280,6 +280,7 @@ func TestDiverging(t *testing.T) {
 		{4, 3, nil, nil},
 		{6, 3, &EpochEnd{3, 4}, nil}, // more of epoch 3 than there was
 		{6, 4, &EpochEnd{3, 4}, nil}, // an epoch that never was
+		{12, 3, &EpochEnd{3, 4}, nil}, // beyond the log end, told where to truncate
 		{4, 9, nil, storage.ErrOffsetOutOfRange},
 	} {
 		r, err := p.Read(ReadOptions{Offset: test.offset, MaxBytes: 1 << 20, Isolation: LogEnd, CurrentLeaderEpoch: 6, LastFetchedEpoch: test.epoch})

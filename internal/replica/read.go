@@ -60,8 +60,9 @@ type Read struct {
 
 // Read returns a region of the log from o.Offset on, without copying a byte.
 //
-// An offset below the log start or above the log end is
-// storage.ErrOffsetOutOfRange, and Progress is set all the same; one above what
+// Divergence is looked at first: a reader beyond the log end whose epochs tell
+// where to truncate is told so. Otherwise an offset below the log start or above
+// the log end is storage.ErrOffsetOutOfRange, and Progress is set all the same; one above what
 // the isolation shows, but not above the log end, reads nothing yet.
 // ErrFencedLeaderEpoch and ErrUnknownLeaderEpoch answer another epoch than the
 // leader's, ErrNotLeader a node that does not lead.
@@ -71,13 +72,13 @@ func (p *Partition) Read(o ReadOptions) (Read, error) {
 		return Read{}, err
 	}
 	r := Read{Progress: p.progress(s.leaderEpoch)}
-	if o.Offset < r.LogStart || o.Offset > r.LogEnd {
-		return r, fmt.Errorf("%w: %d is not in [%d, %d] of %s-%d", storage.ErrOffsetOutOfRange, o.Offset, r.LogStart, r.LogEnd, p.tp.Topic, p.tp.Partition)
-	}
 	if o.LastFetchedEpoch != NoEpoch {
 		if r.Diverging, err = p.diverging(o); err != nil || r.Diverging != nil {
 			return r, err
 		}
+	}
+	if o.Offset < r.LogStart || o.Offset > r.LogEnd {
+		return r, fmt.Errorf("%w: %d is not in [%d, %d] of %s-%d", storage.ErrOffsetOutOfRange, o.Offset, r.LogStart, r.LogEnd, p.tp.Topic, p.tp.Partition)
 	}
 	limit := r.limit(o.Isolation)
 	if o.Offset >= limit {

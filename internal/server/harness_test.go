@@ -231,7 +231,7 @@ func request(key, version int16, correlation int32, body []byte) []byte {
 func (c *client) write(b []byte) {
 	c.x.Helper()
 	if _, err := c.nc.Write(b); err != nil {
-		c.x.Fatalf("write: %v", err)
+		c.x.Errorf("write: %v", err) // maybe not in the test's goroutine
 	}
 }
 
@@ -250,7 +250,7 @@ func (c *client) read() (correlation int32, body []byte) {
 	c.x.Helper()
 	correlation, body, err := c.tryRead()
 	if err != nil {
-		c.x.Fatalf("read: %v", err)
+		c.x.Errorf("read: %v", err)
 	}
 	return correlation, body
 }
@@ -269,7 +269,7 @@ func (c *client) tryRead() (correlation int32, body []byte, err error) {
 func (c *client) expect(correlation int32, body string) {
 	c.x.Helper()
 	if got, gotBody := c.read(); got != correlation || string(gotBody) != body {
-		c.x.Fatalf("got response %d %q, want %d %q", got, gotBody, correlation, body)
+		c.x.Errorf("got response %d %q, want %d %q", got, gotBody, correlation, body)
 	}
 }
 
@@ -277,9 +277,9 @@ func (c *client) expect(correlation int32, body string) {
 func (c *client) expectClosed() {
 	c.x.Helper()
 	if correlation, body, err := c.tryRead(); err == nil {
-		c.x.Fatalf("got response %d %q, want the end", correlation, body)
+		c.x.Errorf("got response %d %q, want the end", correlation, body)
 	} else if !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "reset") {
-		c.x.Fatalf("the connection does not end: %v", err)
+		c.x.Errorf("the connection does not end: %v", err)
 	}
 }
 

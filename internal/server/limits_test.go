@@ -249,6 +249,61 @@ func TestBudgetHoldsUpReading(t *testing.T) {
 	})
 }
 
+// A sender that trickles holds nobody up for long.
+func TestSlowRequestWhileMemoryIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTest(t)
+		x.options.Config.Network.QueuedMaxRequestBytes = 100 << 10
+		x.options.Config.Network.MaxIdle = -1
+		slow, other := x.connect(), x.connect()
+		slow.write(request(testProduce, 3, 1, make([]byte, 1<<20))[:60<<10])
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				<-time.After(10 * time.Second)
+				if _, err := slow.nc.Write([]byte{0}); err != nil {
+					return
+				}
+			}
+		}()
+		<-time.After(time.Hour) // nobody minds
+		if n := x.server.Connections(); n != 2 {
+			t.Fatalf("%d connections", n)
+		}
+		begin := time.Now()
+		go other.produce(2, strings.Repeat("x", 50<<10))
+		other.read()
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Fatalf("answered after %v", took) // the hour before counts against the slow one
+		}
+		synctest.Wait()
+		x.expectOne("too slowly")
+		<-ended
+	})
+}
+
+// A request does not hold its memory while its reply waits.
+func TestWaitingReplyHoldsNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTest(t)
+		done := make(chan struct{})
+		x.echo = func(context.Context, *api.Request) (api.Reply, error) {
+			p := reply(nil)
+			p.Done = done
+			return p, nil
+		}
+		c := x.connect()
+		c.echo(1, strings.Repeat("x", 100_000))
+		synctest.Wait()
+		if used := x.server.budget.used; used != 0 {
+			t.Fatalf("%d bytes are held", used)
+		}
+		close(done)
+		c.expect(1, "")
+	})
+}
+
 // What decoding may allocate is charged before the handler is called, until the
 // handler says that it has decoded.
 func TestDecodingIsCharged(t *testing.T) {

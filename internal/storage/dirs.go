@@ -124,14 +124,29 @@ func (m *Manager) openDir(path string) (*dir, error) {
 	return d, nil
 }
 
+// makeDir makes a dir, and what is missing above it, durably.
 func makeDir(fsys vfs.FS, path string) error {
 	if _, err := fsys.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := makeDir(fsys, parent); err != nil {
+			return err
+		}
+	}
 	if err := fsys.MkdirAll(path, 0o755); err != nil {
 		return err
 	}
-	return fsys.SyncDir(filepath.Dir(path))
+	return fsys.SyncDir(parent)
+}
+
+// syncAbove makes the names durable that lead to a dir, as far as the folders
+// above it may be opened.
+func syncAbove(fsys vfs.FS, path string) {
+	for parent := filepath.Dir(path); parent != path; path, parent = parent, filepath.Dir(parent) {
+		_ = fsys.SyncDir(parent)
+	}
 }
 
 // identify compares meta.properties with node and cluster, or writes it into a
@@ -140,6 +155,8 @@ func (m *Manager) identify(d *dir) error {
 	meta, err := ReadMetaProperties(m.env.fs, d.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		// A start before may have made the dir and failed before it was durable.
+		syncAbove(m.env.fs, d.path)
 		meta = MetaProperties{ClusterID: m.options.ClusterID, NodeID: m.options.NodeID}
 	case err != nil:
 		return err
@@ -176,6 +193,7 @@ func (d *dir) readState() error {
 		var corrupt *CorruptError
 		if errors.As(err, &corrupt) {
 			d.env.log.Warn("going on without a checkpoint", "err", err)
+			offsets = map[partitionKey]int64{{}: noOffset} // unlike any, so that it is written anew
 		} else if err != nil {
 			return err
 		}
@@ -257,7 +275,7 @@ func (d *dir) partitions() ([]partitionKey, error) {
 		case ok:
 			keys = append(keys, partitionKey{topic, partition})
 		case strings.HasSuffix(name, deleteDirSuffix) && strings.Contains(name, "."):
-			d.trash.add(trashItem{folder: filepath.Join(d.path, name), due: time.Time{}})
+			d.trash.add(trashItem{path: filepath.Join(d.path, name)})
 		default:
 			d.env.log.Info("leaving a folder alone that is no partition in use", "folder", filepath.Join(d.path, name))
 		}
@@ -370,7 +388,7 @@ func (l *Log) giveUp(suffix string) error {
 		return d.fail(err)
 	}
 	if suffix == deleteDirSuffix {
-		d.trash.add(trashItem{folder: retired, due: d.env.now().Add(l.config.Load().FileDeleteDelay)})
+		d.trash.add(trashItem{retired, d.env.now().Add(l.config.Load().FileDeleteDelay)})
 	}
 	return nil
 }
@@ -389,14 +407,8 @@ func (d *dir) retiredPath(tp TopicPartition, suffix string) string {
 // the next start.
 func (d *dir) emptyTrash(now time.Time) {
 	for _, item := range d.trash.take(now) {
-		var err error
-		if item.file != nil {
-			err = item.file.remove()
-		} else {
-			err = d.env.fs.RemoveAll(item.folder)
-		}
-		if err != nil {
-			d.env.log.Warn("cannot remove what was deleted", "dir", d.path, "folder", item.folder, "err", err)
+		if err := d.env.fs.RemoveAll(item.path); err != nil {
+			d.env.log.Warn("cannot remove what was deleted", "path", item.path, "err", err)
 		}
 	}
 }
@@ -431,5 +443,8 @@ func (d *dir) stop(logs []*Log, brokerEpoch int64) error {
 	if err != nil {
 		return err
 	}
-	return vfs.WriteFileAtomic(d.env.fs, filepath.Join(d.path, cleanName), data, 0o644)
+	if err := vfs.WriteFileAtomic(d.env.fs, filepath.Join(d.path, cleanName), data, 0o644); err != nil {
+		return d.writeFailed(err)
+	}
+	return nil
 }

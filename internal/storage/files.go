@@ -140,17 +140,12 @@ func (f *file) retire() {
 	_ = closeAll(victims)
 }
 
-// rename renames the file on disk; who has it open goes on with it. A file
-// that does not exist stays so.
-func (f *file) rename(path string) error {
+// retireTo retires the file and renames it on disk; who has it open goes on
+// with it. A file that does not exist stays so.
+func (f *file) retireTo(path string) error {
+	f.retire()
 	old, _ := f.where()
-	if err := f.files.fs.Rename(old, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f.files.mu.Lock()
-	f.path = path
-	f.files.mu.Unlock()
-	return nil
+	return ignoreMissing(f.files.fs.Rename(old, path))
 }
 
 // remove retires the file and removes it on disk.

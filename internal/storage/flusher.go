@@ -150,6 +150,9 @@ func (f *flusher) flushTogether(logs []*Log) {
 			jobs = append(jobs, job)
 		}
 	}
+	if len(jobs) == 0 {
+		return
+	}
 	err := f.syncer.Sync()
 	if err != nil {
 		err = f.dir.fail(err)

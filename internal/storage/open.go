@@ -15,6 +15,9 @@ import (
 func OpenLog(o LogOptions) (*Log, error) {
 	e := newEnv(&env{fs: o.FS, now: o.Now, log: o.Log, codecs: o.Codecs, durable: true}, 0, o.Seed)
 	d := &dir{env: e, path: filepath.Dir(o.Path)}
+	if err := makeDir(o.FS, d.path); err != nil {
+		return nil, d.writeFailed(err)
+	}
 	l := newLog(d, o.TP, o.Path, o.Config)
 	existed, err := l.makeFolder()
 	if err != nil {

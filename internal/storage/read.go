@@ -257,7 +257,7 @@ func (l *Log) Batches(from, upTo int64) iter.Seq2[record.Batch, error] {
 				buf = make([]byte, slice.Len())
 			}
 			buf = buf[:slice.Len()]
-			next, ok := l.yieldSlice(&slice, buf, from, yield)
+			next, ok := l.yieldSlice(&slice, buf, from, upTo, yield)
 			slice.Release()
 			if !ok {
 				return
@@ -268,8 +268,8 @@ func (l *Log) Batches(from, upTo int64) iter.Seq2[record.Batch, error] {
 }
 
 // yieldSlice yields the whole batches of a slice, and returns the offset that
-// follows them.
-func (l *Log) yieldSlice(slice *Slice, buf []byte, from int64, yield func(record.Batch, error) bool) (next int64, ok bool) {
+// follows them. The base offset is not covered by the CRC, but it must fit.
+func (l *Log) yieldSlice(slice *Slice, buf []byte, from, upTo int64, yield func(record.Batch, error) bool) (next int64, ok bool) {
 	if n, err := slice.ReadAt(buf, 0); n < len(buf) {
 		yield(nil, l.readFailed(err))
 		return 0, false
@@ -282,6 +282,9 @@ func (l *Log) yieldSlice(slice *Slice, buf []byte, from int64, yield func(record
 		}
 		if err == nil {
 			err = b.CheckCRC()
+		}
+		if err == nil && (b.LastOffset() < next || b.BaseOffset() < next && next > from || b.LastOffset() >= upTo) {
+			err = fmt.Errorf("it has the offsets %d to %d between %d and %d", b.BaseOffset(), b.LastOffset(), next, upTo)
 		}
 		if err != nil {
 			pos := slice.pos + int64(len(buf)-len(rest))
@@ -305,8 +308,21 @@ type AbortedTxn struct {
 
 // AbortedTxns lists the aborted transactions that overlap [from, upTo), by the
 // offset of their markers (T11).
-func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {
+func (l *Log) AbortedTxns(from, upTo int64) (found []AbortedTxn, err error) {
+	for range 4 { // again when a segment was removed meanwhile
+		if found, err = l.abortedTxns(from, upTo); !isClosed(err) {
+			break
+		}
+	}
+	return found, err
+}
+
+func (l *Log) abortedTxns(from, upTo int64) ([]AbortedTxn, error) {
 	l.mu.Lock()
+	if err := l.usable(); err != nil {
+		l.mu.Unlock()
+		return nil, err
+	}
 	segments := l.segments[floor(l.segments, from):]
 	counts := make([]int, len(segments))
 	tails := make([][]byte, len(segments))

@@ -49,7 +49,8 @@ type recovery struct {
 	from         int // number of the first segment that is scanned
 	fromPos      int64
 	firstScanned int64 // offset with which the scan begins
-	cut          bool
+	cut          bool  // the end of the log was
+	rebuilt      bool  // indexes were not what they should be
 }
 
 // load opens the folder of the log, which exists. start is the log start
@@ -125,10 +126,12 @@ func (r *recovery) begin(limit int64) error {
 			s.resetIndexes(true)
 			return nil
 		}
+		had := s.offsets.written
 		ok, err := r.resume(s)
 		if err != nil || ok {
 			return err
 		}
+		r.rebuilt = r.rebuilt || had > 0
 		limit = s.base
 	}
 }
@@ -139,7 +142,6 @@ func (r *recovery) loadProducers(limit int64) {
 	l := r.log
 	r.snapshot = l.segments[0].base
 	l.producers.reset()
-	now := l.env.nowMs()
 	for _, offset := range slices.Backward(slices.Clone(l.snapshots.offsets)) {
 		if offset > limit || offset < l.segments[0].base {
 			continue
@@ -150,9 +152,7 @@ func (r *recovery) loadProducers(limit int64) {
 			continue
 		}
 		for _, p := range list {
-			if !p.expired(now, l.env.producerExpiryMs) {
-				l.producers.load(p)
-			}
+			l.producers.load(p)
 		}
 		r.snapshot = offset
 		return
@@ -167,12 +167,24 @@ func (r *recovery) resume(s *segment) (bool, error) {
 	if err != nil || n == 0 {
 		return false, dropShort(err)
 	}
-	if ok, err := r.batchAt(s, e); !ok {
-		return false, err
-	}
 	times, last, err := s.times.upToOffset(e.offset)
-	if err != nil || times == 0 {
+	if err != nil || times == 0 || last.offset < s.base {
 		return false, dropShort(err)
+	}
+	first, err := s.offsets.floorInFile(last.offset, n)
+	if err != nil {
+		return false, dropShort(err)
+	}
+	for _, entry := range []struct {
+		offsetEntry
+		ok func(record.Batch) bool
+	}{
+		{e, func(b record.Batch) bool { return b.LastOffset() == e.offset }},
+		{first, func(b record.Batch) bool { return b.LastOffset() == last.offset && b.MaxTimestamp() == last.timestamp }},
+	} {
+		if ok, err := r.batchAt(s, entry.pos, entry.ok); !ok {
+			return false, err
+		}
 	}
 	txns, err := s.txns.before(r.snapshot)
 	if err != nil {
@@ -197,21 +209,25 @@ func dropShort(err error) error {
 	return ignoreMissing(err)
 }
 
-// batchAt tells whether the batch of an index entry lies where it says.
-func (r *recovery) batchAt(s *segment, e offsetEntry) (bool, error) {
+// batchAt tells whether the batch that an index entry is about lies at pos, or
+// at most an index interval behind it.
+func (r *recovery) batchAt(s *segment, pos int64, found func(record.Batch) bool) (bool, error) {
 	h, err := s.file.acquire()
 	if err != nil {
 		return false, err
 	}
 	defer s.file.release()
-	scan := newScanner(h, e.pos, s.size, r.buf[:searchBytes])
-	if e.pos <= 0 || !scan.next() {
-		if scan.err == nil || errors.Is(scan.err, errTorn) || errors.Is(scan.err, errBroken) {
-			return false, nil
+	interval := int64(r.log.config.Load().IndexIntervalBytes)
+	scan := newScanner(h, pos, s.size, r.buf[:min(len(r.buf), searchBytes)])
+	for scan.next() && scan.pos <= pos+interval && scan.header.BaseOffset() >= s.base {
+		if found(scan.header) {
+			return true, nil
 		}
-		return false, scan.err
 	}
-	return scan.header.LastOffset() == e.offset && scan.header.BaseOffset() >= s.base, nil
+	if scan.err == nil || errors.Is(scan.err, errTorn) || errors.Is(scan.err, errBroken) {
+		return false, nil
+	}
+	return false, scan.err
 }
 
 // scan is steps 3 and 4.
@@ -421,13 +437,14 @@ func (r *recovery) finish() error {
 			return err
 		}
 	}
+	l.producers.expire(l.env.nowMs(), l.env.producerExpiryMs)
 	l.epochs.truncateEnd(l.end)
 	l.epochs.truncateStart(l.start)
 	l.epochs.changed = !r.haveEpochs || !slices.Equal(l.epochs.entries, r.epochsOnFile)
 	l.dropSnapshotsAbove(l.end)
 	r.dropStraySnapshots()
 	l.hw = l.start
-	l.touched = !clean || l.epochs.changed
+	l.touched = !clean || l.epochs.changed || r.rebuilt || !l.active().leftClean()
 	l.flushed = min(r.point, l.end)
 	if l.active().base >= r.point {
 		l.names++

@@ -36,7 +36,10 @@ func (r *recovery) readEarlierEpochs() error {
 	l := r.log
 	start := max(r.start, l.segments[0].base)
 	upTo, missing := r.firstScanned, !r.haveEpochs
-	if e := l.epochs.entries; len(e) > 0 && e[0].start > start {
+	switch e := l.epochs.entries; {
+	case len(e) == 0: // Kafka makes the file empty
+		missing = true
+	case e[0].start > start:
 		upTo, missing = min(upTo, e[0].start), true
 	}
 	l.epochs.truncateEnd(r.firstScanned)

@@ -182,10 +182,11 @@ func (l *Log) discard(gone []*segment) error {
 	for _, s := range gone {
 		for _, f := range s.all() {
 			path, _ := f.where()
-			if err := f.rename(path + deletedSuffix); err != nil {
+			path += deletedSuffix
+			if err := f.retireTo(path); err != nil {
 				return l.dir.fail(err)
 			}
-			l.dir.trash.add(trashItem{file: f, due: due})
+			l.dir.trash.add(trashItem{path, due})
 		}
 	}
 	return nil
@@ -225,9 +226,8 @@ type trash struct {
 
 // trashItem is a file of a segment, or the folder of a partition.
 type trashItem struct {
-	file   *file
-	folder string
-	due    time.Time
+	path string
+	due  time.Time
 }
 
 func (t *trash) add(item trashItem) {

@@ -17,6 +17,7 @@ type saved struct {
 	generation uint64
 	point      int64 // the new recovery point, once all is durable
 	indexes    []*index
+	snapshots  []int64
 	names      []string
 	epochs     bool // the leader epochs were written beside their file
 	newNames   bool // files were made, or will be by rename
@@ -65,7 +66,7 @@ func (l *Log) save(closing bool) (saved, error) {
 	for _, offset := range l.snapshots.unsynced {
 		s.names = append(s.names, l.snapshotPath(offset))
 	}
-	l.snapshots.unsynced = nil
+	s.snapshots, l.snapshots.unsynced = l.snapshots.unsynced, nil
 	return s, l.saveEpochs(&s)
 }
 
@@ -170,6 +171,7 @@ func (s *saved) undo() {
 		x.unsynced, x.unnamed = true, true
 	}
 	l.epochs.changed = l.epochs.changed || s.epochs
+	l.snapshots.unsynced = append(s.snapshots, l.snapshots.unsynced...)
 }
 
 // finish lets the recovery point move, unless the log was truncated since.

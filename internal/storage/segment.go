@@ -102,6 +102,16 @@ func (s *segment) startEmpty(nowMs int64) {
 // caller holds Log.mu or owns the segment.
 func (s *segment) finish() { s.times.addIfLater(s.max) }
 
+// leftClean tells whether the index files have the sizes that finish and a
+// spill would give them.
+func (s *segment) leftClean() bool {
+	times := s.times.count
+	if s.max.timestamp > s.times.last.timestamp {
+		times++
+	}
+	return s.offsets.fileSize == int64(s.offsets.count*offsetEntryLen) && s.times.fileSize == int64(times*timeEntryLen)
+}
+
 // spill writes new index entries to the files, without Log.mu; spilled notes
 // it, under Log.mu.
 func (s *segment) spill() error {

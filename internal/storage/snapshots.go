@@ -38,6 +38,7 @@ func (l *Log) takeSnapshot(offset int64) {
 	}
 	if err := writeFile(l.env.fs, l.snapshotPath(offset), encodeSnapshot(l.producers.sorted())); err != nil {
 		_ = l.dir.writeFailed(err)
+		_ = l.env.fs.Remove(l.snapshotPath(offset)) // half a snapshot is none
 		return
 	}
 	l.dropCheckpointSnapshots()

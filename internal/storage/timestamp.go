@@ -1,10 +1,6 @@
 package storage
 
-import (
-	"errors"
-
-	"ottla/internal/record"
-)
+import "ottla/internal/record"
 
 // TimestampOffset is a record found by its timestamp.
 type TimestampOffset struct {
@@ -22,6 +18,20 @@ type TimestampOffset struct {
 //  3. Batches from there, by the largest timestamp in their headers.
 //  4. The records of that batch, decompressed if need be.
 func (l *Log) OffsetForTimestamp(timestampMs int64) (TimestampOffset, bool, error) {
+	return l.searchAgain(func() (TimestampOffset, bool, error) { return l.offsetForTimestamp(timestampMs) })
+}
+
+// searchAgain repeats a search whose segment was removed under its hands.
+func (l *Log) searchAgain(search func() (TimestampOffset, bool, error)) (found TimestampOffset, ok bool, err error) {
+	for range 4 {
+		if found, ok, err = search(); !isClosed(err) {
+			break
+		}
+	}
+	return found, ok, err
+}
+
+func (l *Log) offsetForTimestamp(timestampMs int64) (TimestampOffset, bool, error) {
 	l.mu.Lock()
 	segments, start, err := l.segments, l.start, l.usable()
 	l.mu.Unlock()
@@ -46,7 +56,9 @@ func (l *Log) OffsetForTimestamp(timestampMs int64) (TimestampOffset, bool, erro
 
 // MaxTimestamp returns the first record that has the largest timestamp of the
 // log (KIP-734); false when there is none.
-func (l *Log) MaxTimestamp() (TimestampOffset, bool, error) {
+func (l *Log) MaxTimestamp() (TimestampOffset, bool, error) { return l.searchAgain(l.maxTimestamp) }
+
+func (l *Log) maxTimestamp() (TimestampOffset, bool, error) {
 	l.mu.Lock()
 	segments, start, err := l.segments, l.start, l.usable()
 	l.mu.Unlock()
@@ -92,9 +104,6 @@ func (l *Log) largest(s *segment) (timeEntry, error) {
 // findTimestamp is steps 2 to 4 of OffsetForTimestamp.
 func (l *Log) findTimestamp(s *segment, timestampMs, start int64) (TimestampOffset, bool, error) {
 	h, err := s.file.acquire()
-	if errors.Is(err, ErrClosed) {
-		return TimestampOffset{}, false, nil // removed meanwhile
-	}
 	if err != nil {
 		return TimestampOffset{}, false, l.readFailed(err)
 	}

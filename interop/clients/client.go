@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 )
 
@@ -84,6 +85,9 @@ type Consume struct {
 	Timestamp int64  `json:"timestamp"`
 	Count     int    `json:"count"`
 }
+
+// hangUp closes what has done its work: that closing fails changes nothing.
+func hangUp(c io.Closer) { _ = c.Close() }
 
 // unknownOffsets is what Produce returns without acks.
 func unknownOffsets(n int) []int64 { return slices.Repeat([]int64{-1}, n) }

@@ -93,7 +93,7 @@ func (k *kafkaGo) Consume(ctx context.Context, c Consume) ([]Record, error) {
 		Brokers: []string{k.addr}, Topic: c.Topic, Partition: c.Partition, MinBytes: 1, MaxBytes: 8 << 20,
 		MaxWait: 500 * time.Millisecond,
 	})
-	defer r.Close()
+	defer hangUp(r)
 	var err error
 	if c.Timestamp != 0 {
 		err = r.SetOffsetAt(ctx, time.UnixMilli(c.Timestamp))

@@ -33,7 +33,7 @@ func (s *saramaClient) Create(_ context.Context, topic string, partitions int, c
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
+	defer hangUp(admin)
 	entries := make(map[string]*string, len(configs))
 	for k, v := range configs {
 		entries[k] = &v
@@ -57,7 +57,7 @@ func (s *saramaClient) Produce(_ context.Context, p Produce) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer producer.Close()
+	defer hangUp(producer)
 	messages := make([]*sarama.ProducerMessage, len(p.Records))
 	for i, r := range p.Records {
 		messages[i] = toSarama(p, r)
@@ -99,7 +99,7 @@ func (s *saramaClient) Consume(ctx context.Context, c Consume) ([]Record, error)
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
+	defer hangUp(client)
 	offset := c.Offset
 	if c.Timestamp != 0 {
 		if offset, err = client.GetOffset(c.Topic, int32(c.Partition), c.Timestamp); err != nil {
@@ -110,12 +110,12 @@ func (s *saramaClient) Consume(ctx context.Context, c Consume) ([]Record, error)
 	if err != nil {
 		return nil, err
 	}
-	defer consumer.Close()
+	defer hangUp(consumer)
 	partition, err := consumer.ConsumePartition(c.Topic, int32(c.Partition), offset)
 	if err != nil {
 		return nil, err
 	}
-	defer partition.Close()
+	defer hangUp(partition)
 	var out []Record
 	for len(out) < c.Count {
 		select {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"ottla/interop"
 	"ottla/interop/clients"
 	"ottla/interop/target"
 )
@@ -59,6 +60,10 @@ func TestKill(t *testing.T) {
 	if err := broker.Stop(); err != nil {
 		t.Errorf("stopping after all: %v", err)
 	}
+	t.Run("Kafka reads what recovery left", func(t *testing.T) {
+		interop.CheckFiles(t, broker.Dir)
+		interop.CheckIndexes(t, broker.Dir)
+	})
 }
 
 // report reads a topic and fails the test for every fault of its history.

@@ -2,6 +2,7 @@ package differential
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -59,5 +60,5 @@ func appendWord(out []byte, kind, arg string) ([]byte, error) {
 	case "zeros":
 		return append(out, make([]byte, n)...), nil
 	}
-	return nil, fmt.Errorf("unknown word")
+	return nil, errors.New("unknown word")
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"ottla/interop/target"
@@ -32,23 +34,49 @@ func scripts(t *testing.T) []*Script {
 			chosen = append(chosen, s)
 		}
 	}
+	if len(chosen) == 0 {
+		t.Fatalf("no script is called %s", *only)
+	}
 	return chosen
 }
 
-// brokers starts what the scripts need, one broker for all scripts that ask
-// for the same properties.
-type brokers struct {
-	kind target.Kind
-	up   map[string]*target.Broker
-}
+// brokers holds one broker for all scripts that ask for the same properties.
+type brokers map[string]*target.Broker
 
-func (b *brokers) of(t *testing.T, s *Script) *target.Broker {
+func properties(s *Script) string { return strings.Join(s.Broker, " ") }
+
+// startBrokers starts what the scripts need of each kind, all at once.
+func startBrokers(t *testing.T, scripts []*Script, kinds ...target.Kind) []brokers {
 	t.Helper()
-	key := strings.Join(s.Broker, " ")
-	if b.up[key] == nil {
-		b.up[key] = target.Start(t, target.Options{Kind: b.kind, Set: append(common, s.Broker...)})
+	out := make([]brokers, len(kinds))
+	var starting sync.WaitGroup
+	var mu sync.Mutex
+	for i, kind := range kinds {
+		out[i] = make(brokers)
+		for _, s := range scripts {
+			mu.Lock()
+			_, begun := out[i][properties(s)]
+			out[i][properties(s)] = nil
+			mu.Unlock()
+			if begun {
+				continue
+			}
+			starting.Go(func() {
+				b, err := target.Launch(t, target.Options{Kind: kind, Set: slices.Concat(common, s.Broker)})
+				if err != nil {
+					t.Errorf("starting %s: %v", kind, err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				out[i][properties(s)] = b
+			})
+		}
 	}
-	return b.up[key]
+	starting.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return out
 }
 
 // common is what a single node of Kafka needs to be told, and Ottla is told too:
@@ -68,10 +96,11 @@ func TestDifferential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	oracle := &brokers{target.Kafka, make(map[string]*target.Broker)}
-	tested := &brokers{target.Default(), make(map[string]*target.Broker)}
-	for _, s := range scripts(t) {
-		kafka, ottla := oracle.of(t, s), tested.of(t, s)
+	all := scripts(t)
+	up := startBrokers(t, all, target.Kafka, target.Default())
+	checkServed(t, up[0][properties(all[0])])
+	for _, s := range all {
+		kafka, ottla := up[0][properties(s)], up[1][properties(s)]
 		t.Run(s.Name, func(t *testing.T) { compareScript(t, s, kafka, ottla, accepted) })
 	}
 	if *only == "" && target.Default() == target.Ottla {
@@ -105,9 +134,10 @@ func TestAnswers(t *testing.T) {
 	if err := os.MkdirAll(*answersDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	up := &brokers{target.Default(), make(map[string]*target.Broker)}
-	for _, s := range scripts(t) {
-		b := up.of(t, s)
+	all := scripts(t)
+	up := startBrokers(t, all, target.Default())[0]
+	for _, s := range all {
+		b := up[properties(s)]
 		t.Run(s.Name, func(t *testing.T) {
 			answers, err := Run(b, s)
 			if err != nil {

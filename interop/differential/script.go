@@ -193,7 +193,7 @@ func span(from, to int16) []int16 {
 }
 
 // served is the version range that a broker listener of Kafka 4.3.1 advertises,
-// for the APIs that have cases; TestServedRanges compares it with ApiVersions.
+// for the APIs that have cases; checkServed compares it with ApiVersions.
 var served = map[int16][2]int16{
 	0: {3, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 10: {0, 6}, 17: {0, 1}, 18: {0, 4}, 19: {2, 7},
 	20: {1, 6}, 21: {0, 2}, 22: {0, 5}, 23: {2, 4}, 29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 32: {1, 4},

@@ -2,6 +2,7 @@ package differential
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -233,7 +234,7 @@ func (s *session) probe() {
 func summary(frame []byte) string {
 	const short = 24
 	if len(frame) <= short {
-		return fmt.Sprintf("%x", frame)
+		return hex.EncodeToString(frame)
 	}
 	return fmt.Sprintf("%x…", frame[:6])
 }

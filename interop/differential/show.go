@@ -80,7 +80,7 @@ func (p *printer) structure(at string, keyFields []string, v reflect.Value) {
 			continue
 		case f.Name == "UnknownTags":
 			if tags := v.Field(i).Addr().Interface().(*kmsg.Tags); tags.Len() > 0 {
-				p.add(join(at, f.Name), fmt.Sprint(tags.Len()))
+				p.add(join(at, f.Name), strconv.Itoa(tags.Len()))
 			}
 			continue
 		}
@@ -280,10 +280,10 @@ func errorName(code int16) string {
 }
 
 func (n *names) id(id [16]byte) string {
-	switch {
-	case id == [16]byte{}:
+	switch id {
+	case [16]byte{}:
 		return "0"
-	case id == unknownID:
+	case unknownID:
 		return "<unknown id>"
 	}
 	if topic, ok := n.topics[id]; ok {

@@ -9,7 +9,6 @@ import (
 )
 
 // recordBatches prints the batches of a fetch answer: header fields, and the
-// the
 // CRC over the content, unless the broker stamped its own clock.
 func (p *printer) recordBatches(at string, raw []byte) {
 	if len(raw) == 0 {

@@ -2,6 +2,7 @@ package differential
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -124,7 +125,7 @@ func (b *builder) list(v reflect.Value) error {
 	v.Set(reflect.MakeSlice(v.Type(), 0, 4))
 	for !b.take(']') {
 		if b.pos == len(b.src) {
-			return fmt.Errorf("missing ]")
+			return errors.New("missing ]")
 		}
 		elem := reflect.New(v.Type().Elem()).Elem()
 		if err := b.value(elem); err != nil {
@@ -152,7 +153,7 @@ func (b *builder) scalar() (s string, null bool, err error) {
 	case w == "null":
 		return "", true, nil
 	case w == "":
-		return "", false, fmt.Errorf("want a value")
+		return "", false, errors.New("want a value")
 	default:
 		s, err = b.expand(w)
 	}
@@ -167,7 +168,7 @@ func (b *builder) quoted() (string, error) {
 			return b.expand(string(b.src[start : b.pos-1]))
 		}
 	}
-	return "", fmt.Errorf("missing closing quote")
+	return "", errors.New("missing closing quote")
 }
 
 // expand replaces $NAME inside a word by its value.
@@ -257,7 +258,7 @@ func assign(v reflect.Value, raw string, null bool) error {
 		return err
 	case reflect.Slice:
 		if v.Type().Elem().Kind() != reflect.Uint8 {
-			return fmt.Errorf("want a list")
+			return errors.New("want a list")
 		}
 		v.SetBytes([]byte(raw))
 	case reflect.Array:

@@ -51,8 +51,11 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 
 // Main is for TestMain: it runs the tests and removes what Binary built.
 func Main(m *testing.M) int {
-	defer os.RemoveAll(buildDir())
-	return m.Run()
+	code := m.Run()
+	if err := os.RemoveAll(buildDir()); err != nil {
+		fmt.Fprintln(os.Stderr, "leftover of the tests:", err)
+	}
+	return code
 }
 
 func buildDir() string {

@@ -103,7 +103,7 @@ func Launch(t testing.TB, opts Options) (*Broker, error) {
 	b := &Broker{Kind: opts.Kind, name: t.Name()}
 	t.Cleanup(func() {
 		b.Kill()
-		if t.Failed() {
+		if t.Failed() && b.Kind == Default() { // an oracle's log explains nothing
 			t.Logf("log of %s on %s:\n%s", b.Kind, b.Addr, b.log.tail(60))
 		}
 	})
@@ -167,11 +167,19 @@ func (b *Broker) awaitReady() error {
 		select {
 		case <-retry.C:
 		case <-b.run.done:
-			return fmt.Errorf("process ended (%v) before it answered", b.run.err)
+			return fmt.Errorf("process ended before it answered: %w\n%s", orEnded(b.run.err), b.log.tail(20))
 		case <-ctx.Done():
 			return fmt.Errorf("no answer after %v: %w", startLimit, err)
 		}
 	}
+}
+
+// orEnded names the exit code 0, which is no error of a process.
+func orEnded(err error) error {
+	if err == nil {
+		return errors.New("exit status 0")
+	}
+	return err
 }
 
 func handshake(ctx context.Context, addr string) error {
@@ -179,7 +187,7 @@ func handshake(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	conn.Close()
+	_ = conn.Close() // it was only to see whether somebody listens
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RequestRetries(0))
 	if err != nil {
 		return err
@@ -246,8 +254,7 @@ func FreePort() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // ModuleRoot is the folder of Ottla's main module, which holds this one as
