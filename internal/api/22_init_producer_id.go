@@ -32,13 +32,22 @@ func (h *Handler) initProducerID(ctx context.Context, r *Request, req *kmsg.Init
 		resp.ErrorCode = int16(protocol.InvalidRequest)
 		return resp, nil
 	}
+	id, code := h.newProducerID(ctx)
+	if code == protocol.None {
+		resp.ProducerID, resp.ProducerEpoch = id, 0
+	}
+	resp.ErrorCode = int16(code)
+	return resp, nil
+}
+
+// newProducerID draws an id. Whatever keeps the controller from giving the next
+// block passes: the client shall ask again.
+func (h *Handler) newProducerID(ctx context.Context) (int64, protocol.Code) {
 	id, err := h.ProducerID(ctx)
 	if err != nil {
-		resp.ErrorCode = int16(protocol.CoordinatorLoadInProgress)
-		return resp, nil
+		return record.NoProducerID, protocol.CoordinatorLoadInProgress
 	}
-	resp.ProducerID, resp.ProducerEpoch = id, 0
-	return resp, nil
+	return id, protocol.None
 }
 
 // refuseTransactions is what a transactional producer is told.

@@ -219,7 +219,7 @@ func TestAlterConfigsRoundTrip(t *testing.T) {
 			{op{aMetrics, "m", "interval.ms", opDelete, "-"}, 0, "300000", kmsg.ConfigSourceDefaultConfig},
 			{op{aGroup, "g", "consumer.session.timeout.ms", opSet, "50000"}, 0, "50000", 8},
 		} {
-			for version := int16(0); version <= 1; version++ {
+			for version := range int16(2) {
 				dry := alterOf(c.op)
 				dry.ValidateOnly = true
 				before := x.describe(4, c.op.kind, c.op.name, c.op.key)

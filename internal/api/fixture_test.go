@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -436,13 +435,4 @@ func (x *fixture) exists(name string) bool {
 		x.Fatal(err)
 	}
 	return err == nil
-}
-
-// int32s writes numbers as the protocol does, for bodies made by hand.
-func int32s(n ...int32) []byte {
-	var b []byte
-	for _, v := range n {
-		b = binary.BigEndian.AppendUint32(b, uint32(v))
-	}
-	return b
 }

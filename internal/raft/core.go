@@ -39,7 +39,7 @@ const (
 //     ends of the work it gave out.
 //  2. Call collect. What is to be done lies in toSave, toApply and toSend. Each
 //     of the first two lists is worked off in order by one worker: store.save
-//     and applier.apply. They may take their time while raft goes on, so that a
+//     and applier.run. They may take their time while raft goes on, so that a
 //     slow disk stops no heartbeat (raft's AsyncStorageWrites).
 //
 // Any error that collect, saved or finished return is final: the node must stop.

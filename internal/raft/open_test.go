@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ottla/internal/metadata"
 	"ottla/internal/vfs"
@@ -392,75 +393,38 @@ func TestNoSnapshotAtAll(t *testing.T) {
 	w.mustRefuse(t, testFolder, "no snapshot")
 }
 
-// TestSaveReplaces: work that gathered may replace entries that are not written
-// yet, or are.
-func TestSaveReplaces(t *testing.T) {
-	w := writeFolder(t, 1, 5, true)
+// TestRetentionByAge removes snapshots whose last record is old, and the log
+// before the next one, but never the newest.
+func TestRetentionByAge(t *testing.T) {
+	w := writeFolder(t, 3, 5, true)
 	o := w.options
 	s, _, err := openStore(&o, testLog)
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := s.end()
-	task := func(skip int, term int32, names ...string) *saveTask {
-		task := &saveTask{term: -1}
-		for i, name := range names {
-			batch, err := newDataBatch(5, topics(name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			stamp(batch, end.offset+int64(skip+i), term)
-			task.entries = append(task.entries, entry{end.index + uint64(skip+i+1), batch})
-		}
-		return task
-	}
-	for range 2 { // the second time the disk was full at first
-		if err := s.save([]*saveTask{task(0, 1, "a", "b", "c"), task(3, 1, "d"), task(1, 2, "e", "f"), task(2, 3, "g")}); err != nil {
+	now := o.Now()
+	for _, step := range []struct {
+		age  time.Duration
+		now  time.Time
+		left int
+	}{
+		{time.Hour, now.Add(time.Hour), 4},
+		{-1, now.Add(1000 * time.Hour), 4},
+		{time.Hour, now.Add(time.Hour + time.Millisecond), 1},
+		{time.Hour, now.Add(1000 * time.Hour), 1},
+	} {
+		if err := s.clean(retention{bytes: -1, age: step.age}, step.now.UnixMilli()); err != nil {
 			t.Fatal(err)
 		}
-	}
-	var got []string
-	for batch, err := range s.log.Batches(end.offset, 1<<40) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := committed(batch, o.Codecs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, fmt.Sprint(c.Records[0].(*metadata.TopicRecord).Name, c.Epoch))
-	}
-	if strings.Join(got, " ") != "a1 e2 g3" || s.end() != (anchor{end.index + 3, 3, end.offset + 3}) {
-		t.Fatalf("the log holds %v and ends at %v", got, s.end())
-	}
-	if err := s.log.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestSaveRefuses: entries that leave a gap, or that replace what is committed,
-// never get to the disk.
-func TestSaveRefuses(t *testing.T) {
-	w := writeFolder(t, 1, 5, true)
-	o := w.options
-	s, _, err := openStore(&o, testLog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	end := s.end()
-	for _, at := range []anchor{{end.index + 1, 1, end.offset}, {end.index, 1, end.offset + 1}, {end.index - 1, 1, end.offset - 1}, {0, 1, 0}} {
-		batch, err := newDataBatch(5, topics("x"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		stamp(batch, at.offset, at.term)
-		if s.append([]entry{{at.index + 1, batch}}) == nil || s.end() != end {
-			t.Errorf("entry %d at offset %d was taken behind %v", at.index+1, at.offset, end)
+		ids, _, err := listSnapshots(w.fs, testFolder)
+		if err != nil || len(ids) != step.left || ids[len(ids)-1] != w.snapshots[2] || s.log.StartOffset() != ids[0].EndOffset {
+			t.Fatalf("after %v: %v, the log begins at %d, %v", step, ids, s.log.StartOffset(), err)
 		}
 	}
 	if err := s.log.Close(); err != nil {
 		t.Fatal(err)
 	}
+	w.mustRecover(t, 15)
 }
 
 func TestAnotherDirectoryIsAnotherVoter(t *testing.T) {

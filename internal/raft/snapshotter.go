@@ -2,7 +2,6 @@ package raft
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -166,25 +165,21 @@ func (s *store) snapshotTimestamp(id SnapshotID) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	r := &batchReader{file: f, size: size}
-	batch, err := r.next()
-	var bad *badBatch
-	switch {
-	case errors.Is(err, io.EOF) || errors.As(err, &bad):
-		return 0, nil
-	case err != nil:
+	batch, err := (&batchReader{file: f, size: size}).next()
+	snap := &snapshot{}
+	if err == nil {
+		err = controlRecords(batch, func(t record.ControlType, value []byte) error {
+			if t != record.ControlSnapshotHeader {
+				return nil
+			}
+			return (&snapshotReader{snapshot: snap}).header(value)
+		})
+	}
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
 		return 0, err
 	}
-	snap := &snapshot{}
-	if controlRecords(batch, func(t record.ControlType, value []byte) error {
-		if t != record.ControlSnapshotHeader {
-			return nil
-		}
-		return (&snapshotReader{snapshot: snap}).header(value)
-	}) != nil {
-		return 0, nil
-	}
-	return snap.timestamp, nil
+	return snap.timestamp, nil // 0 when the header cannot be read
 }
 
 // removeBefore removes the snapshots older than id and the log up to id. First

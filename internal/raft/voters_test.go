@@ -184,6 +184,29 @@ func TestParkedFailWithTheTerm(t *testing.T) {
 	}
 }
 
+// TestLeaderComesBackBySnapshot: a leader that lost touch finds that the others
+// went on and forgot the log that it knows. Nothing of its own stays.
+func TestLeaderComesBackBySnapshot(t *testing.T) {
+	cryptotest.SetGlobalRandom(t, 12)
+	c := newCluster(t, 12, 3, 0)
+	old := c.untilLed()
+	c.apart = old
+	for range 10 {
+		c.propose(old)
+	}
+	leader := c.untilLed()
+	for range 200 {
+		c.propose(leader)
+		c.step(false)
+	}
+	c.run("the others to agree", func() bool { return len(c.waiting) == 0 && leader.core.store.index.before.index > old.core.tip.index })
+	c.settle()
+	c.check()
+	if c.installs == 0 {
+		t.Fatal("no snapshot was installed")
+	}
+}
+
 // TestForeignMessages are dropped: from others than they say, to others, of
 // types that no voter sends, with entries that are not their batches.
 func TestForeignMessages(t *testing.T) {
@@ -222,6 +245,12 @@ func TestForeignMessages(t *testing.T) {
 		"another term":     func(m *Message) { m.Entries[0].Term = new(uint64(end.term + 1)) },
 		"another type":     func(m *Message) { m.Entries[0].Type = raftpb.EntryConfChangeV2.Enum() },
 		"an unknown file":  func(m *Message) { m.Type = raftpb.MsgSnap.Enum() },
+		"an unknown snapshot": func(m *Message) {
+			m.Type = raftpb.MsgSnap.Enum()
+			m.Snapshot = &raftpb.Snapshot{Data: SnapshotID{1000, 7}.marshal(), Metadata: &raftpb.SnapshotMetadata{
+				Index: new(uint64(500)), Term: new(uint64(7)), ConfState: confState(follower.core.voters),
+			}}
+		},
 		"a negative file": func(m *Message) {
 			m.Type = raftpb.MsgSnap.Enum()
 			m.Snapshot = &raftpb.Snapshot{Data: slices.Repeat([]byte{255}, 12)}

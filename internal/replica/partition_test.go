@@ -278,8 +278,8 @@ func TestDiverging(t *testing.T) {
 	}{
 		{8, 6, nil, nil},
 		{4, 3, nil, nil},
-		{6, 3, &EpochEnd{3, 4}, nil}, // more of epoch 3 than there was
-		{6, 4, &EpochEnd{3, 4}, nil}, // an epoch that never was
+		{6, 3, &EpochEnd{3, 4}, nil},  // more of epoch 3 than there was
+		{6, 4, &EpochEnd{3, 4}, nil},  // an epoch that never was
 		{12, 3, &EpochEnd{3, 4}, nil}, // beyond the log end, told where to truncate
 		{4, 9, nil, storage.ErrOffsetOutOfRange},
 	} {

@@ -49,25 +49,30 @@ func BenchmarkRequest(b *testing.B) {
 		for _, size := range []int{100, 100_000} {
 			b.Run(fmt.Sprintf("inflight=%d/size=%d", inFlight, size), func(b *testing.B) {
 				nc := benchServer(b, nothing)
-				frame := request(testProduce, 3, 1, make([]byte, size))
-				b.SetBytes(int64(size))
-				b.ReportAllocs()
-				sent := make(chan struct{}, inFlight)
-				go func() {
-					for range b.N {
-						sent <- struct{}{}
-						if _, err := nc.Write(frame); err != nil {
-							return
-						}
-					}
-				}()
-				buf := make([]byte, size+100)
-				for range b.N {
-					readResponse(b, nc, buf)
-					<-sent
-				}
+				load(b, nc, size, inFlight)
 			})
 		}
+	}
+}
+
+// load sends requests of a size, so many in flight.
+func load(b *testing.B, nc net.Conn, size, inFlight int) {
+	frame := request(testProduce, 3, 1, make([]byte, size))
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	sent := make(chan struct{}, inFlight)
+	go func() {
+		for range b.N {
+			sent <- struct{}{}
+			if _, err := nc.Write(frame); err != nil {
+				return
+			}
+		}
+	}()
+	buf := make([]byte, 100)
+	for range b.N {
+		readResponse(b, nc, buf)
+		<-sent
 	}
 }
 
@@ -120,15 +125,7 @@ func BenchmarkFloor(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.Cleanup(func() { nc.Close() })
-			frame := request(testProduce, 3, 1, make([]byte, size))
-			b.SetBytes(int64(size))
-			buf := make([]byte, 100)
-			for b.Loop() {
-				if _, err := nc.Write(frame); err != nil {
-					b.Fatal(err)
-				}
-				readResponse(b, nc, buf)
-			}
+			load(b, nc, size, 1)
 		})
 	}
 }

@@ -47,7 +47,7 @@ type replies struct {
 
 	mu      sync.Mutex
 	changed sync.Cond
-	queue   [maxParked]parked // a ring
+	queue   []parked // a ring of maxParked, made when the first reply waits
 	first   int
 	length  int
 	writing bool // the goroutine runs
@@ -78,6 +78,9 @@ func (q *replies) park(p *parked) error {
 		p.release()
 		return q.conn.reason
 	default:
+	}
+	if q.queue == nil {
+		q.queue = make([]parked, maxParked)
 	}
 	q.queue[(q.first+q.length)%maxParked] = *p
 	q.length++

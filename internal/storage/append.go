@@ -56,9 +56,9 @@ func (p *batchList) reset() {
 	*p = batchList{batches: p.batches[:0], markers: p.markers[:0], bufs: p.bufs[:0], producers: p.producers[:0]}
 }
 
-func (p *batchList) add(b record.Batch) error {
+func (p *batchList) add(b record.Batch, codecs *record.Codecs) error {
 	if b.IsControl() && b.HasProducer() {
-		end, timestamp, err := endTxnMarker(b)
+		end, timestamp, err := endTxnMarker(b, codecs)
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (l *Log) validate(list *batchList, batches []byte, c *config.Topic, origin 
 			return 0, err
 		}
 		logAppendTime = v.LogAppendTime
-		if err := list.add(v.Batch); err != nil {
+		if err := list.add(v.Batch, l.env.codecs); err != nil {
 			return 0, err
 		}
 	}
@@ -288,7 +288,7 @@ func (l *Log) AppendAsFollower(batches []byte) error {
 	list := l.env.lists.Get().(*batchList)
 	defer l.env.lists.Put(list)
 	list.reset()
-	if err := list.split(batches); err != nil {
+	if err := list.split(batches, l.env.codecs); err != nil {
 		return err
 	}
 	if len(list.batches) == 0 {
@@ -302,7 +302,7 @@ func (l *Log) AppendAsFollower(batches []byte) error {
 }
 
 // split checks the batches of a leader: framing, CRC, order.
-func (p *batchList) split(batches []byte) error {
+func (p *batchList) split(batches []byte, codecs *record.Codecs) error {
 	offset, epoch := int64(-1), NoEpoch
 	for rest := batches; ; {
 		var b record.Batch
@@ -320,7 +320,7 @@ func (p *batchList) split(batches []byte) error {
 			return &record.InvalidError{Kind: record.Corrupt, Message: fmt.Sprintf("the record batch at offset %d of leader epoch %d follows offset %d of epoch %d", b.BaseOffset(), b.LeaderEpoch(), offset, epoch)}
 		}
 		offset, epoch = b.LastOffset(), b.LeaderEpoch()
-		if err := p.add(b); err != nil {
+		if err := p.add(b, codecs); err != nil {
 			return err
 		}
 	}

@@ -28,16 +28,15 @@ var survivals = []float64{0, 0.1, 0.5, 1}
 //   - indexes are equal to indexes built anew (P9), producers, transactions and
 //     leader epochs to a fold of the batches;
 //   - in durable mode all of it counts as flushed only after it is;
-//   - an append works, a clean stop works, and Verify finds nothing.
+//   - an append works, a clean stop works, and Verify finds nothing;
+//   - all of this also when the start itself crashes at one of its I/Os.
 //
 // A failure prints seed, I/O and chance; CRASH=seed:io:chance repeats it alone.
+// SEEDS runs more of them.
 func TestCrash(t *testing.T) {
 	only := os.Getenv("CRASH")
 	var points atomic.Int64
-	seeds, steps := uint64(crashSeeds()), 110
-	if testing.Short() {
-		seeds = 2
-	}
+	seeds, steps := crashSeeds(), 110
 	t.Run("seeds", func(t *testing.T) {
 		for seed := range seeds {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -53,7 +52,7 @@ func TestCrash(t *testing.T) {
 		}
 	})
 	t.Logf("%d crash points", points.Load())
-	if only == "" && !testing.Short() && points.Load() < 4000 {
+	if want := int64(seeds) * 1000; only == "" && points.Load() < want {
 		t.Errorf("only %d crash points, the test has lost its bite", points.Load())
 	}
 }
@@ -84,7 +83,12 @@ func (c *crashes) crash(e vfs.Event) {
 		}
 		c.points++
 		clone := c.mem.CrashClone(vfs.CrashOptions{Seed: c.seed<<32 + uint64(c.io*len(survivals)+i), KeepProbability: keep})
-		found := c.reopen(clone, fmt.Sprintf("crash %s before %v of %s during %s", name, e.Op, e.Path, c.doing))
+		what := fmt.Sprintf("crash %s before %v of %s during %s", name, e.Op, e.Path, c.doing)
+		if c.points%4 == 0 {
+			clone = c.crashAgain(clone, what)
+			what += ", and again during the start"
+		}
+		found := c.reopen(clone, what)
 		found.survived()
 		if c.points%8 == 0 {
 			found.goOn()
@@ -95,6 +99,27 @@ func (c *crashes) crash(e vfs.Event) {
 			c.fatal("stopping")
 		}
 	}
+}
+
+// crashAgain starts a node on a clone and returns what a crash before one of
+// the start's own I/Os leaves.
+func (c *crashes) crashAgain(clone *vfs.Mem, what string) *vfs.Mem {
+	at := int(c.points/4) % 24
+	var again *vfs.Mem
+	fs := vfs.NewFault(clone, vfs.Rule{Op: vfs.OpChange, Skip: at, Count: 1, Hook: func(vfs.Event) {
+		again = clone.CrashClone(vfs.CrashOptions{Seed: uint64(c.points), KeepProbability: survivals[at%len(survivals)]})
+	}})
+	o := c.o
+	o.FS = fs
+	m, err := OpenManager(context.Background(), o)
+	if err != nil {
+		c.t.Fatalf("%s: %v", what, err)
+	}
+	m.abandon()
+	if again == nil { // the start needed fewer I/Os
+		again = clone.CrashClone(vfs.CrashOptions{KeepProbability: 0})
+	}
+	return again
 }
 
 // survivor is a node that starts on what a crash left.
@@ -207,9 +232,15 @@ func (s *survivor) goOn() {
 	s.verify(s.mem)
 }
 
-func crashSeeds() int {
-	if n, err := strconv.Atoi(os.Getenv("SEEDS")); err == nil {
+// crashSeeds is how many runs there are, each of more than a thousand crash
+// points: 20,000 in all, or a few under the race detector, which finds nothing
+// in a test of one goroutine and takes ten times as long.
+func crashSeeds() uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("SEEDS"), 10, 32); err == nil {
 		return n
 	}
-	return 8
+	if raceEnabled || testing.Short() {
+		return 3
+	}
+	return 16
 }

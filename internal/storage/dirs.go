@@ -62,11 +62,13 @@ func (d *dir) failed() error {
 
 // fail takes the dir offline and returns the error for the caller.
 func (d *dir) fail(err error) error {
-	var already *StorageError
-	if errors.As(err, &already) || errors.Is(err, ErrClosed) {
+	if isClosed(err) {
 		return err
 	}
-	failure := &StorageError{Dir: d.path, Err: err}
+	failure, ok := err.(*StorageError) //nolint:errorlint // a wrapped one has something to say
+	if !ok {
+		failure = &StorageError{Dir: d.path, Err: err}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.failure == nil {

@@ -57,7 +57,6 @@ type faultRun struct {
 	fs       *vfs.Fault
 	o        Options
 	appended []record.Batch
-	started  bool
 	flushed  int64
 	start    int64
 	offline  bool

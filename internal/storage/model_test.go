@@ -33,8 +33,7 @@ func (w *world) compare(l *Log, batches []record.Batch, live bool) {
 	for i < len(batches) && batches[i].LastOffset() < l.StartOffset() {
 		i++
 	}
-	next := l.StartOffset()
-	for b, err := range l.Batches(next, l.EndOffset()) {
+	for b, err := range l.Batches(l.StartOffset(), l.EndOffset()) {
 		w.must(err)
 		if i == len(batches) || !bytes.Equal(b, batches[i]) {
 			w.fatal("partition %d holds %v at place %d of %d", l.tp.Partition, b, i, len(batches))
@@ -42,7 +41,6 @@ func (w *world) compare(l *Log, batches []record.Batch, live bool) {
 		if l.EpochAt(b.BaseOffset()) != b.LeaderEpoch() && b.BaseOffset() >= l.StartOffset() {
 			w.fatal("partition %d has epoch %d at offset %d, not %d", l.tp.Partition, l.EpochAt(b.BaseOffset()), b.BaseOffset(), b.LeaderEpoch())
 		}
-		next = b.NextOffset()
 		i++
 	}
 	if i != len(batches) {
@@ -110,7 +108,7 @@ func (w *world) compareProducers(l *Log, batches []record.Batch, live bool) {
 		var end *record.EndTxnMarker
 		var timestamp int64
 		if b.IsControl() {
-			end, timestamp, _ = endTxnMarker(b)
+			end, timestamp, _ = endTxnMarker(b, nil)
 		}
 		done, _, ended := state.apply(b, end, timestamp)
 		if ended && done.aborted && done.last >= l.segments[0].base {

@@ -263,8 +263,8 @@ func (s *producers) sorted() []producer {
 
 // endTxnMarker reads the marker in a control batch of a producer; nil without
 // an error when compaction left the batch empty.
-func endTxnMarker(b record.Batch) (*record.EndTxnMarker, int64, error) {
-	for r, err := range b.Records(nil) {
+func endTxnMarker(b record.Batch, codecs *record.Codecs) (*record.EndTxnMarker, int64, error) {
+	for r, err := range b.Records(codecs) {
 		if err != nil {
 			return nil, 0, err
 		}

@@ -376,8 +376,8 @@ func (r *recovery) noteBatch(s *segment, scan *scanner) error {
 	r.epoch = b.LeaderEpoch()
 	l.epochs.assignNewer(b.LeaderEpoch(), b.BaseOffset())
 	if b.HasProducer() && b.BaseOffset() >= r.snapshot {
-		end, timestamp, err := scan.marker()
-		if err != nil && !isInvalid(err) {
+		end, timestamp, err := scan.marker(l.env.codecs)
+		if err != nil {
 			return err
 		}
 		l.applyProducer(s, b, marker{end: end, timestamp: timestamp})

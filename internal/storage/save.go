@@ -53,6 +53,9 @@ func (l *Log) save(closing bool) (saved, error) {
 	if closing || l.snapshots.appended >= snapshotEvery {
 		l.takeSnapshot(l.end)
 	}
+	if err := l.saveEpochs(&s); err != nil {
+		return saved{}, err
+	}
 	for _, x := range l.segments {
 		for _, index := range x.indexes() {
 			if index.unsynced {
@@ -67,7 +70,7 @@ func (l *Log) save(closing bool) (saved, error) {
 		s.names = append(s.names, l.snapshotPath(offset))
 	}
 	s.snapshots, l.snapshots.unsynced = l.snapshots.unsynced, nil
-	return s, l.saveEpochs(&s)
+	return s, nil
 }
 
 // saveEpochs writes the leader epochs beside their file if they changed.

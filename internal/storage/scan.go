@@ -150,8 +150,9 @@ func (s *scanner) whole() (record.Batch, error) {
 	return record.Batch(b), readFull(s.f, b, s.pos)
 }
 
-// marker reads the end of a transaction when the current batch is one.
-func (s *scanner) marker() (*record.EndTxnMarker, int64, error) {
+// marker reads the end of a transaction when the current batch is one. A
+// control record that makes no sense ends none.
+func (s *scanner) marker(codecs *record.Codecs) (*record.EndTxnMarker, int64, error) {
 	if !s.header.IsControl() || !s.header.HasProducer() {
 		return nil, 0, nil
 	}
@@ -159,5 +160,9 @@ func (s *scanner) marker() (*record.EndTxnMarker, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	return endTxnMarker(b)
+	end, timestamp, err := endTxnMarker(b, codecs)
+	if err != nil {
+		return nil, 0, nil //nolint:nilerr // the batch is whole, its content is the producer's
+	}
+	return end, timestamp, nil
 }

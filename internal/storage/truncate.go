@@ -299,7 +299,7 @@ func (l *Log) replayProducers(state *producers, s *segment, from int64) error {
 		if !scan.header.HasProducer() {
 			continue
 		}
-		end, timestamp, err := scan.marker()
+		end, timestamp, err := scan.marker(l.env.codecs)
 		if err != nil {
 			return fmt.Errorf("segment %d at byte %d: %w", s.base, scan.pos, err)
 		}

@@ -181,8 +181,8 @@ func (c *segmentCheck) content(scan *scanner) error {
 		}
 		return c.problem("P5", scan.header.BaseOffset(), scan.pos, "%v", err)
 	}
-	end, timestamp, err := scan.marker()
-	if err != nil && !isInvalid(err) {
+	end, timestamp, err := scan.marker(c.Codecs)
+	if err != nil {
 		return err
 	}
 	if b := scan.header; b.HasProducer() && (end != nil || !b.IsControl()) {

@@ -476,7 +476,7 @@ func (p *model) fold(batches []record.Batch) producers {
 		var end *record.EndTxnMarker
 		var timestamp int64
 		if b.IsControl() {
-			end, timestamp, _ = endTxnMarker(b)
+			end, timestamp, _ = endTxnMarker(b, nil)
 		}
 		s.apply(b, end, timestamp)
 	}
