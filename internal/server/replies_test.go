@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 
 // parking handles Produce with replies that wait for the test, and counts.
 type parking struct {
+	mu       sync.Mutex // where the test does not wait for the server to stand still
 	handled  int
 	done     []chan struct{}
 	released atomic.Int32
@@ -21,8 +23,10 @@ type parking struct {
 
 func (p *parking) produce(_ context.Context, r *api.Request) (api.Reply, error) {
 	done := make(chan struct{})
+	p.mu.Lock()
 	p.handled++
 	p.done = append(p.done, done)
+	p.mu.Unlock()
 	answer := reply([]byte("reply " + string(r.Body)))
 	answer.Done, answer.Release = done, func() { p.released.Add(1) }
 	return answer, nil
@@ -272,9 +276,11 @@ func TestClientThatDoesNotRead(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		for i := range p.done {
-			close(p.done[i])
+		p.mu.Lock()
+		for _, done := range p.done {
+			close(done)
 		}
+		p.mu.Unlock()
 		synctest.Wait()
 		if handled := p.handled; handled > 2*maxParked+1 {
 			t.Fatalf("%d requests are handled for a client that does not read", handled)

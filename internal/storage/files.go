@@ -80,6 +80,9 @@ func (f *file) open(flag int) (vfs.File, error) {
 		}
 	}
 	if err != nil {
+		if _, gone := f.where(); gone {
+			return nil, ErrClosed
+		}
 		return nil, err
 	}
 	c.mu.Lock()

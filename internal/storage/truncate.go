@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"ottla/internal/vfs"
 )
 
 // TruncateTo removes the batches that reach offset or beyond; the log then ends
@@ -96,6 +98,11 @@ func (l *Log) restart(offset int64) error {
 	l.replaceSegments([]*segment{fresh})
 	l.names++
 	l.mu.Unlock()
+	// What the epochs on disk say of the old log must not be found again: there
+	// are no batches that contradict.
+	if err := vfs.WriteFileAtomic(l.env.fs, l.epochsPath(), encodeEpochs(nil), 0o644); err != nil {
+		return l.dir.fail(err)
+	}
 	return l.flushHeld()
 }
 

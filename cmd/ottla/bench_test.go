@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// BenchmarkStart runs the real binary: from the start of the process on an
+// empty folder to the first acknowledged record (acks=all, on disk), as ms; the
+// memory it holds then, and the size of the binary, as MB (10⁶ bytes). The goals
+// are 150 ms, 40 MB and 40 MB.
+func BenchmarkStart(b *testing.B) {
+	binary := buildBinary(b)
+	info, err := os.Stat(binary)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var resident float64
+	for b.Loop() {
+		b.StopTimer()
+		addr, dir := freeAddr(b), b.TempDir()
+		b.StartTimer()
+		node := exec.Command(binary, "serve", "--listen", addr, "--data", dir)
+		if err := node.Start(); err != nil {
+			b.Fatal(err)
+		}
+		firstAck(b, addr)
+		b.StopTimer()
+		resident = residentMB(b, node.Process.Pid)
+		if err := node.Process.Signal(os.Interrupt); err != nil {
+			b.Fatal(err)
+		}
+		if err := node.Wait(); err != nil {
+			b.Fatalf("the node ended with %v", err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/first-ack")
+	b.ReportMetric(resident, "MB-resident")
+	b.ReportMetric(float64(info.Size())/1e6, "MB-binary")
+}
+
+// buildBinary builds the command as `make build` does.
+func buildBinary(b *testing.B) string {
+	b.Helper()
+	binary := filepath.Join(b.TempDir(), "ottla")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("go build: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// freeAddr finds a port that nobody listens on.
+func freeAddr(b *testing.B) string {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// firstAck produces one record as soon as the node takes connections.
+func firstAck(b *testing.B, addr string) {
+	b.Helper()
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(),
+		kgo.RetryBackoffFn(func(int) time.Duration { return time.Millisecond }),
+		kgo.RequestRetries(100_000), kgo.MetadataMinAge(10*time.Millisecond),
+	)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	defer cancel()
+	if err := client.ProduceSync(ctx, &kgo.Record{Topic: "first", Value: []byte("record")}).FirstErr(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// residentMB is the resident memory of a process; 0 where /proc does not tell.
+func residentMB(b *testing.B, pid int) float64 {
+	b.Helper()
+	file, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), "VmRSS:"); ok {
+			kib, err := strconv.Atoi(strings.Fields(rest)[0])
+			if err != nil {
+				b.Fatal(err)
+			}
+			return float64(kib) * 1024 / 1e6
+		}
+	}
+	return 0
+}
