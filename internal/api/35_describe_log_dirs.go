@@ -7,29 +7,37 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/protocol"
 	"ottla/internal/replica"
 	"ottla/internal/storage"
 )
 
 // describeLogDirs answers DescribeLogDirs, versions 1–5 (KIP-113, KIP-827,
 // KIP-1066): each log dir with its space and the partitions in it, of the
-// topics asked for or, when none are given, of all.
+// topics asked for or, when none are given, of all. A dir that is offline is
+// KAFKA_STORAGE_ERROR.
 //
 // Describe on the cluster.
 func (h *Handler) describeLogDirs(_ context.Context, _ *Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeLogDirsResponse()
 	cordoned := h.Config().Logs.CordonedDirs
 	wanted := wantedPartitions(req)
-	dirs := h.Storage.Dirs()
-	slices.SortFunc(dirs, func(a, b storage.Dir) int { return strings.Compare(a.Path, b.Path) })
-	for _, dir := range dirs {
+	online := map[string]storage.Dir{}
+	for _, dir := range h.Storage.Dirs() {
+		online[dir.Path] = dir
+	}
+	for _, path := range slices.Sorted(slices.Values(h.Static.LogDirs)) {
 		out := kmsg.NewDescribeLogDirsResponseDir()
-		out.Dir = dir.Path
+		out.Dir, out.IsCordoned = path, slices.Contains(cordoned, path)
 		out.TotalBytes, out.UsableBytes = -1, -1
-		if usage, err := h.Storage.Usage(dir); err == nil {
-			out.TotalBytes, out.UsableBytes = int64(usage.Total), int64(usage.Free)
+		if dir, ok := online[path]; ok {
+			if usage, err := h.Storage.Usage(dir); err == nil {
+				out.TotalBytes, out.UsableBytes = int64(usage.Total), int64(usage.Free)
+			}
+			out.Topics = h.partitionsIn(dir, wanted)
+		} else {
+			out.ErrorCode = int16(protocol.KafkaStorageError)
 		}
-		out.Topics, out.IsCordoned = h.partitionsIn(dir, wanted), slices.Contains(cordoned, dir.Path)
 		resp.Dirs = append(resp.Dirs, out)
 	}
 	return resp, nil

@@ -54,14 +54,17 @@ type Node struct {
 
 	stop       context.CancelFunc // ends what runs in background
 	background sync.WaitGroup
-	dirFailed  chan struct{} // one token: tell the controller soon
+	// failures has room for one of each log dir: a dir may fail before the node
+	// is ready to do anything about it. dirFailed has one token: tell the
+	// controller soon.
+	failures  chan storage.DirFailure
+	dirFailed chan struct{}
 
 	mu      sync.Mutex
 	offline []metadata.UUID // log dirs that failed
 
 	closing sync.Once
 	ended   chan struct{} // closed when the node is down
-	fatal   chan error    // one value: why it cannot go on
 	err     error         // why it ended; read after ended
 }
 
@@ -91,24 +94,24 @@ func (n *Node) Close() error {
 	return n.err
 }
 
-// fail ends the node because of err; the first call decides.
-func (n *Node) fail(err error) {
-	select {
-	case n.fatal <- err:
-	default:
-	}
-}
-
-// watch ends the node when its quorum does, or when it was told to fail.
+// watch ends the node when its quorum does, or when a log dir fails without
+// which it cannot go on.
 func (n *Node) watch(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-n.quorum.Done():
-		if err := n.quorum.Err(); err != nil {
-			n.shutdown(err)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.quorum.Done():
+			if err := n.quorum.Err(); err != nil {
+				n.shutdown(err)
+			}
+			return
+		case f := <-n.failures:
+			if err := n.dirFailure(f); err != nil {
+				n.shutdown(err)
+				return
+			}
 		}
-	case err := <-n.fatal:
-		n.shutdown(err)
 	}
 }
 
@@ -153,7 +156,7 @@ func (n *Node) close(orderly bool) error {
 		n.controller.Close()
 	}
 	if n.storage != nil {
-		errs = append(errs, n.storage.Close(n.epoch))
+		errs = append(errs, n.storage.Close(max(n.epoch, n.previousEpoch)))
 	}
 	return errors.Join(errs...)
 }

@@ -11,25 +11,24 @@ import (
 
 // dirFailure gives up what lies in a log dir that went offline, and tells the
 // controller. Without the metadata's dir, or any dir at all, the node cannot
-// go on.
-func (n *Node) dirFailure(f storage.DirFailure) {
+// go on, which is the error.
+func (n *Node) dirFailure(f storage.DirFailure) error {
 	n.env.Log.Error("log dir is offline", "dir", f.Path, "error", f.Err)
 	n.mu.Lock()
 	n.offline = append(n.offline, f.ID)
 	n.mu.Unlock()
-	if n.replicas != nil {
-		n.replicas.DirFailed(f)
-	}
+	n.replicas.DirFailed(f)
 	switch {
 	case filepath.Clean(f.Path) == filepath.Clean(n.static.MetadataLogDir):
-		n.fail(fmt.Errorf("the log dir of the metadata is offline: %w", f.Err))
+		return fmt.Errorf("the log dir of the metadata is offline: %w", f.Err)
 	case len(n.storage.Dirs()) == 0:
-		n.fail(fmt.Errorf("no log dir is online any more: %w", f.Err))
+		return fmt.Errorf("no log dir is online any more: %w", f.Err)
 	}
 	select {
 	case n.dirFailed <- struct{}{}:
 	default:
 	}
+	return nil
 }
 
 func (n *Node) offlineDirs() []metadata.UUID {

@@ -39,7 +39,8 @@ func Start(ctx context.Context, cfg *config.Broker, env Env) (*Node, error) {
 	n := &Node{
 		env: env, static: cfg, codecs: record.NewCodecs(), epoch: -1, previousEpoch: -1,
 		incarnation: newUUID(env.random("incarnation")),
-		dirFailed:   make(chan struct{}, 1), ended: make(chan struct{}), fatal: make(chan error, 1),
+		failures:    make(chan storage.DirFailure, len(cfg.LogDirs)), dirFailed: make(chan struct{}, 1),
+		ended: make(chan struct{}),
 	}
 	if n.env.LogLevel == nil {
 		n.env.LogLevel = new(slog.LevelVar)
@@ -91,9 +92,15 @@ func (n *Node) openStorage(ctx context.Context) (err error) {
 		NodeID: n.static.NodeID, ClusterID: n.clusterID,
 		Durability: n.static.Ottla.Durability, FlushMethod: n.static.Ottla.FlushMethod, OpenFilesMax: int(n.static.Ottla.OpenFilesMax),
 		Default: defaults, Logs: n.static.Logs, HighWatermarkInterval: n.static.Replication.CheckpointInterval,
-		Producers: n.static.Producers, OnDirFailure: n.dirFailure,
+		Producers: n.static.Producers, OnDirFailure: func(f storage.DirFailure) { n.failures <- f },
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	if epoch, clean := n.storage.CleanStop(); clean {
+		n.previousEpoch = epoch
+	}
+	return nil
 }
 
 func (n *Node) openQuorum(context.Context) error {

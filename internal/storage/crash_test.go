@@ -82,15 +82,16 @@ func (c *crashes) crash(e vfs.Event) {
 			continue
 		}
 		c.points++
-		clone := c.mem.CrashClone(vfs.CrashOptions{Seed: c.seed<<32 + uint64(c.io*len(survivals)+i), KeepProbability: keep})
+		n := c.io*len(survivals) + i
+		clone := c.mem.CrashClone(vfs.CrashOptions{Seed: c.seed<<32 + uint64(n), KeepProbability: keep})
 		what := fmt.Sprintf("crash %s before %v of %s during %s", name, e.Op, e.Path, c.doing)
-		if c.points%4 == 0 {
-			clone = c.crashAgain(clone, what)
+		if n%5 == 0 {
+			clone = c.crashAgain(clone, what, n/5)
 			what += ", and again during the start"
 		}
 		found := c.reopen(clone, what)
 		found.survived()
-		if c.points%8 == 0 {
+		if n%7 == 0 {
 			found.goOn()
 		} else {
 			found.m.abandon()
@@ -103,11 +104,11 @@ func (c *crashes) crash(e vfs.Event) {
 
 // crashAgain starts a node on a clone and returns what a crash before one of
 // the start's own I/Os leaves.
-func (c *crashes) crashAgain(clone *vfs.Mem, what string) *vfs.Mem {
-	at := int(c.points/4) % 24
+func (c *crashes) crashAgain(clone *vfs.Mem, what string, n int) *vfs.Mem {
+	at := n % 24
 	var again *vfs.Mem
 	fs := vfs.NewFault(clone, vfs.Rule{Op: vfs.OpChange, Skip: at, Count: 1, Hook: func(vfs.Event) {
-		again = clone.CrashClone(vfs.CrashOptions{Seed: uint64(c.points), KeepProbability: survivals[at%len(survivals)]})
+		again = clone.CrashClone(vfs.CrashOptions{Seed: uint64(n), KeepProbability: survivals[n%len(survivals)]})
 	}})
 	o := c.o
 	o.FS = fs

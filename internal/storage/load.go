@@ -16,6 +16,7 @@ type folder struct {
 	sizes     map[string]int64 // of every file, by name
 	bases     []int64          // of the segments
 	snapshots []int64
+	changed   bool // something was removed or renamed
 }
 
 // tidyFolder does away with what an interrupted operation left behind, as
@@ -40,6 +41,7 @@ func tidyFolder(fsys vfs.FS, path string) (folder, error) {
 		if f, err = listFolder(fsys, path); err != nil {
 			return folder{}, err
 		}
+		f.changed = true
 	}
 	for name := range f.sizes {
 		base, suffix, ok := parseSegmentName(name)
@@ -47,6 +49,7 @@ func tidyFolder(fsys vfs.FS, path string) (folder, error) {
 			if err := ignoreMissing(fsys.Remove(filepath.Join(path, name))); err != nil {
 				return folder{}, err
 			}
+			f.changed = true
 		}
 	}
 	return f, nil

@@ -446,12 +446,13 @@ func (r *recovery) finish() error {
 	l.hw = l.start
 	l.touched = !clean || l.epochs.changed || r.rebuilt || !l.active().leftClean()
 	l.flushed = min(r.point, l.end)
-	if l.active().base >= r.point {
+	if r.point != afterCleanStop || r.folder.changed {
+		// The last life may have ended before it made durable what the folder
+		// shows: files that were made, renamed or removed.
 		l.names++
 	}
 	if r.point == 0 {
 		l.newFolder = true
-		l.names++
 		if _, ok := r.folder.sizes[partitionName]; ok {
 			l.newFiles = []string{partitionName}
 		}
