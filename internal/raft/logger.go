@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 )
 
 // etcdLogger is raft's logger. What raft tells is of interest to who debugs an
@@ -16,16 +17,19 @@ type raftFault struct{ message string }
 
 func (f raftFault) Error() string { return "raft: " + f.message }
 
-// guard turns a panic of raft about its storage into an error. Any other panic
-// is a fault of this program and goes on.
+// guard turns a panic of raft about its storage into an error: raft panics with
+// the error that its storage returned, or through its logger. Any other panic is
+// a fault of this program and goes on.
 func guard(f func() error) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			fault, ok := r.(raftFault)
-			if !ok {
-				panic(r)
-			}
+		switch fault := recover().(type) {
+		case nil:
+		case runtime.Error:
+			panic(fault)
+		case error:
 			err = fault
+		default:
+			panic(fault)
 		}
 	}()
 	return f()

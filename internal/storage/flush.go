@@ -84,6 +84,11 @@ func (j *flushJob) run() error {
 			return j.log.dir.fail(err)
 		}
 	}
+	return j.runNames()
+}
+
+// runNames makes the names durable that lead to the log's files.
+func (j *flushJob) runNames() error {
 	for _, name := range j.files {
 		if err := syncFile(j.log.env.fs, filepath.Join(j.path, name)); err != nil {
 			return j.log.dir.fail(err)
@@ -115,12 +120,18 @@ func (l *Log) settle(j flushJob, err error) {
 		s.segment.synced = max(s.segment.synced, s.size)
 		s.segment.unpinSynced()
 	}
+	l.namedUpTo(j)
+	l.flushed = max(l.flushed, j.end)
+	l.flushedMs = l.env.nowMs()
+}
+
+// namedUpTo notes that the names that a flush captured are durable. The caller
+// holds mu.
+func (l *Log) namedUpTo(j flushJob) {
 	l.namesSynced = max(l.namesSynced, j.names)
 	if j.newFolder {
 		l.newFiles, l.newFolder = nil, false
 	}
-	l.flushed = max(l.flushed, j.end)
-	l.flushedMs = l.env.nowMs()
 }
 
 func (j *flushJob) release() {

@@ -117,8 +117,9 @@ func (r *recovery) begin(limit int64) error {
 		s := l.segments[r.from]
 		if r.from > 0 && s.base >= r.point {
 			// Begun after the recovery point was written: the segment before
-			// may lack what finished it.
+			// may lack what finished it, and the snapshot its content.
 			limit = s.base - 1
+			l.dropSnapshotsAbove(limit)
 			continue
 		}
 		if r.snapshot <= s.base {
@@ -155,6 +156,9 @@ func (r *recovery) loadProducers(limit int64) {
 			l.producers.load(p)
 		}
 		r.snapshot = offset
+		if offset >= r.point { // made, maybe, after the recovery point was written
+			l.snapshots.unsynced = append(l.snapshots.unsynced[:0], offset)
+		}
 		return
 	}
 }

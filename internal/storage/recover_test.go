@@ -28,7 +28,7 @@ func (o *oneLog) edit(name string, change func([]byte) []byte) {
 	if data = change(data); data == nil {
 		return
 	}
-	if err := writeFile(o.mem, name, data); err != nil {
+	if err := errors.Join(writeFile(o.mem, name, data), syncFile(o.mem, name), o.mem.SyncDir(filepath.Dir(name))); err != nil {
 		o.t.Fatal(err)
 	}
 }

@@ -19,8 +19,8 @@ func (l *Log) IncrementStartOffset(to int64) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if to > l.hw {
-		return fmt.Errorf("%w: the start of %s cannot be %d, above its high watermark %d", ErrOffsetOutOfRange, l.name(), to, l.hw)
+	if hw := l.HighWatermark(); to > hw {
+		return fmt.Errorf("%w: the start of %s cannot be %d, above its high watermark %d", ErrOffsetOutOfRange, l.name(), to, hw)
 	}
 	l.moveStart(to)
 	return nil
@@ -70,7 +70,7 @@ func (l *Log) retireSegments() (bool, error) {
 
 // expired counts the segments from the first on that are to go.
 func (l *Log) expired(c *config.Topic) (int, error) {
-	now := l.env.nowMs()
+	now, hw := l.env.nowMs(), l.HighWatermark()
 	var total int64
 	for _, s := range l.segments {
 		total += s.size
@@ -83,7 +83,7 @@ func (l *Log) expired(c *config.Topic) (int, error) {
 		} else if s.size == 0 {
 			return i, nil
 		}
-		if upper > l.hw {
+		if upper > hw {
 			return i, nil
 		}
 		tooMuch := c.RetentionBytes >= 0 && excess-s.size >= 0

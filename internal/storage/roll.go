@@ -78,7 +78,8 @@ func (l *Log) readFirst(s *segment) {
 //     durable. So after a power loss a segment that exists proves that the one
 //     before it is whole. Without that a segment could end early and the next
 //     one go on; recovery takes such a hole for the end of the log, but in a
-//     compacted topic holes are ordinary.
+//     compacted topic holes are ordinary. In page-cache mode at least its name
+//     is, so that the log cannot begin with a later segment.
 //  2. The new files are made; when that fails, the log is as it was.
 //  3. The old segment gets its last time index entry, its indexes are written
 //     and cut to their entries, as Kafka leaves them.
@@ -88,10 +89,8 @@ func (l *Log) readFirst(s *segment) {
 // The caller holds write.
 func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {
 	old := l.active()
-	if (l.env.durable || c.Compact) && old.size > old.synced {
-		if err := l.flush(false); err != nil {
-			return nil, err
-		}
+	if err := l.secure(old, c); err != nil {
+		return nil, err
 	}
 	s, err := l.createSegment(base, c)
 	if err != nil {
@@ -113,6 +112,33 @@ func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {
 	l.takeSnapshot(base)
 	l.dir.flushSoon(l) // also tells what step 1 made durable
 	return s, nil
+}
+
+// secure is step 1 of roll.
+func (l *Log) secure(old *segment, c *config.Topic) error {
+	if l.env.durable || c.Compact {
+		l.mu.Lock()
+		dirty := old.size > old.synced
+		l.mu.Unlock()
+		if dirty {
+			return l.flush(false)
+		}
+		return nil
+	}
+	l.flushing.Lock()
+	defer l.flushing.Unlock()
+	job, err := l.capture()
+	if err != nil {
+		return err
+	}
+	defer job.release()
+	if err := job.runNames(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.namedUpTo(job)
+	l.mu.Unlock()
+	return nil
 }
 
 // finishIndexes writes the rest of the indexes of a segment that is finished.

@@ -38,7 +38,7 @@ func (l *Log) save(closing bool) (saved, error) {
 	if err := l.usable(); err != nil {
 		return saved{}, err
 	}
-	s := saved{log: l, point: l.flushed, generation: l.generation}
+	s := saved{log: l, point: l.FlushedOffset(), generation: l.generation}
 	if !l.touched {
 		return s, nil
 	}

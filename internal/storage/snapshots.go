@@ -52,9 +52,9 @@ func (l *Log) takeSnapshot(offset int64) {
 // flushed offset, which is what a recovery can use until the new one is below
 // it too.
 func (l *Log) dropCheckpointSnapshots() {
-	keep := noOffset
+	keep, flushed := noOffset, l.FlushedOffset()
 	for _, offset := range l.snapshots.offsets {
-		if offset <= l.flushed {
+		if offset <= flushed {
 			keep = max(keep, offset)
 		}
 	}

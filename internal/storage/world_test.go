@@ -75,14 +75,19 @@ func newWorld(t testing.TB, seed uint64, durability config.Durability) *world {
 	w.fs = vfs.NewFault(w.mem)
 	w.o = testOptions(w.fs)
 	w.o.Now, w.o.Codecs, w.o.Durability, w.o.Seed, w.o.scanBytes = w.time.now, w.codecs, durability, seed, 8<<10
-	w.o.Default = worldConfig()
+	w.o.Default = worldConfig(seed%2 == 1)
 	w.open()
 	return w
 }
 
-// worldConfig rolls every few batches.
-func worldConfig() config.Topic {
+// worldConfig rolls every few dozen batches, or every few.
+func worldConfig(small bool) config.Topic {
 	c := testConfig()
+	if small {
+		c.SegmentBytes, c.IndexIntervalBytes, c.SegmentIndexBytes = 1400, 200, 96
+		c.RetentionBytes = 6000
+		return c
+	}
 	c.SegmentBytes, c.IndexIntervalBytes, c.SegmentIndexBytes = 12000, 400, 240
 	c.RetentionBytes = 30000
 	return c
@@ -220,7 +225,7 @@ var tracing = os.Getenv("TRACE") != ""
 // payload is random in length and content; some values span blocks of the disk.
 func (w *world) payload() []byte {
 	n := w.rng.IntN(120)
-	if w.rng.IntN(30) == 0 {
+	if w.rng.IntN(30) == 0 && w.o.Default.SegmentBytes > 5000 {
 		n = 1000 + w.rng.IntN(1500)
 	}
 	b := make([]byte, n)
