@@ -210,6 +210,18 @@ func (x *index) sync() error {
 	return h.Sync()
 }
 
+// replace writes an index whose entries are all in the tail, as a whole and
+// durably. Only for a segment that nobody sees yet.
+func (x *index) replace() error {
+	path, _ := x.file.where()
+	if err := vfs.WriteFileAtomic(x.file.files.fs, path, x.tail, 0o644); err != nil {
+		return err
+	}
+	x.fileSize = int64(len(x.tail))
+	x.spilled(0)
+	return nil
+}
+
 // errShortFile is a file that ends inside what it should hold.
 var errShortFile = errors.New("the file is too short")
 

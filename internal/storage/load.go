@@ -220,7 +220,8 @@ func (l *Log) openSegments(f folder, base int64) error {
 }
 
 // checkIndexFiles builds the indexes of a segment anew of which one is missing
-// or obviously wrong; those from number from on are built by the scan.
+// or obviously wrong, durably: a start that crashes must not leave half an index
+// that looks whole. Those from number from on are built by the scan.
 func (r *recovery) checkIndexFiles(number int, s *segment) error {
 	l := r.log
 	offsets, haveOffsets := r.folder.sizes[segmentName(s.base, offsetSuffix)]
@@ -245,28 +246,19 @@ func (r *recovery) checkIndexFiles(number int, s *segment) error {
 	buf := l.env.scan.Get().(*[]byte)
 	defer l.env.scan.Put(buf)
 	scan := newScanner(h, 0, s.size, *buf)
+	c := l.config.Load()
 	for scan.next() {
-		if err := l.noteScanned(s, &scan); err != nil {
-			return err
-		}
+		s.note(scan.header, scan.pos, c.IndexIntervalBytes, c.SegmentIndexBytes)
 	}
 	if scan.err != nil {
 		return l.scanFailed(s, &scan)
 	}
 	s.finish()
-	return s.writeIndexes()
-}
-
-// writeIndexes writes all entries, also when there are none and the files are
-// missing. Only for a segment that nobody sees yet.
-func (s *segment) writeIndexes() error {
-	if err := s.createIndexes(); err != nil {
-		return err
+	for _, x := range []*index{&s.offsets.index, &s.times.index} {
+		if err := x.replace(); err != nil {
+			return err
+		}
 	}
-	if err := s.spill(); err != nil {
-		return err
-	}
-	s.spilled(0)
 	return nil
 }
 

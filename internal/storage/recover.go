@@ -264,9 +264,10 @@ func (r *recovery) scan() error {
 // passTo does what a roll does when the scan goes on to the next segment.
 func (r *recovery) passTo(next, finished *segment) error {
 	finished.finish()
-	if err := finished.writeIndexes(); err != nil {
+	if err := finished.spill(); err != nil {
 		return err
 	}
+	finished.spilled(0)
 	r.log.takeSnapshot(next.base)
 	next.resetIndexes(true)
 	return nil

@@ -225,6 +225,27 @@ func TestRecoveryKeepsWhatWasFlushed(t *testing.T) {
 	o.down(true)
 }
 
+// TestRecoveryMakesSnapshots: a recovery that passes from one segment to the
+// next leaves the same snapshot there as the roll did.
+func TestRecoveryMakesSnapshots(t *testing.T) {
+	o, batches := damaged(t)
+	o.down(false)
+	want := map[int64][]byte{}
+	for _, base := range []int64{17, 34, 51} {
+		o.edit(segmentName(base, snapshotSuffix), func(b []byte) []byte { want[base] = b; return nil })
+	}
+	if err := o.up(); err != nil {
+		t.Fatal(err)
+	}
+	o.whole(batches)
+	for base, data := range want {
+		if got := must(vfs.ReadFile(o.mem, o.snapshotPath(base)))(t); !bytes.Equal(got, data) {
+			t.Errorf("snapshot %d: %x, want %x", base, got, data)
+		}
+	}
+	o.close()
+}
+
 // TestRecoveryOfHoles: a segment that ends before the next one begins is what a
 // power loss left, above the recovery point, or compaction, below it or in a
 // compacted topic.
