@@ -2,10 +2,10 @@ package api
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/controller"
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
 )
@@ -103,7 +103,7 @@ func (h *Handler) autoCreate(ctx context.Context, topics []kmsg.MetadataRequestT
 	create.TimeoutMillis = int32(h.Config().Network.RequestTimeout.Milliseconds())
 	seen := map[string]bool{}
 	for _, t := range topics {
-		if t.Topic == nil || seen[*t.Topic] || img.TopicByName(*t.Topic) != nil || validateTopicName(*t.Topic) != nil || isInternalTopic(*t.Topic) {
+		if t.Topic == nil || seen[*t.Topic] || img.TopicByName(*t.Topic) != nil || controller.ValidTopicName(*t.Topic) != nil || isInternalTopic(*t.Topic) {
 			continue
 		}
 		seen[*t.Topic] = true
@@ -202,7 +202,7 @@ func (v clusterView) find(t kmsg.MetadataRequestTopic, byID bool) *metadata.Topi
 
 // missingTopic is the error of a topic that does not exist.
 func missingTopic(name string) protocol.Code {
-	if validateTopicName(name) != nil {
+	if controller.ValidTopicName(name) != nil {
 		return protocol.InvalidTopicException
 	}
 	return protocol.UnknownTopicOrPartition
@@ -286,30 +286,6 @@ func isLostDir(b *metadata.Broker, dir metadata.UUID) bool {
 		return true
 	}
 	return !b.HasLogDir(dir)
-}
-
-// validateTopicName checks a name by Kafka's rules: 1 to 249 characters of
-// [a-zA-Z0-9._-], neither "." nor "..".
-func validateTopicName(name string) error {
-	switch {
-	case name == "":
-		return invalidTopic("Topic name is invalid: the empty string is not allowed")
-	case name == "." || name == "..":
-		return invalidTopic("Topic name is invalid: '.' or '..' is not allowed")
-	case len(name) > 249:
-		return invalidTopic(fmt.Sprintf("Topic name is invalid: the length of '%s' is longer than the max allowed length 249", name))
-	}
-	for _, c := range []byte(name) {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-' {
-			continue
-		}
-		return invalidTopic(fmt.Sprintf("Topic name is invalid: '%s' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'", name))
-	}
-	return nil
-}
-
-func invalidTopic(message string) error {
-	return &protocol.Error{Code: protocol.InvalidTopicException, Message: message}
 }
 
 // isInternalTopic names the topics that Kafka keeps for itself.

@@ -105,7 +105,7 @@ func (h *Handler) configEntries(kind int8, name string) ([]config.Entry, error) 
 }
 
 func (h *Handler) topicEntries(img *metadata.Image, name string) ([]config.Entry, error) {
-	if err := validateTopicName(name); err != nil {
+	if err := controller.ValidTopicName(name); err != nil {
 		return nil, err
 	}
 	if img.TopicByName(name) == nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/controller"
 	"ottla/internal/protocol"
 	"ottla/internal/storage"
 )
@@ -36,7 +37,7 @@ func (h *Handler) describeProducers(_ context.Context, _ *Request, req *kmsg.Des
 func (h *Handler) producersOf(topic string, id int32) kmsg.DescribeProducersResponseTopicPartition {
 	out := kmsg.NewDescribeProducersResponseTopicPartition()
 	out.Partition = id
-	if err := validateTopicName(topic); err != nil {
+	if err := controller.ValidTopicName(topic); err != nil {
 		out.ErrorCode, out.ErrorMessage = int16(protocol.InvalidTopicException), message(err)
 		return out
 	}

@@ -8,36 +8,16 @@ import (
 	"ottla/internal/protocol"
 )
 
-// featureRange is a feature and the levels of it that Ottla serves: those of
-// Apache Kafka 4.3.1. Initial is the level of a new cluster.
-type featureRange struct {
-	name          string
-	min, max      int16
-	initial       int16
-	finalizedElse bool // not in the Image: kraft.version is the quorum's
-}
-
-// features is sorted by name, the order in which a new cluster gets them.
-var features = []featureRange{
-	{name: metadata.FeatureELRVersion, max: 1, initial: 1},
-	{name: metadata.FeatureGroupVersion, max: 1, initial: 1},
-	{name: metadata.FeatureKRaftVersion, max: 1, initial: 1, finalizedElse: true},
-	{name: metadata.FeatureMetadataVersion, min: metadata.MinLevel, max: metadata.CurrentLevel, initial: metadata.CurrentLevel},
-	{name: metadata.FeatureShareVersion, max: 1, initial: 1},
-	{name: metadata.FeatureStreamsVersion, max: 1, initial: 1},
-	{name: metadata.FeatureTransactionVersion, max: 2, initial: 2},
-}
-
 // bootstrapRecords are the first records of a new cluster, those of a Kafka
 // cluster that was formatted at 4.3-IV0: metadata.version, which says how to
 // read everything else, the other features, and the default of
 // min.insync.replicas, which eligible leader replicas need to be the same
-// everywhere.
+// everywhere. kraft.version is not among them: it is the quorum's own.
 func bootstrapRecords(v *view) []metadata.Message {
 	records := []metadata.Message{&metadata.FeatureLevelRecord{Name: metadata.FeatureMetadataVersion, FeatureLevel: metadata.CurrentLevel}}
-	for _, f := range features {
-		if f.name != metadata.FeatureMetadataVersion && !f.finalizedElse {
-			records = append(records, &metadata.FeatureLevelRecord{Name: f.name, FeatureLevel: f.initial})
+	for _, f := range metadata.SupportedFeatures() {
+		if f.Name != metadata.FeatureMetadataVersion && f.Name != metadata.FeatureKRaftVersion {
+			records = append(records, &metadata.FeatureLevelRecord{Name: f.Name, FeatureLevel: f.Max})
 		}
 	}
 	return append(records, defaultMinISR(v))

@@ -119,9 +119,9 @@ func checkRegistrationFeatures(v *view, req *kmsg.BrokerRegistrationRequest) err
 	if !named[metadata.FeatureMetadataVersion] {
 		return protocol.Errorf(protocol.InvalidRegistration, "Request features do not contain '%s'", metadata.FeatureMetadataVersion)
 	}
-	for _, f := range features {
-		if level := finalized[f.name]; !named[f.name] && level != 0 {
-			return servesLevel(f.name, level, 0, 0)
+	for _, f := range metadata.SupportedFeatures() {
+		if level := finalized[f.Name]; !named[f.Name] && level != 0 {
+			return servesLevel(f.Name, level, 0, 0)
 		}
 	}
 	return nil

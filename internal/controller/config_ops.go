@@ -150,7 +150,7 @@ func validateConfigs(v *view, at metadata.ConfigResource, configs map[string]str
 		if at.Name == "" {
 			return protocol.Errorf(protocol.InvalidRequest, "Default topic resources are not allowed.")
 		}
-		if err := validTopicName(at.Name); err != nil {
+		if err := ValidTopicName(at.Name); err != nil {
 			return err
 		}
 		return configError(v.cfg.ValidateTopic(configs))

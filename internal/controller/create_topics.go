@@ -127,7 +127,7 @@ func checkNewTopicName(v *view, name string) error {
 	if v.img.TopicByName(name) != nil {
 		return protocol.Errorf(protocol.TopicAlreadyExists, "Topic '%s' already exists.", name)
 	}
-	if err := validTopicName(name); err != nil {
+	if err := ValidTopicName(name); err != nil {
 		return err
 	}
 	if other := collision(v.img, name); other != "" {

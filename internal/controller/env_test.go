@@ -176,8 +176,8 @@ func registration(id int32, incarnation byte) *kmsg.BrokerRegistrationRequest {
 	req.BrokerID, req.ClusterID, req.IncarnationID = id, clusterID, uuid(byte(id), incarnation)
 	req.LogDirs, req.PreviousBrokerEpoch = [][16]byte{uuid(0xd, byte(id))}, -1
 	req.Listeners = []kmsg.BrokerRegistrationRequestListener{{Name: "PLAINTEXT", Host: "localhost", Port: uint16(9090 + id)}}
-	for _, f := range features {
-		req.Features = append(req.Features, kmsg.BrokerRegistrationRequestFeature{Name: f.name, MinSupportedVersion: f.min, MaxSupportedVersion: f.max})
+	for _, f := range metadata.SupportedFeatures() {
+		req.Features = append(req.Features, kmsg.BrokerRegistrationRequestFeature{Name: f.Name, MinSupportedVersion: f.Min, MaxSupportedVersion: f.Max})
 	}
 	return req
 }

@@ -130,8 +130,10 @@ func checkMetadataDowngrade(current, level int16, kind int8) error {
 // unsupported says who in the cluster does not serve a level, "" when all do.
 func unsupported(v *view, name string, level int16) string {
 	lowest, highest := int16(0), int16(0)
-	if i := slices.IndexFunc(features, func(f featureRange) bool { return f.name == name }); i >= 0 {
-		lowest, highest = features[i].min, features[i].max
+	for _, f := range metadata.SupportedFeatures() {
+		if f.Name == name {
+			lowest, highest = f.Min, f.Max
+		}
 	}
 	if reason := outside(fmt.Sprintf("Local controller %d", v.nodeID), level, lowest, highest); reason != "" {
 		return reason

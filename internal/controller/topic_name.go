@@ -14,8 +14,9 @@ const maxTopicName = 249
 // clusterMetadataTopic is the metadata log, which is no topic.
 const clusterMetadataTopic = "__cluster_metadata"
 
-// validTopicName refuses names that Kafka refuses. A name is also a folder's.
-func validTopicName(name string) error {
+// ValidTopicName refuses names that Kafka refuses, with INVALID_TOPIC_EXCEPTION
+// and Kafka's words. A name is also a folder's.
+func ValidTopicName(name string) error {
 	var reason string
 	switch {
 	case name == "":
