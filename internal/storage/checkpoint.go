@@ -21,8 +21,7 @@ import (
 // In leader-epoch-checkpoint a line is a leader epoch and the offset at which
 // it begins. recovery-point-offset-checkpoint is the offset below which a log
 // is on disk; log-start-offset-checkpoint its start, where that is not the base
-// of its first segment; replication-offset-checkpoint its high watermark;
-// cleaner-offset-checkpoint up to where it is compacted.
+// of its first segment; replication-offset-checkpoint its high watermark.
 const checkpointVersion = "0"
 
 // partitionKey names a partition within a node.

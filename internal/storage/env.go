@@ -34,6 +34,9 @@ func newEnv(e *env, openFilesMax int, seed uint64) *env {
 	if e.scanBytes == 0 {
 		e.scanBytes = scanBytes
 	}
+	if openFilesMax == 0 {
+		openFilesMax = DefaultOpenFiles
+	}
 	e.files = newFiles(e.fs, openFilesMax)
 	if e.now != nil {
 		// Two lives of a node draw different ids, also under one seed.

@@ -42,7 +42,7 @@ type flusher struct {
 const (
 	// syncfsLogs is how many dirty logs make one syncfs cheaper than a
 	// fdatasync of each; see BenchmarkFlush.
-	syncfsLogs = 16
+	syncfsLogs = 8
 	// flushWidth is how many files are flushed at once.
 	flushWidth = 16
 )

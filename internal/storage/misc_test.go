@@ -184,3 +184,38 @@ func TestRestartOfLog(t *testing.T) {
 	}
 	o.close()
 }
+
+// TestStaleSnapshot: a producer snapshot of batches that were truncated must
+// not come back after a power loss, when others lie in their place.
+func TestStaleSnapshot(t *testing.T) {
+	o := newLogTest(t, func(o *Options) { o.Default.IndexIntervalBytes = 1 })
+	from := func(id int64, seq int32, n int) {
+		t.Helper()
+		if _, err := o.from(id, 0, seq, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range int32(5) {
+		from(1, i, 1)
+	}
+	o.reopen() // with a snapshot at 5
+	if err := o.TruncateTo(2); err != nil {
+		t.Fatal(err)
+	}
+	for i := range int32(5) {
+		from(2, i, 1)
+	}
+	if err := errors.Join(o.Flush(), o.m.Checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	o.o.FS = o.mem.CrashClone(vfs.CrashOptions{})
+	l := openManager(t, o.o).Log("t", 0)
+	for _, p := range l.Producers() {
+		if want := map[int64]int32{1: 1, 2: 4}[p.ProducerID]; p.LastSequence != want {
+			t.Errorf("producer %d has sequence %d, not %d", p.ProducerID, p.LastSequence, want)
+		}
+	}
+	if l.EndOffset() != 7 {
+		t.Error(l.EndOffset())
+	}
+}

@@ -33,13 +33,11 @@ const (
 	recoveryName    = "recovery-point-offset-checkpoint"
 	startName       = "log-start-offset-checkpoint"
 	replicationName = "replication-offset-checkpoint"
-	cleanerName     = "cleaner-offset-checkpoint"
 )
 
 // The suffixes of partition folders that are not in use.
 const (
 	deleteDirSuffix = "-delete" // topic-N.<32 hex digits>-delete: removed after a delay
-	futureDirSuffix = "-future" // a replica that was being moved between dirs
 	strayDirSuffix  = "-stray"  // a replica that nobody claimed
 )
 

@@ -16,6 +16,10 @@ type TopicPartition struct {
 	Partition int32
 }
 
+// DefaultOpenFiles is a limit that leaves room for connections under the
+// descriptor limits of the usual systems.
+const DefaultOpenFiles = 4096
+
 // Options are what a Manager needs. Fields without a default must be set.
 type Options struct {
 	FS     vfs.FS
@@ -32,14 +36,17 @@ type Options struct {
 	NodeID    int32
 	ClusterID string
 
-	Durability   config.Durability
-	FlushMethod  config.FlushMethod
-	OpenFilesMax int // 0: no limit
+	Durability  config.Durability
+	FlushMethod config.FlushMethod
+	// OpenFilesMax is how many files of segments stay open; more only while
+	// they are read or dirty. 0: DefaultOpenFiles.
+	OpenFilesMax int
 
 	// Default is the config of a topic that TopicConfig does not know.
 	Default config.Topic
-	// TopicConfig gives the config of a topic whose folder is found at open;
-	// nil: Default for all. Later changes come through Log.UpdateConfig.
+	// TopicConfig gives the config of a topic whose folder is found at open, to
+	// several goroutines at once; nil: Default for all. Later changes come
+	// through Log.UpdateConfig.
 	TopicConfig func(topic string) (config.Topic, bool)
 
 	// Logs has the intervals and the recovery threads. An interval of 0 leaves
@@ -50,8 +57,9 @@ type Options struct {
 	// Producers has producer.id.expiration.ms and its check interval.
 	Producers config.Producers
 
-	// OnDirFailure is told once for each dir that goes offline, without any
-	// lock held. Reads of its logs fail from then on with ErrStorage.
+	// OnDirFailure is told once for each dir that goes offline, in a goroutine
+	// of its own, without any lock held. Every call of its logs, reads too,
+	// fails from then on with ErrStorage. Close waits for it to return.
 	OnDirFailure func(DirFailure)
 
 	// manual starts no goroutine and does everything one after the other, for
@@ -81,7 +89,7 @@ type LogOptions struct {
 	// Start is the log start offset that the owner remembers, 0 if none: where
 	// an empty log begins.
 	Start int64
-	// RecoveryPoint is an offset below which everything is known to be on
-	// disk, 0 if unknown: recovery begins there.
+	// RecoveryPoint is what Checkpoint returned last: recovery begins there. 0 is
+	// always right, and so it must be after a truncation below it.
 	RecoveryPoint int64
 }

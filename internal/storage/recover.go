@@ -361,7 +361,7 @@ func (r *recovery) checkBatch(s *segment, scan *scanner) error {
 	default:
 		return err
 	}
-	if l.end >= r.point || r.point == afterCleanStop && scan.pos+scan.size == s.size {
+	if l.end >= r.point {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
 	path, _ := s.file.where()
@@ -451,6 +451,7 @@ func (r *recovery) finish() error {
 	l.hw = l.start
 	l.touched = !clean || l.epochs.changed || r.rebuilt || !l.active().leftClean()
 	l.flushed = min(r.point, l.end)
+	l.point = l.flushed
 	if r.point != afterCleanStop || r.folder.changed {
 		// The last life may have ended before it made durable what the folder
 		// shows: files that were made, renamed or removed.

@@ -164,6 +164,7 @@ func TestRecoveryCuts(t *testing.T) {
 		{"a leader epoch that goes back", func(b []byte, n int) []byte { record.Batch(b[5*n:]).SetLeaderEpoch(1); return b }, 5},
 		{"garbage at the end", func(b []byte, n int) []byte { return append(b, bytes.Repeat([]byte{7}, 100)...) }, 9},
 		{"preallocated zeros at the end", func(b []byte, n int) []byte { return append(b, make([]byte, 5000)...) }, 9},
+		{"nothing but zeros", func(b []byte, n int) []byte { clear(b); return b }, 0},
 		{"nothing left", func([]byte, int) []byte { return []byte{} }, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -484,6 +485,35 @@ func (c *countingFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := c.File.ReadAt(p, off)
 	*c.read += int64(n)
 	return n, err
+}
+
+// TestPointsOfOthers: a checkpoint that is written for one partition's sake
+// says of the others what it said before.
+func TestPointsOfOthers(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		o := newLogTest(t, nil)
+		other := must(o.m.Create(TopicPartition{Topic: "u"}, o.o.Default, [16]byte{}))(t)
+		for range 5 {
+			o.write(1, record.BuilderOptions{})
+			if _, err := other.AppendAsLeader(batch(t, 1, record.BuilderOptions{}, "v"), AppendOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(o.Flush(), other.Flush(), o.m.Checkpoint()); err != nil {
+			t.Fatal(err)
+		}
+		o.down(clean)
+		if err := o.up(); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.TruncateTo(3); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(must(vfs.ReadFile(o.mem, "/data/"+recoveryName))(t)); got != "0\n2\nt 0 3\nu 0 5\n" {
+			t.Errorf("clean %t: %q", clean, got)
+		}
+		o.down(true)
+	}
 }
 
 // TestOpenIsCancelled: a node that is stopped while it recovers stops.

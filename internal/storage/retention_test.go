@@ -262,3 +262,24 @@ func TestStandaloneLog(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRetentionKeepsProducers: when the batches of a producer go, what the
+// snapshot says of it must be on disk.
+func TestRetentionKeepsProducers(t *testing.T) {
+	o := newLogTest(t, func(o *Options) { o.Default.RetentionBytes = 0 })
+	if _, err := o.from(7, 0, 0, 3); err != nil {
+		t.Fatal(err)
+	}
+	o.SetHighWatermark(3)
+	if n, err := o.m.CheckRetention(); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := o.mem.SyncDir(folderPath); err != nil { // the removal is durable
+		t.Fatal(err)
+	}
+	o.o.FS = o.mem.CrashClone(vfs.CrashOptions{})
+	l := openManager(t, o.o).Log("t", 0)
+	if p := l.Producers(); l.StartOffset() != 3 || len(p) != 1 || p[0].LastSequence != 2 {
+		t.Fatal(l.StartOffset(), p)
+	}
+}

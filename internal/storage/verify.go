@@ -105,7 +105,7 @@ func (v *verifier) report(p Problem) error {
 func (v *verifier) dir(path string) error {
 	if _, _, ok := parsePartitionDir(filepath.Base(path)); ok {
 		if _, err := v.FS.Stat(filepath.Join(path, metaName)); errors.Is(err, fs.ErrNotExist) {
-			_, err := v.partition(path)
+			_, err := v.partition(path, false)
 			return err
 		}
 	}
@@ -126,7 +126,8 @@ func (v *verifier) dir(path string) error {
 		if !e.IsDir() || !ok {
 			continue
 		}
-		found, err := v.partition(filepath.Join(path, e.Name()))
+		// The metadata log is not under the marker: raft opens and closes it.
+		found, err := v.partition(filepath.Join(path, e.Name()), v.clean && topic != metadataTopic)
 		if err != nil {
 			return err
 		}
@@ -184,6 +185,7 @@ func (v *verifier) checkpoints(path string, logs map[partitionKey]extent) error 
 type partitionCheck struct {
 	*verifier
 	path   string
+	clean  bool // it was closed, not abandoned
 	log    *Log // never opened: its folder's list of segments and epochs
 	folder folder
 
@@ -196,15 +198,16 @@ type partitionCheck struct {
 	aborted []abortedTxn // in the current segment
 }
 
-// partition verifies one folder and returns from where to where it reaches.
-func (v *verifier) partition(path string) (extent, error) {
+// partition verifies one folder, which was closed cleanly or not, and returns
+// from where to where it reaches.
+func (v *verifier) partition(path string, clean bool) (extent, error) {
 	f, err := listFolder(v.FS, path)
 	if err != nil {
 		return extent{}, err
 	}
 	e := newEnv(&env{fs: v.FS, log: slog.New(slog.DiscardHandler), codecs: v.Codecs}, 0, 0)
 	e.now = nil // the clock is asked by nothing that is used here
-	p := &partitionCheck{verifier: v, path: path, folder: f, epoch: NoEpoch}
+	p := &partitionCheck{verifier: v, path: path, clean: clean, folder: f, epoch: NoEpoch}
 	p.log = &Log{env: e, dir: &dir{env: e, path: path}, path: path}
 	p.producers.reset()
 	if len(f.bases) == 0 {
