@@ -60,6 +60,8 @@ type Node struct {
 	failures  chan storage.DirFailure
 	dirFailed chan struct{}
 
+	assign assignments
+
 	mu      sync.Mutex
 	offline []metadata.UUID // log dirs that failed
 

@@ -97,7 +97,8 @@ func (n *Node) unfence(ctx context.Context) error {
 	}
 }
 
-// live heartbeats until ctx is done.
+// live heartbeats until ctx is done, and looks whether there is room again for
+// what found none.
 func (n *Node) live(ctx context.Context) {
 	ticker := time.NewTicker(n.static.Metadata.BrokerHeartbeatInterval)
 	defer ticker.Stop()
@@ -107,6 +108,9 @@ func (n *Node) live(ctx context.Context) {
 			return
 		case <-n.dirFailed:
 		case <-ticker.C:
+			if err := n.replicas.Retry(); err != nil {
+				n.env.Log.Debug("some partitions still cannot be served", "error", err) // said aloud when they were named
+			}
 		}
 		if _, err := n.heartbeat(ctx, false); err != nil && ctx.Err() == nil {
 			n.env.Log.Warn("heartbeat refused", "error", err)

@@ -26,6 +26,7 @@ func (n *Node) publish(img *metadata.Image, delta *metadata.Delta) {
 	if err := n.replicas.Apply(img, delta); err != nil {
 		n.env.Log.Error("some partitions cannot be served", "error", err)
 	}
+	n.noteAssignments(delta)
 }
 
 // reconfigure puts configs in force that were altered at run time.

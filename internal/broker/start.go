@@ -40,7 +40,8 @@ func Start(ctx context.Context, cfg *config.Broker, env Env) (*Node, error) {
 		env: env, static: cfg, codecs: record.NewCodecs(), epoch: -1, previousEpoch: -1,
 		incarnation: newUUID(env.random("incarnation")),
 		failures:    make(chan storage.DirFailure, len(cfg.LogDirs)), dirFailed: make(chan struct{}, 1),
-		ended: make(chan struct{}),
+		assign: assignments{pending: map[placed]metadata.UUID{}, changed: make(chan struct{}, 1)},
+		ended:  make(chan struct{}),
 	}
 	if n.env.LogLevel == nil {
 		n.env.LogLevel = new(slog.LevelVar)
@@ -62,6 +63,7 @@ func Start(ctx context.Context, cfg *config.Broker, env Env) (*Node, error) {
 	n.server.Serve()
 	n.background.Go(func() { n.live(running) })
 	n.background.Go(func() { n.watch(running) })
+	n.background.Go(func() { n.assignDirs(running) })
 	return n, nil
 }
 

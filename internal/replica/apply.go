@@ -41,6 +41,33 @@ func (m *Manager) Apply(img *metadata.Image, delta *metadata.Delta) error {
 	return errors.Join(errs...)
 }
 
+// Retry opens or makes the logs that found no room on their disk when the
+// metadata named them. Its owner calls it from time to time; there is nothing
+// to do unless a disk was full.
+func (m *Manager) Retry() error {
+	m.mu.RLock()
+	var waiting []key
+	for k, err := range m.failed {
+		if storage.IsNoSpace(err) {
+			waiting = append(waiting, k)
+		}
+	}
+	m.mu.RUnlock()
+	if len(waiting) == 0 {
+		return nil
+	}
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	img := m.image.Load()
+	var errs []error
+	for _, k := range waiting {
+		if t := img.TopicByName(k.topic); t != nil {
+			errs = append(errs, m.enter(img, metadata.TopicDelta{New: t, Partitions: []int32{k.partition}})...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // leave is step 1 for one topic.
 func (m *Manager) leave(d metadata.TopicDelta) (errs []error) {
 	if d.Old == nil {
