@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,26 +19,28 @@ import (
 
 // BenchmarkStart runs the real binary: from the start of the process on an
 // empty folder to the first acknowledged record (acks=all, on disk), as ms; the
-// memory it holds then, and the size of the binary, as MB (10⁶ bytes). The goals
-// are 150 ms, 40 MB and 40 MB.
+// memory it holds then, and the size of the binary, as MB (10⁶ bytes). Time and
+// memory are medians. The goals are 150 ms, 40 MB and 40 MB.
 func BenchmarkStart(b *testing.B) {
 	binary := buildBinary(b)
 	info, err := os.Stat(binary)
 	if err != nil {
 		b.Fatal(err)
 	}
-	var resident float64
+	var took, resident []float64
 	for b.Loop() {
 		b.StopTimer()
 		addr, dir := freeAddr(b), b.TempDir()
 		b.StartTimer()
+		began := time.Now()
 		node := exec.Command(binary, "serve", "--listen", addr, "--data", dir)
 		if err := node.Start(); err != nil {
 			b.Fatal(err)
 		}
 		firstAck(b, addr)
+		took = append(took, time.Since(began).Seconds()*1000)
 		b.StopTimer()
-		resident = residentMB(b, node.Process.Pid)
+		resident = append(resident, residentMB(b, node.Process.Pid))
 		if err := node.Process.Signal(os.Interrupt); err != nil {
 			b.Fatal(err)
 		}
@@ -46,9 +49,14 @@ func BenchmarkStart(b *testing.B) {
 		}
 		b.StartTimer()
 	}
-	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/first-ack")
-	b.ReportMetric(resident, "MB-resident")
+	b.ReportMetric(median(took), "ms/first-ack")
+	b.ReportMetric(median(resident), "MB-resident")
 	b.ReportMetric(float64(info.Size())/1e6, "MB-binary")
+}
+
+func median(of []float64) float64 {
+	slices.Sort(of)
+	return of[len(of)/2]
 }
 
 // buildBinary builds the command as `make build` does.

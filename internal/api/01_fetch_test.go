@@ -296,6 +296,11 @@ func TestFetchWaits(t *testing.T) {
 			synctest.Wait()
 			x.produce("a", 0, batch("67890"))
 		}, true, []string{"12345", "67890"}, 0},
+		{"too few in two steps", 3 * size, func(x *fixture) {
+			x.produce("a", 0, batch("12345"))
+			synctest.Wait()
+			x.produce("a", 0, batch("67890"))
+		}, false, nil, 0},
 		{"enough over two partitions", 2 * size, func(x *fixture) {
 			x.produce("a", 1, batch("12345"))
 			x.produce("a", 0, batch("67890"))

@@ -237,6 +237,9 @@ func clusterOf(t *testing.T) *metadata.Image {
 		p := metadata.NewPartitionRecord()
 		p.TopicID, p.PartitionID, p.Leader, p.LeaderEpoch, p.PartitionEpoch = [16]byte{9}, int32(id), leader, 4, 5
 		p.Replicas, p.ISR, p.Directories = []int32{1, 2, 3}, []int32{1, 3}, slices.Clone(dirs)
+		if id == 2 {
+			p.Directories[0] = metadata.DirLost
+		}
 		if id == 3 {
 			p.Directories[1] = [16]byte{77} // which broker 2 does not have
 			p.EligibleLeaderReplicas, p.LastKnownELR = []int32{2}, []int32{3}
@@ -270,7 +273,7 @@ func TestMetadataOfATroubledCluster(t *testing.T) {
 			code    protocol.Code
 			leader  int32
 			offline []int32
-		}{{0, 1, []int32{3}}, {unreachable, -1, []int32{3}}, {protocol.LeaderNotAvailable, -1, []int32{3}}, {0, 1, []int32{2, 3}}} {
+		}{{0, 1, []int32{3}}, {unreachable, -1, []int32{3}}, {protocol.LeaderNotAvailable, -1, []int32{1, 3}}, {0, 1, []int32{2, 3}}} {
 			p := resp.Topics[0].Partitions[i]
 			wantCode(t, fmt.Sprintf("version %d, partition %d", version, i), p.ErrorCode, want.code)
 			if p.Leader != want.leader || !slices.Equal(p.OfflineReplicas, want.offline) || !slices.Equal(p.Replicas, []int32{1, 2, 3}) || !slices.Equal(p.ISR, []int32{1, 3}) {

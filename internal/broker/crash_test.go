@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -55,6 +56,7 @@ func (p *promise) copy() *promise {
 // had been promised by then.
 type crash struct {
 	point   int
+	kept    int // halves of what was not flushed
 	op      vfs.Event
 	mem     *vfs.Mem
 	promise *promise
@@ -62,20 +64,26 @@ type crash struct {
 
 // crashAnywhere runs a story and returns a crash at each of its I/Os: with
 // everything that was not flushed lost, with some of it, or with all of it
-// there, as after a kill.
+// there, as after a kill; in the long form with each of these.
 func crashAnywhere(t *testing.T, story func(w *world, p *promise)) []crash {
 	t.Helper()
 	var crashes []crash
 	bubble(t, func(_ *testing.T, w *world) {
 		p := newPromise()
 		var mu sync.Mutex
+		point := 0
 		w.faults.Add(vfs.Rule{Op: vfs.OpChange, Hook: func(e vfs.Event) {
 			mu.Lock()
 			defer mu.Unlock()
-			k := len(crashes)
 			promised := p.copy() // before the clone: what is told later does not count
-			clone := w.mem.CrashClone(vfs.CrashOptions{Seed: uint64(k), KeepProbability: float64(k%3) / 2})
-			crashes = append(crashes, crash{k, e, clone, promised})
+			for kept := range 3 {
+				if kept != point%3 && os.Getenv("OTTLA_TEST") != "long" {
+					continue
+				}
+				clone := w.mem.CrashClone(vfs.CrashOptions{Seed: uint64(point), KeepProbability: float64(kept) / 2})
+				crashes = append(crashes, crash{point, kept, e, clone, promised})
+			}
+			point++
 		}})
 		story(w, p)
 	})
@@ -139,7 +147,7 @@ func TestCrashAnywhere(t *testing.T) {
 			x.check(t, w, n)
 			w.close(n)
 			if t.Failed() {
-				t.Fatalf("crash %d, before %v of %s, kept %v/2\n%s", x.point, x.op.Op, x.op.Path, x.point%3, w.log)
+				t.Fatalf("crash %d, before %v of %s, kept %v/2\n%s", x.point, x.op.Op, x.op.Path, x.kept, w.log)
 			}
 		})
 	}
@@ -225,7 +233,7 @@ func TestCrashAroundADeletion(t *testing.T) {
 			}
 			w.close(n)
 			if t.Failed() {
-				t.Fatalf("crash %d, before %v of %s, kept %v/2\n%s", x.point, x.op.Op, x.op.Path, x.point%3, w.log)
+				t.Fatalf("crash %d, before %v of %s, kept %v/2\n%s", x.point, x.op.Op, x.op.Path, x.kept, w.log)
 			}
 		})
 	}

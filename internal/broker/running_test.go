@@ -1,0 +1,232 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/protocol"
+	"ottla/internal/vfs"
+)
+
+// alter sets a config of a resource.
+func (c *client) alter(kind kmsg.ConfigResourceType, resource, name, value string) protocol.Code {
+	c.Helper()
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	r := kmsg.NewIncrementalAlterConfigsRequestResource()
+	r.ResourceType, r.ResourceName = kind, resource
+	one := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+	one.Name, one.Value = name, &value
+	r.Configs = append(r.Configs, one)
+	req.Resources = append(req.Resources, r)
+	return protocol.Code(ask[*kmsg.IncrementalAlterConfigsResponse](c, 1, req).Resources[0].ErrorCode)
+}
+
+// What is altered at run time is in force at once, for the broker and for its
+// topics, and again after a restart.
+func TestAlteredConfigsAreInForce(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start()
+		c := w.connect(n)
+		c.mustCreate("a", 1)
+		c.mustCreate("own", 1, "max.message.bytes", "5000")
+		sized := func(topic string, size int) protocol.Code {
+			t.Helper()
+			_, code := c.produce(topic, 0, strings.Repeat("x", size))
+			return code
+		}
+		check := func(when, topic string, size int, want protocol.Code) {
+			t.Helper()
+			if code := sized(topic, size); code != want {
+				t.Errorf("%s: %d bytes to %s: %v, want %v", when, size, topic, code, want)
+			}
+		}
+		check("at first", "a", 10_000, protocol.None)
+		if code := c.alter(kmsg.ConfigResourceTypeBroker, "", "message.max.bytes", "2000"); code != 0 {
+			t.Fatalf("alter: %v", code)
+		}
+		check("the cluster's limit", "a", 10_000, protocol.MessageTooLarge)
+		check("the cluster's limit", "own", 4_000, protocol.None)
+		if code := c.alter(kmsg.ConfigResourceTypeBroker, "1", "message.max.bytes", "4000"); code != 0 {
+			t.Fatalf("alter: %v", code)
+		}
+		check("the broker's limit", "a", 3_000, protocol.None)
+		check("the broker's limit", "a", 5_000, protocol.MessageTooLarge)
+		if got := n.Config(); got == n.static {
+			t.Error("the node's configuration is the static one")
+		}
+		if code := c.alter(kmsg.ConfigResourceTypeTopic, "own", "max.message.bytes", "900"); code != 0 {
+			t.Fatalf("alter: %v", code)
+		}
+		check("the topic's limit", "own", 4_000, protocol.MessageTooLarge)
+		w.close(n)
+		n = w.start()
+		c = w.connect(n)
+		check("after a restart", "a", 5_000, protocol.MessageTooLarge)
+		check("after a restart", "a", 3_000, protocol.None)
+		check("after a restart", "own", 4_000, protocol.MessageTooLarge)
+	})
+}
+
+// The level of the logger is altered in the node's own logger.
+func TestAlteredLogLevel(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		env := w.env()
+		env.LogLevel = new(slog.LevelVar)
+		n, err := Start(t.Context(), load(t), env)
+		w.must(err)
+		defer n.Close()
+		if code := w.connect(n).alter(kmsg.ConfigResourceTypeBrokerLogger, "1", "root", "ERROR"); code != 0 || env.LogLevel.Level() != slog.LevelError {
+			t.Errorf("%v, level %v", code, env.LogLevel.Level())
+		}
+	})
+}
+
+// A stop answers what is under way, refuses what comes, and takes no longer
+// than it must: not for an idle client, not for one that waits, not for one
+// that does not read.
+func TestStop(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start()
+		c := w.connect(n)
+		c.mustCreate("a", 1)
+		c.mustProduce("a", 0, strings.Repeat("x", 500_000))
+		w.connect(n) // idle
+
+		waiting := w.connect(n)
+		wait := kmsg.NewPtrFetchRequest()
+		wait.Version, wait.ReplicaID, wait.MaxWaitMillis, wait.MinBytes, wait.MaxBytes, wait.SessionEpoch = 12, -1, 1<<30, 1, 1<<20, -1
+		topic := kmsg.NewFetchRequestTopic()
+		topic.Topic = "a"
+		part := kmsg.NewFetchRequestTopicPartition()
+		part.FetchOffset, part.PartitionMaxBytes = 1, 1<<20
+		topic.Partitions = append(topic.Partitions, part)
+		wait.Topics = append(wait.Topics, topic)
+		w.must(waiting.send(wait))
+		synctest.Wait()
+
+		began := time.Now()
+		closed := make(chan error, 1)
+		go func() { closed <- n.Close() }()
+		if resp, err := waiting.receive(wait); err != nil || len(resp.(*kmsg.FetchResponse).Topics) != 1 {
+			t.Errorf("the fetch that waited: %+v, %v", resp, err)
+		}
+		if err := <-closed; err != nil {
+			t.Errorf("close: %v", err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the stop took %v", took)
+		}
+		if _, err := w.net.dial(n.Addr()); err == nil {
+			t.Error("it still accepts connections")
+		}
+		if _, err := c.conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			t.Errorf("an idle connection after the stop: %v", err)
+		}
+	})
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start()
+		c := w.connect(n)
+		c.mustCreate("a", 1)
+		c.mustProduce("a", 0, strings.Repeat("x", 500_000))
+		deaf := w.connect(n)
+		req := kmsg.NewPtrMetadataRequest()
+		req.Version = 12
+		w.must(deaf.send(req)) // and never reads
+		synctest.Wait()
+		began := time.Now()
+		_ = n.Close() // the answer that could not leave may be its error
+		if took := time.Since(began); took > answerTimeout+time.Second {
+			t.Errorf("the stop took %v for a client that does not read", took)
+		}
+		w.close(w.start())
+	})
+}
+
+// An acks=all record that waits for its flush when the node stops is answered.
+func TestStopAnswersWhatWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start()
+		c := w.connect(n)
+		c.mustCreate("a", 1)
+		gate := make(chan struct{})
+		w.faults.Add(vfs.Rule{Op: vfs.OpSync | vfs.OpSyncFS, Path: "/data/a-0", Hook: func(vfs.Event) { <-gate }})
+		req := produceOf("a", 0, -1, batch(nil, "v"))
+		w.must(c.send(req))
+		synctest.Wait()
+		closed := make(chan error, 1)
+		go func() { closed <- n.Close() }()
+		synctest.Wait()
+		w.faults.Clear()
+		close(gate)
+		resp, err := c.receive(req)
+		if err != nil {
+			t.Fatalf("no answer: %v", err)
+		}
+		code := protocol.Code(resp.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
+		if err := <-closed; err != nil {
+			t.Errorf("close: %v", err)
+		}
+		n = w.start()
+		got, fetched := w.connect(n).fetch("a", 0)
+		if fetched != 0 || code == protocol.None && !slices.Equal(got, []string{"v"}) {
+			t.Errorf("answered %v; afterwards a-0 holds %q (%v)", code, got, fetched)
+		}
+	})
+}
+
+// A node that runs for long keeps its session, its metadata and its data in
+// order without a client: a day passes in a moment.
+func TestADayPasses(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start()
+		c := w.connect(n)
+		c.mustCreate("a", 1)
+		for hour := range 24 {
+			c = w.connect(n)
+			c.mustProduce("a", 0, fmt.Sprint(hour))
+			<-time.After(time.Hour)
+			goesOn(t, n)
+		}
+		c = w.connect(n)
+		if got, code := c.fetch("a", 0); code != 0 || len(got) != 24 {
+			t.Errorf("%d records (%v), want 24", len(got), code)
+		}
+		if log := w.log.String(); strings.Contains(log, "ERROR") || strings.Contains(log, "WARN") {
+			t.Errorf("the log has something to complain about:\n%s", log)
+		}
+	})
+}
+
+// A metadata log that hangs for longer than the broker's session costs the
+// leadership, not the node: it comes back by itself.
+func TestMetadataDiskHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start()
+		c := w.connect(n)
+		c.mustCreate("a", 1)
+		gate := make(chan struct{})
+		w.faults.Add(vfs.Rule{Op: vfs.OpSync, Path: "__cluster_metadata-0", Hook: func(vfs.Event) { <-gate }})
+		answered := make(chan protocol.Code, 1)
+		go func() { answered <- c.create("b", 1) }()
+		<-time.After(20 * time.Second)
+		w.faults.Clear()
+		close(gate)
+		<-answered
+		<-time.After(10 * time.Second)
+		goesOn(t, n)
+		c = w.connect(n)
+		c.mustProduce("a", 0, "v")
+		c.mustCreate("c", 1)
+		c.mustProduce("c", 0, "v")
+	})
+}
