@@ -94,13 +94,14 @@ func TestLawsBite(t *testing.T) {
 // TestLevelsBite shows that an import upwards, one between siblings, a room
 // without a row and a row without a room are found.
 func TestLevelsBite(t *testing.T) {
-	table := "| 1 | `internal/record` | x |\n| 2 | `internal/storage` | x |\n| 2 | `internal/metadata` | x |\n| client | `internal/cli` | x |\n| 0 | `internal/config` | x |\n"
+	table := "| 1 | `internal/record` | x |\n| 2 | `internal/storage` | x |\n| 2 | `internal/metadata` | x |\n| client | `internal/cli` | x |\n| client | `internal/cli/bench` | x |\n| 0 | `internal/config` | x |\n"
 	files := map[string]string{
-		"internal/record/a.go":   "package record",
-		"internal/storage/a.go":  "package storage\nimport _ \"ottla/internal/record\"",
-		"internal/metadata/a.go": "package metadata",
-		"internal/cli/a.go":      "package cli\nimport _ \"ottla/internal/config\"",
-		"internal/config/a.go":   "package config",
+		"internal/record/a.go":    "package record",
+		"internal/storage/a.go":   "package storage\nimport _ \"ottla/internal/record\"",
+		"internal/metadata/a.go":  "package metadata",
+		"internal/cli/a.go":       "package cli\nimport _ \"ottla/internal/config\"",
+		"internal/config/a.go":    "package config",
+		"internal/cli/bench/a.go": "package bench\nimport _ \"ottla/internal/record\"",
 	}
 	for _, c := range []struct {
 		name, file, text string
@@ -110,6 +111,8 @@ func TestLevelsBite(t *testing.T) {
 		{"upwards", "internal/record/b.go", "package record\nimport _ \"ottla/internal/storage\"", 1},
 		{"sibling", "internal/storage/b.go", "package storage\nimport _ \"ottla/internal/metadata\"", 1},
 		{"client into the node", "internal/cli/b.go", "package cli\nimport _ \"ottla/internal/storage\"", 1},
+		{"client into its own folder", "internal/cli/b.go", "package cli\nimport _ \"ottla/internal/cli/bench\"", 0},
+		{"client out of its folder", "internal/cli/bench/b.go", "package bench\nimport _ \"ottla/internal/cli\"", 1},
 		{"no row", "internal/quota/b.go", "package quota", 1},
 		{"a test may", "internal/record/b_test.go", "package record\nimport _ \"ottla/internal/storage\"", 0},
 	} {
@@ -124,8 +127,8 @@ func TestLevelsBite(t *testing.T) {
 			t.Errorf("%s: %v, want %d findings", c.name, found, c.findings)
 		}
 	}
-	if found := Levels(nil, ParseLevels(table)); len(found) != 5 {
-		t.Errorf("rows without a room: %v, want 5 findings", found)
+	if found := Levels(nil, ParseLevels(table)); len(found) != 6 {
+		t.Errorf("rows without a room: %v, want 6 findings", found)
 	}
 }
 

@@ -1,0 +1,172 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ottla/internal/record"
+)
+
+// TestShare: every partition is somebody's, none is two connections' unless
+// there are too few, and a connection's partitions are its broker's.
+func TestShare(t *testing.T) {
+	for _, brokers := range [][]Broker{
+		{{"a", []int32{0}}},
+		{{"a", []int32{0, 1, 2, 3, 4, 5}}},
+		{{"a", []int32{0, 2, 4}}, {"b", []int32{1, 3}}},
+	} {
+		for n := len(brokers); n < 12; n++ {
+			got := map[int32]int{}
+			for i := range n {
+				addr, partitions := share(brokers, i, n)
+				if len(partitions) == 0 {
+					t.Fatalf("%v: connection %d of %d has nothing to do", brokers, i, n)
+				}
+				b := slices.IndexFunc(brokers, func(b Broker) bool { return b.Addr == addr })
+				for _, p := range partitions {
+					got[p]++
+					if !slices.Contains(brokers[b].Partitions, p) {
+						t.Errorf("%v: connection %d of %d sends partition %d to %s", brokers, i, n, p, addr)
+					}
+				}
+			}
+			for _, b := range brokers {
+				for _, p := range b.Partitions {
+					if got[p] == 0 || got[p] > 1 && n/len(brokers) < len(b.Partitions) {
+						t.Errorf("%v: %d connections for partition %d of %d", brokers, got[p], p, n)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestPace: things are due at their times, however long those before took, and
+// the workers take turns.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var due []time.Duration
+		for worker := range 2 {
+			p := newPace(100, worker, 2)
+			p.start = start
+			for range 3 {
+				at, err := p.due(t.Context(), func() error { return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				due = append(due, at.Sub(start))
+				time.Sleep(35 * time.Millisecond) // a stall
+			}
+		}
+		slices.Sort(due)
+		for i := range due {
+			if due[i].Milliseconds() != int64(10*i) {
+				t.Fatalf("due at %v", due)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		p := newPace(0.001, 1, 2)
+		cancel()
+		if _, err := p.due(ctx, func() error { return nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+	})
+}
+
+// TestRun: the warm-up is not counted, latencies count from when something was
+// due, an error of a worker ends the load.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reports int
+		r, err := run(t.Context(), Span{Warmup: 2 * time.Second, Duration: 3 * time.Second}, 2, func(Progress) { reports++ }, func(ctx context.Context, m *meter, number int) error {
+			for {
+				due := time.Now()
+				time.Sleep(100 * time.Millisecond)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				m.done(number, due, 10, 1000)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Elapsed != 3*time.Second || reports < 4 || r.Requests < 58 || r.Requests > 62 || r.Records != 10*r.Requests || r.Bytes != 1000*r.Requests {
+			t.Errorf("%+v after %d reports", r, reports)
+		}
+		for _, l := range []time.Duration{r.Latency.Mean, r.Latency.P50, r.Latency.Highest} {
+			if l < 99*time.Millisecond || l > 101*time.Millisecond {
+				t.Errorf("%+v", r.Latency)
+			}
+		}
+		broken := errors.New("broken")
+		if _, err := run(t.Context(), Span{Duration: time.Hour}, 2, nil, func(ctx context.Context, _ *meter, number int) error {
+			if number == 0 {
+				return broken
+			}
+			<-ctx.Done()
+			return nil
+		}); !errors.Is(err, broken) {
+			t.Errorf("a worker that fails: %v", err)
+		}
+		refusal := errors.New("refused")
+		if _, err := run(t.Context(), Span{Duration: time.Second}, 1, nil, func(_ context.Context, m *meter, _ int) error {
+			m.fail(refusal)
+			return nil
+		}); !errors.Is(err, refusal) {
+			t.Errorf("nothing but refusals: %v", err)
+		}
+		if _, err := run(t.Context(), Span{}, 1, nil, nil); err == nil {
+			t.Error("a load without an end began")
+		}
+	})
+}
+
+func TestAllowance(t *testing.T) {
+	for _, c := range []struct {
+		span Span
+		want int
+	}{{Span{Records: 25}, 2}, {Span{Bytes: 350}, 3}, {Span{Records: 25, Bytes: 150}, 1}, {Span{Duration: 1}, 5}} {
+		a := allowance{span: &c.span}
+		got := 0
+		for range 5 {
+			if a.take(10, 100) {
+				got++
+			}
+		}
+		if got != c.want {
+			t.Errorf("%+v allows %d", c.span, got)
+		}
+	}
+}
+
+func TestCountRecords(t *testing.T) {
+	var all []byte
+	for i := range 3 {
+		b := record.NewBuilder(record.BuilderOptions{BaseOffset: int64(10 * i)})
+		for k := range 4 {
+			b.Append(1, nil, fmt.Append(nil, k))
+		}
+		batch, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, batch...)
+	}
+	for cut, want := range map[int][2]int64{0: {12, 24}, 1: {8, 14}, len(all) - 20: {0, 0}} {
+		n, next, err := countRecords(all[:len(all)-cut])
+		if n != want[0] || next != want[1] || err != nil {
+			t.Errorf("without %d bytes: %d records, next %d, %v", cut, n, next, err)
+		}
+	}
+	all[16] = 1 // magic
+	if _, _, err := countRecords(all); err == nil {
+		t.Error("a batch of an old format was counted")
+	}
+}

@@ -1,0 +1,201 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/record"
+)
+
+// RawProduce is a load of Produce requests over raw connections.
+type RawProduce struct {
+	Topic   string
+	Brokers []Broker
+	// Connections are open at once, each with up to InFlight requests that are
+	// not answered.
+	Connections, InFlight int
+	// A request has BatchesPerRequest batches for as many partitions, a batch
+	// RecordsPerBatch records with values of RecordBytes bytes.
+	BatchesPerRequest, RecordsPerBatch, RecordBytes int
+	Compression                                     record.Compression
+	// Acks is 1 or -1.
+	Acks int16
+	// Timeout is how long acks=all may wait at the broker.
+	Timeout time.Duration
+	// Rate is requests a second of all connections together; 0: as fast as
+	// answers come.
+	Rate float64
+	Span Span
+}
+
+// produceVersion is served by every Kafka since 2.4, and the newest that names
+// topics by name and has no fields that a raw load would have to fill.
+const produceVersion = 9
+
+// Run runs the load.
+func (l *RawProduce) Run(ctx context.Context, report func(Progress)) (*Result, error) {
+	batch, err := l.batch()
+	if err != nil {
+		return nil, err
+	}
+	left := allowance{span: &l.Span}
+	return run(ctx, l.Span, l.Connections, report, func(ctx context.Context, m *meter, number int) error {
+		addr, partitions := share(l.Brokers, number, l.Connections)
+		w, err := dialWire(ctx, addr)
+		if err != nil {
+			return err
+		}
+		defer w.conn.Close() //nolint:errcheck // the load is over
+		p := producing{load: l, wire: w, meter: m, number: number, left: &left, pending: make(chan sentRequest, l.InFlight)}
+		p.prepare(batch, partitions)
+		return p.run(ctx)
+	})
+}
+
+// batch makes the record batch that is sent again and again. Half of each
+// value is random, so that compression has something to do.
+func (l *RawProduce) batch() ([]byte, error) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	b := record.NewBuilder(record.BuilderOptions{Compression: l.Compression, Level: record.DefaultLevel, Codecs: record.NewCodecs(), LeaderEpoch: -1})
+	now := time.Now().UnixMilli()
+	value := make([]byte, l.RecordBytes)
+	for range l.RecordsPerBatch {
+		for i := range value {
+			value[i] = 'x'
+			if i%2 == 0 {
+				value[i] = byte(rng.Uint32())
+			}
+		}
+		b.Append(now, nil, value)
+	}
+	batch, err := b.Build()
+	return batch, err
+}
+
+// producing is one connection of the load.
+type producing struct {
+	load    *RawProduce
+	wire    *wire
+	meter   *meter
+	number  int
+	left    *allowance
+	frames  []preparedRequest
+	pending chan sentRequest
+}
+
+// preparedRequest is a request and what it carries.
+type preparedRequest struct {
+	frame          frame
+	records, bytes int64
+}
+
+// sentRequest waits for its answer; answers come in the order of requests.
+type sentRequest struct {
+	due            time.Time
+	records, bytes int64
+}
+
+// prepare makes the requests that the connection sends in turn.
+func (p *producing) prepare(batch []byte, partitions []int32) {
+	l := p.load
+	for len(partitions) > 0 {
+		n := min(l.BatchesPerRequest, len(partitions))
+		req := kmsg.NewPtrProduceRequest()
+		req.Version, req.Acks, req.TimeoutMillis = produceVersion, l.Acks, int32(l.Timeout.Milliseconds())
+		topic := kmsg.NewProduceRequestTopic()
+		topic.Topic = l.Topic
+		for _, number := range partitions[:n] {
+			part := kmsg.NewProduceRequestTopicPartition()
+			part.Partition, part.Records = number, batch
+			topic.Partitions = append(topic.Partitions, part)
+		}
+		req.Topics = append(req.Topics, topic)
+		p.frames = append(p.frames, preparedRequest{newFrame(req), int64(n * l.RecordsPerBatch), int64(n * len(batch))})
+		partitions = partitions[n:]
+	}
+}
+
+// run sends until ctx is done or nothing more may be sent, and then waits for
+// what is under way.
+func (p *producing) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = p.wire.conn.SetDeadline(time.Now()) }) // wakes both
+	defer stop()
+	received := make(chan error, 1)
+	go func() { received <- p.receive() }()
+	sendErr := p.send(ctx)
+	close(p.pending)
+	receiveErr := <-received
+	return errors.Join(sendErr, receiveErr)
+}
+
+func (p *producing) send(ctx context.Context) error {
+	pace := newPace(p.load.Rate, p.number, p.load.Connections)
+	for i := 0; ; i++ {
+		r := &p.frames[i%len(p.frames)]
+		if !p.left.take(r.records, r.bytes) {
+			return p.wire.flush()
+		}
+		due, err := pace.due(ctx, p.wire.flush)
+		if err != nil {
+			return err
+		}
+		sent := sentRequest{due, r.records, r.bytes}
+		select {
+		case p.pending <- sent:
+		default:
+			if err := p.wire.flush(); err != nil {
+				return err
+			}
+			select {
+			case p.pending <- sent:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if err := p.wire.send(r.frame); err != nil {
+			return err
+		}
+	}
+}
+
+// receive reads the answers, until the requests end.
+func (p *producing) receive() error {
+	resp := kmsg.NewPtrProduceResponse()
+	resp.Version = produceVersion
+	for sent := range p.pending {
+		body, err := p.wire.receive(true)
+		if err == nil {
+			*resp = kmsg.ProduceResponse{Version: produceVersion}
+			err = resp.UnsafeReadFrom(body)
+		}
+		if err != nil {
+			_ = p.wire.conn.Close() // so that the sender ends, too
+			for range p.pending {   // until it has
+			}
+			return err
+		}
+		if err := produceFailure(resp); err != nil {
+			p.meter.fail(err)
+			continue
+		}
+		p.meter.done(p.number, sent.due, sent.records, sent.bytes)
+	}
+	return nil
+}
+
+func produceFailure(resp *kmsg.ProduceResponse) error {
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		for j := range t.Partitions {
+			if part := &t.Partitions[j]; part.ErrorCode != 0 {
+				return refused(fmt.Sprintf("%s-%d", t.Topic, part.Partition), part.ErrorCode)
+			}
+		}
+	}
+	return nil
+}
