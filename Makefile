@@ -7,7 +7,7 @@ LONG     := OTTLA_TEST=long
 LINT     := .peers/bin/golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test test-long unit race vet lint tidy interop peers bench fuzz golden generate docs clean
+.PHONY: help build serve test test-long unit race vet lint tidy interop peers bench bench-kafka fuzz golden generate docs clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,7 @@ vet: ## go vet for Linux, macOS and Windows, and for the simulation's build tag
 	GOOS=windows $(GO) vet ./...
 	$(GO) vet -tags sim ./...
 	cd interop && $(GO) vet ./...
+	cd bench && $(GO) vet ./...
 
 $(LINT): tools/go.mod
 	@mkdir -p $(@D)
@@ -44,6 +45,7 @@ $(LINT): tools/go.mod
 lint: $(LINT) ## golangci-lint over all modules
 	$(LINT) run ./...
 	cd interop && ../$(LINT) run --config ../.golangci.yml ./...
+	cd bench && ../$(LINT) run --config ../.golangci.yml ./...
 
 tidy: ## the laws of the repository: rooms, levels, sizes
 	$(GO) test -count=1 ./internal/tidy
@@ -53,9 +55,13 @@ peers: ## install the foreign clients and Apache Kafka that the tests talk to
 
 interop: peers ## foreign clients, Apache Kafka beside Ottla, kill -9, full disk
 	cd interop && $(GO) test -count=1 -timeout 20m ./...
+	cd bench && $(GO) test -count=1 ./...
 
 bench: ## micro-benchmarks, and start, memory and size of the real binary
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-kafka: peers ## Ottla beside Apache Kafka and the machine's floor; BENCH='-cases e2e -rounds 5' chooses
+	cd bench && $(GO) run . $(BENCH)
 
 fuzz: ## every fuzz target for FUZZTIME (default 1m)
 	scripts/fuzz.sh $(or $(FUZZTIME),1m)

@@ -79,6 +79,9 @@ func (a *App) benchTopic(ctx context.Context, l *link, client *kgo.Client, topic
 		if err == nil {
 			err = made.Err
 		}
+		if err == nil {
+			err = awaitLeaders(ctx, admin, topic, partitions)
+		}
 		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			return nil, fmt.Errorf("topic %s: %w", topic, err)
 		}
@@ -107,6 +110,27 @@ func (a *App) benchTopic(ctx context.Context, l *link, client *kgo.Client, topic
 		return nil, fmt.Errorf("topic %s: no partition has a leader", topic)
 	}
 	return t, nil
+}
+
+// awaitLeaders waits until a topic that was just made can be written to: brokers
+// learn of it one after the other, and a raw load does not try again.
+func awaitLeaders(ctx context.Context, admin *kadm.Client, topic string, partitions int32) error {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		ends, err := admin.ListEndOffsets(ctx, topic)
+		if err == nil {
+			err = ends.Error()
+		}
+		if err == nil && len(ends[topic]) == int(partitions) {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
 }
 
 // bounds adds from where to where the partitions reach.

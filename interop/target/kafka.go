@@ -6,15 +6,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 )
 
-// kafkaHeap is enough for the small topics of the suite on a shared machine.
-const kafkaHeap = "-Xmx512m"
+// smallJVM is enough for the small topics of the suite on a shared machine.
+var smallJVM = []string{"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
 
 // prepareKafka writes server.properties, and formats the data folder unless it
 // was formatted before.
-func (b *Broker) prepareKafka(t testing.TB, opts Options) error {
+func (b *Broker) prepareKafka(t Scope, opts Options) error {
 	jars := Jars(t)
 	port, err := FreePort()
 	if err != nil {
@@ -31,10 +30,12 @@ func (b *Broker) prepareKafka(t testing.TB, opts Options) error {
 		return err
 	}
 	b.env = []string{"LC_ALL=C.UTF-8"}
-	b.argv = []string{
-		"java", kafkaHeap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", quietJava, "-cp", jars,
-		"kafka.Kafka", file,
+	flags := opts.JVM
+	if flags == nil {
+		flags = smallJVM
 	}
+	b.argv = append([]string{"java"}, flags...)
+	b.argv = append(b.argv, quietJava, "-cp", jars, "kafka.Kafka", file)
 	if _, err := os.Stat(filepath.Join(b.Dir, "meta.properties")); err == nil {
 		return nil
 	}

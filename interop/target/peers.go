@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"testing"
 )
 
 // quietJava keeps slf4j-simple to warnings.
@@ -19,7 +18,7 @@ func Long() bool { return os.Getenv("OTTLA_TEST") == "long" }
 
 // Missing ends a test whose peer is not there: it skips and says what is
 // missing, or fails when peers are required.
-func Missing(t testing.TB, what string) {
+func Missing(t Scope, what string) {
 	t.Helper()
 	if Required() {
 		t.Fatalf("peer missing: %s (scripts/peers.sh installs it)", what)
@@ -28,7 +27,7 @@ func Missing(t testing.TB, what string) {
 }
 
 // Program finds an executable on the PATH or ends the test.
-func Program(t testing.TB, name string) string {
+func Program(t Scope, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -39,7 +38,7 @@ func Program(t testing.TB, name string) string {
 
 // PeersDir is the folder that scripts/peers.sh installs into: OTTLA_PEERS_DIR,
 // or .peers in the repository.
-func PeersDir(t testing.TB) string {
+func PeersDir(t Scope) string {
 	t.Helper()
 	if dir := os.Getenv("OTTLA_PEERS_DIR"); dir != "" {
 		return dir
@@ -52,7 +51,7 @@ func PeersDir(t testing.TB) string {
 }
 
 // Installed returns the path of something below PeersDir or ends the test.
-func Installed(t testing.TB, elem ...string) string {
+func Installed(t Scope, elem ...string) string {
 	t.Helper()
 	path := filepath.Join(append([]string{PeersDir(t)}, elem...)...)
 	if _, err := os.Stat(path); err != nil {
@@ -62,7 +61,7 @@ func Installed(t testing.TB, elem ...string) string {
 }
 
 // Jars is the class path of Apache Kafka: broker, tools and clients.
-func Jars(t testing.TB) string {
+func Jars(t Scope) string {
 	t.Helper()
 	Program(t, "java")
 	Installed(t, "java", "kafka_2.13-4.3.1.jar")

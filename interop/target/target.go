@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -47,6 +46,22 @@ type Options struct {
 	Dir string
 	// Set holds "key=value" lines of server.properties.
 	Set []string
+	// JVM are Kafka's flags of the JVM; nil: those of the suite, for small
+	// topics and a quick start.
+	JVM []string
+}
+
+// Scope is what a broker lives in: a test, or a program that measures.
+type Scope interface {
+	Helper()
+	Name() string
+	TempDir() string
+	Cleanup(func())
+	Failed() bool
+	Logf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Skipf(format string, args ...any)
 }
 
 // Broker is one running broker process, on a free port of 127.0.0.1.
@@ -81,7 +96,7 @@ const startLimit = 60 * time.Second
 
 // Start starts a broker and returns when it answers. The broker is killed at
 // the end of the test, its log is printed when the test failed.
-func Start(t testing.TB, opts Options) *Broker {
+func Start(t Scope, opts Options) *Broker {
 	t.Helper()
 	b, err := Launch(t, opts)
 	if err != nil {
@@ -92,7 +107,7 @@ func Start(t testing.TB, opts Options) *Broker {
 
 // Launch is Start for tests that expect a broker not to come up: it returns
 // the error instead of failing the test.
-func Launch(t testing.TB, opts Options) (*Broker, error) {
+func Launch(t Scope, opts Options) (*Broker, error) {
 	t.Helper()
 	if opts.Kind == "" {
 		opts.Kind = Default()
@@ -114,7 +129,7 @@ func Launch(t testing.TB, opts Options) (*Broker, error) {
 	return b, b.Up()
 }
 
-func (b *Broker) prepare(t testing.TB, opts Options) error {
+func (b *Broker) prepare(t Scope, opts Options) error {
 	if b.Kind == Kafka {
 		return b.prepareKafka(t, opts)
 	}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// testCase is something that is measured.
+type testCase struct {
+	name, about string
+	// set is server.properties for all, setKafka and setOttla for one of them.
+	set, setKafka, setOttla []string
+	// floor tells that the floor can do it, too.
+	floor bool
+	// prepare are loads that come before, not measured: arguments of `ottla
+	// bench`. The warm-up is one of the measured load.
+	prepare [][]string
+	// load is what is measured. beside, if any, runs at the same time.
+	load, beside []string
+	// cold drops the data out of the page cache before each load.
+	cold bool
+	// own replaces prepare and load.
+	own func(c *ownCase) (map[kind]float64, error)
+	// metrics are what is shown.
+	metrics []metric
+	// family names a plot, and at where on its axis the case stands.
+	family string
+	at     float64
+}
+
+// metric is a figure of a load.
+type metric struct {
+	name string
+	of   func(sample) float64
+	// higher is better; otherwise lower.
+	higher bool
+	// goal says what Ottla's median must be, in words and as a check.
+	goal string
+	met  func(kafka, ottla, floor float64) bool
+}
+
+// The figures.
+var (
+	cpuPerGB = metric{name: "broker CPU s/GB", of: func(s sample) float64 { return s.cpu / (s.Bytes / 1e9) }}
+	cpuPerRq = metric{name: "broker CPU µs/request", of: func(s sample) float64 { return s.cpu / s.Requests * 1e6 }}
+	cpuPerRc = metric{name: "broker CPU µs/record", of: func(s sample) float64 { return s.cpu / s.Records * 1e6 }}
+	mbPerSec = metric{name: "MB/s", of: func(s sample) float64 { return s.Bytes / 1e6 / s.Seconds }, higher: true}
+	rqPerSec = metric{name: "requests/s", of: func(s sample) float64 { return s.Requests / s.Seconds }, higher: true}
+	p50      = metric{name: "p50 ms", of: func(s sample) float64 { return s.LatencyMs.P50 }}
+	p99      = metric{name: "p99 ms", of: func(s sample) float64 { return s.LatencyMs.P99 }}
+	peak     = metric{name: "peak resident MB", of: func(s sample) float64 { return s.peakMB }}
+)
+
+// to gives a metric its goal.
+func (m metric) to(goal string, met func(kafka, ottla, floor float64) bool) metric {
+	m.goal, m.met = goal, met
+	return m
+}
+
+func atMost(limit float64) func(k, o, f float64) bool {
+	return func(_, o, _ float64) bool { return o <= limit }
+}
+
+func atLeast(limit float64) func(k, o, f float64) bool {
+	return func(_, o, _ float64) bool { return o >= limit }
+}
+
+// share is met when Ottla's figure is at most so much of Kafka's.
+func share(of float64) func(k, o, f float64) bool {
+	return func(k, o, _ float64) bool { return o <= of*k }
+}
+
+// times is met when Ottla's figure is at least so many times Kafka's.
+func times(n float64) func(k, o, f float64) bool {
+	return func(k, o, _ float64) bool { return o >= n*k }
+}
+
+// pageCache is what Kafka does; durable what Ottla does by default.
+var (
+	pageCache = []string{"ottla.durability=page-cache"}
+	durable   = []string{"log.flush.interval.messages=1"}
+)
+
+// produceArgs are the arguments of a raw load.
+func produceArgs(partitions, connections, inFlight, perBatch, recordBytes int, acks string, more ...string) []string {
+	return append([]string{
+		"produce", "load", "--raw", "--partitions", strconv.Itoa(partitions), "--connections", strconv.Itoa(connections),
+		"--in-flight", strconv.Itoa(inFlight), "--records-per-batch", strconv.Itoa(perBatch), "--record-bytes", strconv.Itoa(recordBytes), "--acks", acks,
+	}, more...)
+}
+
+// cases lists everything: the rows of the budget first, then what shows where
+// the knees are. A load that is measured lasts for the duration given.
+func cases(d time.Duration) []*testCase {
+	long := []string{"--duration", d.String()}
+	with := func(args ...string) []string { return append(args, long...) }
+	fill := produceArgs(6, 2, 5, 100, 1000, "1", "--bytes", "1000000000", "--duration", "0")
+	list := []*testCase{
+		{
+			name: "produce-100KB", about: "100 KB batches, acks=1, page cache, 6 partitions, 2 connections", floor: true, setOttla: pageCache,
+			load:    with(produceArgs(6, 2, 5, 100, 1000, "1")...),
+			metrics: []metric{cpuPerGB.to("≤ 0.9 s/GB where the floor is 0.55: ≤ 1.7 × the floor", func(_, o, f float64) bool { return o <= 0.9/0.55*f }), mbPerSec, p99, peak},
+		},
+		{
+			name: "produce-100B", about: "one 100 B record a request, acks=1, page cache, 6 partitions, 4 connections, 10 in flight", floor: true, setOttla: pageCache,
+			load:    with(produceArgs(6, 4, 10, 1, 100, "1")...),
+			metrics: []metric{cpuPerRq.to("≤ 12 µs where the floor is 4.6: ≤ 2.6 × the floor", func(_, o, f float64) bool { return o <= 12/4.6*f }), rqPerSec, p99},
+		},
+		{
+			name: "produce-1000p", about: "10 KB batches over 1,000 partitions, acks=1, page cache, 10 connections", floor: true, setOttla: pageCache,
+			load:    with(produceArgs(1000, 10, 5, 10, 1000, "1")...),
+			metrics: []metric{cpuPerGB.to("≤ 5 s/GB", atMost(5)), mbPerSec.to("≥ 150 MB/s", atLeast(150)), p99, peak},
+		},
+		{
+			name: "fetch-hot", about: "page-cached data, 1 reader", floor: true, setOttla: pageCache, prepare: [][]string{fill},
+			load:    with("consume", "load", "--raw"),
+			metrics: []metric{cpuPerGB.to("≤ Kafka's", share(1)), mbPerSec, p99},
+		},
+		{
+			name: "fetch-hot-50", about: "page-cached data, 50 readers", floor: true, setOttla: pageCache, prepare: [][]string{fill},
+			load:    with("consume", "load", "--raw", "--readers", "50"),
+			metrics: []metric{cpuPerGB.to("≤ Kafka's", share(1)), mbPerSec, p99, peak},
+		},
+		{
+			name: "fetch-cold", about: "data out of the page cache, 1 reader, once", setOttla: pageCache, prepare: [][]string{fill}, cold: true,
+			load:    []string{"consume", "load", "--raw", "--once", "--duration", "0"},
+			metrics: []metric{cpuPerGB.to("≤ Kafka's", share(1)), mbPerSec},
+		},
+		{
+			name: "e2e", about: "1,000 records/s through a client, acks=all, page cache", setOttla: pageCache,
+			load:    with("e2e", "ping", "--rate", "1000"),
+			metrics: []metric{p50.to("half of Kafka's", share(0.5)), p99.to("a third of Kafka's", share(1.0/3)), cpuPerRc},
+		},
+		{
+			name: "e2e-durable", about: "1,000 records/s through a client, acks=all, flushed", setKafka: durable,
+			load:    with("e2e", "ping", "--rate", "1000"),
+			metrics: []metric{p50.to("≤ Kafka's", share(1)), p99.to("≤ a tenth of Kafka's", share(0.1)), cpuPerRc},
+		},
+		{
+			name: "durable-100KB", about: "100 KB batches, acks=all, flushed, 6 partitions, 6 connections", setKafka: durable,
+			load:    with(produceArgs(6, 6, 5, 100, 1000, "all")...),
+			metrics: []metric{mbPerSec.to("≥ 2 × Kafka's", times(2)), cpuPerGB, p99},
+		},
+		{
+			name: "durable-1000p", about: "10 KB batches over 1,000 partitions, acks=all, flushed, 10 connections, 10 in flight", setKafka: durable,
+			load:    with(produceArgs(1000, 10, 10, 10, 1000, "all")...),
+			metrics: []metric{mbPerSec.to("≥ 40 × Kafka's", times(40)), cpuPerGB, p99, peak.to("≤ 120 MB", atMost(120))},
+		},
+		{name: "memory-idle", about: "resident after the start, idle", own: idleMemory, metrics: []metric{{name: "resident MB", goal: "≤ 30 MB", met: atMost(30)}}},
+		{name: "start", about: "from an empty folder to the first acknowledged record", own: startTime, metrics: []metric{{name: "ms to the first ack", goal: "≤ 100 ms", met: atMost(100)}}},
+		{name: "restart-10000p", about: "10,000 partitions with a record each: start after kill -9", own: restartTime, metrics: []metric{{name: "ms to the first ack", goal: "≤ 2,000 ms", met: atMost(2000)}}},
+		{name: "memory-10000p", about: "10,000 partitions with a record each: resident after kill -9 and start", own: restartMemory, metrics: []metric{{name: "resident MB", goal: "≤ 250 MB", met: atMost(250)}}},
+		{
+			name: "mixed", about: "produce and consume at once, 100 KB batches, page cache", setOttla: pageCache, prepare: [][]string{fill},
+			load: with(produceArgs(6, 2, 5, 100, 1000, "1")...), beside: with("consume", "load", "--raw"),
+			metrics: []metric{cpuPerGB, mbPerSec, p99},
+		},
+	}
+	list = append(list, knees(with)...)
+	return append(list, judges()...)
+}
+
+// knees are the families: what grows is partitions, connections, the size of a
+// request.
+func knees(with func(...string) []string) (list []*testCase) {
+	for _, n := range []int{1, 6, 100, 1000, 10000} {
+		list = append(list, &testCase{
+			name: fmt.Sprintf("partitions-%d", n), about: fmt.Sprintf("10 KB batches, acks=1, page cache, %d partitions, 4 connections", n), setOttla: pageCache,
+			load: with(produceArgs(n, 4, 5, 10, 1000, "1")...), metrics: []metric{cpuPerGB, mbPerSec, p99, peak}, family: "partitions", at: float64(n),
+		})
+	}
+	for _, n := range []int{1, 10, 100, 1000} {
+		list = append(list, &testCase{
+			name: fmt.Sprintf("connections-%d", n), about: fmt.Sprintf("1 KB batches, acks=1, page cache, 12 partitions, %d connections", n), setOttla: pageCache,
+			load: with(produceArgs(12, n, 5, 1, 1000, "1")...), metrics: []metric{cpuPerRq, rqPerSec, p99, peak}, family: "connections", at: float64(n),
+		})
+	}
+	for _, shape := range [][2]int{{1, 100}, {10, 100}, {100, 1024}, {900, 1024}} {
+		for _, codec := range []string{"none", "zstd"} {
+			size := shape[0] * shape[1]
+			list = append(list, &testCase{
+				name: fmt.Sprintf("size-%dx%d-%s", shape[0], shape[1], codec), about: fmt.Sprintf("%d records of %d B a request, %s, acks=1, page cache", shape[0], shape[1], codec), setOttla: pageCache,
+				load: with(produceArgs(6, 4, 5, shape[0], shape[1], "1", "-z", codec)...), metrics: []metric{cpuPerRq, rqPerSec, mbPerSec, p99}, family: "size-" + codec, at: float64(size),
+			})
+		}
+	}
+	return list
+}
+
+// describe is the load as a line of a shell.
+func (c *testCase) describe() string {
+	if c.load == nil {
+		return c.about
+	}
+	return "ottla bench " + strings.Join(c.load, " ")
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"ottla/interop/target"
+)
+
+// judges are Kafka's own tools, run against both brokers: the judge that nobody
+// here wrote. They are clients in Java, so that they show less of the broker.
+func judges() []*testCase {
+	return []*testCase{
+		{
+			name: "java-producer", about: "ProducerPerformance: 500,000 records of 1,000 B, acks=all, page cache", setOttla: pageCache,
+			own: producerPerformance, metrics: []metric{{name: "MB/s", higher: true}},
+		},
+		{
+			name: "java-consumer", about: "ConsumerPerformance: the same records", setOttla: pageCache,
+			own: consumerPerformance, metrics: []metric{{name: "MB/s", higher: true}},
+		},
+		{
+			name: "java-e2e", about: "EndToEndLatency: 5,000 records of 100 B one by one, acks=all", setOttla: pageCache,
+			own: endToEndLatency, metrics: []metric{{name: "mean ms"}},
+		},
+	}
+}
+
+// tool runs one of Kafka's classes and returns what it printed.
+func (c *ownCase) tool(class string, args ...string) (string, error) {
+	argv := append([]string{"-Xmx512m", "-cp", target.Jars(c.scope), "org.apache.kafka.tools." + class}, args...)
+	out, err := exec.CommandContext(c.ctx, "java", argv...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", class, err, out)
+	}
+	return string(out), nil
+}
+
+// number finds the last figure that an expression's group matches.
+func number(out, expression string) (float64, error) {
+	all := regexp.MustCompile(expression).FindAllStringSubmatch(out, -1)
+	if len(all) == 0 {
+		return 0, fmt.Errorf("nothing like %s in %q", expression, out)
+	}
+	return strconv.ParseFloat(all[len(all)-1][1], 64)
+}
+
+const judgedRecords = "500000"
+
+func (c *ownCase) perfProduce(x *side) (float64, error) {
+	out, err := c.tool("ProducerPerformance", "--topic", "judged", "--num-records", judgedRecords, "--record-size", "1000", "--throughput", "-1",
+		"--command-property", "bootstrap.servers="+x.addr, "--command-property", "acks=all")
+	if err != nil {
+		return 0, err
+	}
+	return number(out, `\(([0-9.]+) MB/sec\)`)
+}
+
+func producerPerformance(c *ownCase) (map[kind]float64, error) { return c.each(c.perfProduce) }
+
+func consumerPerformance(c *ownCase) (map[kind]float64, error) {
+	return c.each(func(x *side) (float64, error) {
+		if _, err := c.perfProduce(x); err != nil {
+			return 0, err
+		}
+		out, err := c.tool("ConsumerPerformance", "--topic", "judged", "--num-records", judgedRecords, "--bootstrap-server", x.addr, "--hide-header")
+		if err != nil {
+			return 0, err
+		}
+		fields := strings.Split(strings.TrimSpace(out), ", ")
+		if len(fields) < 4 {
+			return 0, fmt.Errorf("ConsumerPerformance printed %q", out)
+		}
+		return strconv.ParseFloat(fields[3], 64)
+	})
+}
+
+func endToEndLatency(c *ownCase) (map[kind]float64, error) {
+	return c.each(func(x *side) (float64, error) {
+		if err := firstAck(c.ctx, x.addr, "judged"); err != nil {
+			return 0, err
+		}
+		out, err := c.tool("EndToEndLatency", "--bootstrap-server", x.addr, "--topic", "judged", "--num-records", "5000", "--producer-acks", "all", "--record-size", "100")
+		if err != nil {
+			return 0, err
+		}
+		return number(out, `Avg latency: ([0-9.]+) ms`)
+	})
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// idleMemory is what a broker holds after its start, with one topic that was
+// written to.
+func idleMemory(c *ownCase) (map[kind]float64, error) {
+	return c.each(func(x *side) (float64, error) {
+		if err := firstAck(c.ctx, x.addr, "t"); err != nil {
+			return 0, err
+		}
+		select {
+		case <-time.After(3 * time.Second): // until it has come to rest
+		case <-c.ctx.Done():
+		}
+		return residentMB(x.pid, "VmRSS")
+	})
+}
+
+// startTime is the time from the start of the process on an empty folder (for
+// Kafka: one that was formatted) to the first record that was acknowledged.
+func startTime(c *ownCase) (map[kind]float64, error) {
+	return c.each(func(x *side) (float64, error) {
+		if err := x.broker.Stop(); err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		if err := x.broker.Up(); err != nil {
+			return 0, err
+		}
+		err := firstAck(c.ctx, x.addr, "t")
+		return time.Since(began).Seconds() * 1000, err
+	})
+}
+
+const manyPartitions = 10_000
+
+// restart fills a broker with partitions, kills it and starts it.
+func (c *ownCase) restart(x *side) (ms float64, err error) {
+	args := produceArgs(manyPartitions, 10, 10, 1, 100, "1", "--records", "10000", "--duration", "0")
+	if _, err := x.load(c.ctx, args); err != nil {
+		return 0, err
+	}
+	x.broker.Kill()
+	began := time.Now()
+	if err := x.broker.Up(); err != nil {
+		return 0, err
+	}
+	x.pid = x.broker.PID()
+	err = firstAck(c.ctx, x.addr, "load")
+	return time.Since(began).Seconds() * 1000, err
+}
+
+func restartTime(c *ownCase) (map[kind]float64, error) { return c.each(c.restart) }
+
+func restartMemory(c *ownCase) (map[kind]float64, error) {
+	return c.each(func(x *side) (float64, error) {
+		if _, err := c.restart(x); err != nil {
+			return 0, err
+		}
+		return residentMB(x.pid, "VmRSS")
+	})
+}
+
+// each measures every side, one after the other.
+func (c *ownCase) each(measure func(x *side) (float64, error)) (map[kind]float64, error) {
+	values := map[kind]float64{}
+	for _, k := range c.kinds {
+		x, err := startSide(c.scope, k, nil)
+		if err != nil {
+			return nil, err
+		}
+		if values[k], err = measure(x); err != nil {
+			return nil, err
+		}
+		x.broker.Kill()
+	}
+	return values, nil
+}
+
+// firstAck returns when a record is acknowledged, by all replicas.
+func firstAck(ctx context.Context, addr, topic string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1), kgo.ProducerLinger(0),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond }), kgo.MetadataMinAge(10*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("first")}).FirstErr()
+}

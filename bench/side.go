@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"ottla/interop/target"
+)
+
+// kind is who is measured.
+type kind string
+
+// The sides of a measurement. The floor is not a broker, but the least that one
+// must do.
+const (
+	kafka kind = "kafka"
+	ottla kind = "ottla"
+	floor kind = "floor"
+)
+
+// defaultJVM is what kafka-server-start.sh gives the JVM.
+var defaultJVM = []string{
+	"-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+	"-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent",
+}
+
+// side is one broker that is measured.
+type side struct {
+	kind   kind
+	binary string // ottla, also the load generator
+	addr   string
+	dir    string
+	pid    int
+	broker *target.Broker // nil for the floor
+	jars   string
+}
+
+// startSide starts a broker on a fresh folder.
+func startSide(s *scope, k kind, set []string) (*side, error) {
+	binary, err := target.Binary()
+	if err != nil {
+		return nil, err
+	}
+	x := &side{kind: k, binary: binary}
+	switch k {
+	case kafka:
+		x.jars = target.Jars(s)
+		x.broker, err = target.Launch(s, target.Options{Kind: target.Kafka, Set: set, JVM: defaultJVM})
+	case ottla:
+		x.broker, err = target.Launch(s, target.Options{Kind: target.Ottla, Set: set})
+	default:
+		return x, x.startFloor(s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	x.addr, x.dir, x.pid = x.broker.Addr, x.broker.Dir, x.broker.PID()
+	return x, nil
+}
+
+// startFloor runs this program as the floor.
+func (x *side) startFloor(s *scope) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	x.dir = s.TempDir()
+	cmd := exec.Command(self, floorCommand, x.dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	x.pid = cmd.Process.Pid
+	s.Cleanup(func() {
+		_ = cmd.Process.Kill() // it has nothing to lose
+		_ = cmd.Wait()
+	})
+	line := make([]byte, 64)
+	n, err := out.Read(line)
+	x.addr = strings.TrimSpace(string(line[:n]))
+	return err
+}
+
+// sample is what one load on one side gave.
+type sample struct {
+	loaded
+	cpu    float64 // seconds of the broker
+	peakMB float64 // resident, 10⁶ bytes
+}
+
+// loaded is what `ottla bench` reports.
+type loaded struct {
+	Seconds   float64 `json:"seconds"`
+	Records   float64 `json:"records"`
+	Bytes     float64 `json:"bytes"`
+	Requests  float64 `json:"requests"`
+	LatencyMs struct {
+		P50  float64 `json:"p50"`
+		P99  float64 `json:"p99"`
+		P999 float64 `json:"p99_9"`
+	} `json:"latency_ms"`
+}
+
+// load runs `ottla bench` on a side and charges what the broker used meanwhile.
+func (x *side) load(ctx context.Context, args []string) (sample, error) {
+	before, err := cpuSeconds(x.pid)
+	if err != nil {
+		return sample{}, err
+	}
+	cmd := exec.CommandContext(ctx, x.binary, append([]string{"bench"}, args...)...)
+	cmd.Args = append(cmd.Args, "-q", "--format", "json", "-b", x.addr)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return sample{}, fmt.Errorf("%s: ottla bench %s: %w: %s", x.kind, strings.Join(args, " "), err, errs.String())
+	}
+	var s sample
+	if err := json.Unmarshal(out.Bytes(), &s.loaded); err != nil {
+		return s, err
+	}
+	after, err := cpuSeconds(x.pid)
+	if err != nil {
+		return s, err
+	}
+	s.cpu = after - before
+	s.peakMB, err = residentMB(x.pid, "VmHWM")
+	return s, err
+}
+
+// ticksPerSecond is the kernel's unit of CPU time in /proc; it has been this on
+// every Linux that Go runs on.
+const ticksPerSecond = 100
+
+// cpuSeconds is the time that a process has used, in user and in kernel mode.
+func cpuSeconds(pid int) (float64, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, errors.New("cannot read the process's stat")
+	}
+	user, err1 := strconv.ParseFloat(fields[11], 64)
+	system, err2 := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / ticksPerSecond, errors.Join(err1, err2)
+}
+
+// residentMB reads a memory figure of a process: VmRSS now, VmHWM its peak.
+func residentMB(pid int, figure string) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, figure+":"); ok {
+			kib, err := strconv.ParseFloat(strings.Fields(value)[0], 64)
+			return kib * 1024 / 1e6, err
+		}
+	}
+	return 0, errors.New("the process has no " + figure)
+}
+
+// forgetPeak makes VmHWM begin anew.
+func forgetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200)
+}
+
+// cold drops the files of a side out of the page cache, as far as they are on
+// disk.
+func (x *side) cold() error {
+	return filepath.WalkDir(x.dir, func(name string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		return dropCache(f)
+	})
+}
+
+// scope is the life of a case: temporary folders, and what is to be ended.
+type scope struct {
+	name     string
+	cleanups []func()
+}
+
+func (s *scope) Helper()                           {}
+func (s *scope) Name() string                      { return s.name }
+func (s *scope) Failed() bool                      { return false }
+func (s *scope) Logf(format string, args ...any)   { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+func (s *scope) Fatal(args ...any)                 { panic(scopeError(fmt.Sprint(args...))) }
+func (s *scope) Fatalf(format string, args ...any) { panic(scopeError(fmt.Sprintf(format, args...))) }
+func (s *scope) Skipf(format string, args ...any)  { s.Fatalf(format, args...) }
+func (s *scope) Cleanup(f func())                  { s.cleanups = append(s.cleanups, f) }
+
+// scopeError is why a scope cannot go on.
+type scopeError string
+
+// TempDir makes a folder that goes with the scope. It lies on the disk and not
+// in memory, whatever the system does with /tmp: BENCH_DIR names another.
+func (s *scope) TempDir() string {
+	dir, err := os.MkdirTemp(os.Getenv("BENCH_DIR"), "ottla-bench-")
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// run calls do and then ends everything, the last first.
+func (s *scope) run(do func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			why, ok := v.(scopeError)
+			if !ok {
+				panic(v)
+			}
+			err = errors.New(string(why))
+		}
+	}()
+	defer func() {
+		for i := len(s.cleanups) - 1; i >= 0; i-- {
+			s.cleanups[i]()
+		}
+	}()
+	return do()
+}
+
+// settle gives the disk time to write what loads left, so that it is not
+// charged to the next one.
+func settle() {
+	_ = exec.Command("sync").Run() // without it figures are noisier
+	<-time.After(200 * time.Millisecond)
+}
