@@ -18,5 +18,6 @@ require (
 
 require (
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
-	google.golang.org/protobuf v1.36.11 // indirect
+	github.com/prometheus/client_golang v1.25.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )

@@ -17,6 +17,9 @@ func (c *fetchCall) encode(dst []byte) (Payload, error) {
 	for i := range c.found {
 		f := &c.found[i]
 		out := c.partition(f)
+		if f.partition != nil {
+			f.partition.CountFetch(out.RecordsLen, f.err == nil)
+		}
 		news := f.want.news(out.HighWatermark, out.LogStartOffset, out.RecordsLen, out.Error != protocol.None || out.DivergingEpoch != nil)
 		if c.incremental && !news {
 			continue

@@ -3,6 +3,7 @@ package replica
 import (
 	"fmt"
 
+	"ottla/internal/metrics"
 	"ottla/internal/record"
 	"ottla/internal/storage"
 )
@@ -30,11 +31,45 @@ type AppendOptions struct {
 func (p *Partition) Append(records []byte, o AppendOptions) (storage.Appended, error) {
 	epoch, err := p.beginAppend(o.Acks)
 	if err != nil {
+		p.countAppend(0, 0, false)
 		return storage.Appended{}, err
 	}
 	appended, err := p.log.AppendAsLeader(records, storage.AppendOptions{LeaderEpoch: epoch, Origin: o.Origin})
 	p.endAppend(appended, err == nil)
+	switch {
+	case err != nil:
+		p.countAppend(0, 0, false)
+	case appended.Duplicate:
+		p.countAppend(0, 0, true)
+	default:
+		p.countAppend(len(records), appended.LastOffset-appended.BaseOffset+1, true)
+	}
 	return appended, err
+}
+
+// countAppend counts a request to append, and what was written.
+func (p *Partition) countAppend(bytes int, messages int64, ok bool) {
+	for _, t := range [...]*metrics.Topic{p.topic, p.all} {
+		t.ProduceRequests.Add(1)
+		if !ok {
+			t.FailedProduce.Add(1)
+			continue
+		}
+		t.BytesIn.Add(int64(bytes))
+		t.MessagesIn.Add(messages)
+	}
+}
+
+// CountFetch counts a request to read, and the bytes that answer it.
+func (p *Partition) CountFetch(bytes int, ok bool) {
+	for _, t := range [...]*metrics.Topic{p.topic, p.all} {
+		t.FetchRequests.Add(1)
+		if !ok {
+			t.FailedFetch.Add(1)
+			continue
+		}
+		t.BytesOut.Add(int64(bytes))
+	}
 }
 
 // beginAppend lets an append in, while this node leads.

@@ -30,6 +30,9 @@ func (m *Manager) Apply(img *metadata.Image, delta *metadata.Delta) error {
 	var errs []error
 	for _, d := range delta.Topics {
 		errs = append(errs, m.leave(d)...)
+		if d.New == nil && img.TopicByName(d.Old.Name) == nil {
+			m.options.Metrics.ForgetTopic(d.Old.Name)
+		}
 	}
 	for _, d := range delta.Topics {
 		if d.New != nil {
@@ -169,7 +172,7 @@ func (m *Manager) obtain(t *metadata.Topic, part *metadata.Partition, c config.T
 		return nil, err
 	}
 	delete(m.failed, k)
-	p = newPartition(tp, m.options.NodeID, m.options.Durability == config.Fsync, log)
+	p = newPartition(tp, &m.options, log)
 	m.partitions[k] = p
 	return p, nil
 }

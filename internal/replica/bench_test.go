@@ -19,7 +19,7 @@ func BenchmarkAdvance(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		parts[i] = newPartition(log.TP(), self, false, log)
+		parts[i] = newPartition(log.TP(), testOptions(false), log)
 		parts[i].apply(led(self, 1, self), topicConfig())
 		fetch.Watch(parts[i], i, ReadUncommitted, parts[i].progress(1))
 	}

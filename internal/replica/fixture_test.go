@@ -9,6 +9,7 @@ import (
 
 	"ottla/internal/config"
 	"ottla/internal/metadata"
+	"ottla/internal/metrics"
 	"ottla/internal/record"
 	"ottla/internal/storage"
 	"ottla/internal/vfs"
@@ -56,7 +57,7 @@ func openLog(t testing.TB, fsys vfs.FS) *storage.Log {
 func newTestPartition(t testing.TB, durable bool) *Partition {
 	t.Helper()
 	log := openLog(t, vfs.NewMem())
-	return newPartition(log.TP(), self, durable, log)
+	return newPartition(log.TP(), testOptions(durable), log)
 }
 
 // led is the metadata of partition 0 in epoch, led by leader, with that ISR.
@@ -113,4 +114,13 @@ func closed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// testOptions are those of a Manager whose partitions count as durable or not.
+func testOptions(durable bool) *Options {
+	o := &Options{NodeID: self, Durability: config.PageCache, Metrics: new(metrics.Metrics)}
+	if durable {
+		o.Durability = config.Fsync
+	}
+	return o
 }

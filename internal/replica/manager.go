@@ -17,6 +17,7 @@ import (
 
 	"ottla/internal/config"
 	"ottla/internal/metadata"
+	"ottla/internal/metrics"
 	"ottla/internal/storage"
 	"ottla/internal/xsync"
 )
@@ -29,7 +30,9 @@ type Options struct {
 	// TopicConfig makes a topic's config of its overrides; it is
 	// config.Broker.Topic of the broker's present config.
 	TopicConfig func(overrides map[string]string) (config.Topic, error)
-	Log         *slog.Logger
+	// Metrics counts what is written and read; nil: nobody wants to know.
+	Metrics *metrics.Metrics
+	Log     *slog.Logger
 }
 
 // Manager holds the partitions of a node. All methods may be called by several
@@ -60,6 +63,9 @@ type key struct {
 
 // NewManager returns a manager without partitions; Apply brings them.
 func NewManager(o Options) *Manager {
+	if o.Metrics == nil {
+		o.Metrics = new(metrics.Metrics)
+	}
 	m := &Manager{options: o, partitions: map[key]*Partition{}, failed: map[key]error{}}
 	m.image.Store(metadata.Empty())
 	return m

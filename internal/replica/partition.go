@@ -8,6 +8,7 @@ import (
 
 	"ottla/internal/config"
 	"ottla/internal/metadata"
+	"ottla/internal/metrics"
 	"ottla/internal/storage"
 )
 
@@ -34,6 +35,8 @@ type Partition struct {
 	// durable: a replica counts with what it flushed, not with what it wrote.
 	durable bool
 	log     *storage.Log
+	// topic and all count for the topic, and for all of them.
+	topic, all *metrics.Topic
 
 	// hw is the high watermark; written under mu, read by anybody.
 	hw atomic.Int64
@@ -76,8 +79,11 @@ func (s *state) minISR() int { return min(int(s.config.MinInsyncReplicas), len(s
 // not move (P16).
 func (s *state) underMinISR() bool { return len(s.isr) < s.minISR() }
 
-func newPartition(tp storage.TopicPartition, node int32, durable bool, log *storage.Log) *Partition {
-	p := &Partition{tp: tp, node: node, durable: durable, log: log}
+func newPartition(tp storage.TopicPartition, o *Options, log *storage.Log) *Partition {
+	p := &Partition{
+		tp: tp, node: o.NodeID, durable: o.Durability == config.Fsync, log: log,
+		topic: o.Metrics.Topic(tp.Topic), all: &o.Metrics.Topics,
+	}
 	p.state = &state{leader: metadata.NoLeader, leaderEpoch: NoEpoch, partitionEpoch: -1}
 	// A checkpoint may be ahead of what a power loss left of the log (P1).
 	p.hw.Store(min(max(log.HighWatermark(), log.StartOffset()), log.EndOffset()))

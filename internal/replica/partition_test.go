@@ -180,7 +180,7 @@ func TestAppendsOfAnEpochEndWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fault := vfs.NewFault(vfs.NewMem())
 		log := openLog(t, fault)
-		p := newPartition(log.TP(), self, false, log)
+		p := newPartition(log.TP(), testOptions(false), log)
 		p.apply(led(self, 3, self), topicConfig())
 		goOn := make(chan struct{})
 		fault.Add(vfs.Rule{Op: vfs.OpWrite, Path: ".log", Count: 1, Hook: func(vfs.Event) { <-goOn }})
@@ -384,12 +384,12 @@ func TestDeleteRecords(t *testing.T) {
 // checkpoint that is ahead of the log is not believed (P1).
 func TestRestartKeepsTheHighWatermark(t *testing.T) {
 	log := openLog(t, vfs.NewMem())
-	first := newPartition(log.TP(), self, true, log)
+	first := newPartition(log.TP(), testOptions(true), log)
 	first.apply(led(self, 3, self), topicConfig())
 	mustAppend(t, first, 4)
 	mustFlush(t, first)
 	mustAppend(t, first, 4)
-	again := newPartition(log.TP(), self, true, log)
+	again := newPartition(log.TP(), testOptions(true), log)
 	wantHW(t, again, 4, "after the restart")
 	again.apply(led(self, 4, self), topicConfig())
 	wantHW(t, again, 4, "leading again")

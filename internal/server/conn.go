@@ -210,12 +210,13 @@ func (c *conn) handle() error {
 	if err := c.charge(r); err != nil {
 		return err
 	}
+	c.server.metrics.BytesIn.Add(int64(len(c.frame.bytes)) + 4)
 	reply, err := e.Handle(c.server.options.Handler, c.ctx, r)
 	c.release()
 	if err != nil {
 		return c.refused(err)
 	}
-	p := parked{reply: reply, key: c.header.Key, version: c.header.Version, correlation: c.header.CorrelationID}
+	p := parked{reply: reply, key: c.header.Key, version: c.header.Version, correlation: c.header.CorrelationID, received: r.Received}
 	return c.answer(e, &p)
 }
 
@@ -235,6 +236,7 @@ func (c *conn) refused(err error) error {
 	if c.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errShutdown
 	}
+	c.server.metrics.API(c.header.Key).Refused.Add(1)
 	return blame(c.header.Key, c.header.Version, err)
 }
 

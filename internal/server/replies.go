@@ -2,6 +2,7 @@ package server
 
 import (
 	"sync"
+	"time"
 
 	"ottla/internal/api"
 )
@@ -15,6 +16,7 @@ type parked struct {
 	reply        api.Reply
 	key, version int16
 	correlation  int32
+	received     time.Time // when the whole request had arrived
 	released     bool
 }
 

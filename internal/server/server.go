@@ -25,6 +25,7 @@ import (
 
 	"ottla/internal/api"
 	"ottla/internal/config"
+	"ottla/internal/metrics"
 )
 
 // Options is what a Server needs.
@@ -43,6 +44,8 @@ type Options struct {
 	Resolve func(host string) ([]netip.Addr, error)
 	// Now is the wall clock, for Request.Received.
 	Now func() time.Time
+	// Metrics counts requests; nil: nobody wants to know.
+	Metrics *metrics.Metrics
 	// Log takes one line for each connection that is closed for a fault.
 	Log *slog.Logger
 
@@ -56,6 +59,7 @@ type Server struct {
 	options   Options
 	config    *config.Network
 	log       *slog.Logger
+	metrics   *metrics.Metrics
 	endpoints [128]*api.Endpoint // by key
 	buffers   *buffers
 	budget    *budget
@@ -86,6 +90,10 @@ func New(o Options) (*Server, error) {
 		stopped: make(chan struct{}), conns: map[*conn]struct{}{},
 		buffers: &buffers{poison: o.poison || poisonOnRelease},
 		budget:  newBudget(budgetBytes(o.Config)),
+		metrics: o.Metrics,
+	}
+	if s.metrics == nil {
+		s.metrics = new(metrics.Metrics)
 	}
 	for i := range o.Table {
 		s.endpoints[o.Table[i].Key] = &o.Table[i]

@@ -41,7 +41,7 @@ var (
 // append encodes a reply behind what is there already, and writes all of it
 // when it has regions of files or is large. The reply is released.
 func (o *output) append(p *parked) error {
-	defer p.release()
+	defer o.done(p)
 	if p.reply.None {
 		return o.nothing(p)
 	}
@@ -62,12 +62,20 @@ func (o *output) append(p *parked) error {
 	}
 	o.bytes = payload.Bytes
 	binary.BigEndian.PutUint32(o.bytes[start:], uint32(size-int64(start)-4))
+	o.conn.server.metrics.BytesOut.Add(size - int64(start))
 	if len(payload.Regions) == 0 && len(o.bytes) < together {
 		return nil
 	}
 	err = o.conn.send(o.bytes, payload.Regions)
 	o.drop()
 	return err
+}
+
+// done lets the reply go and counts it, with the time since its request.
+func (o *output) done(p *parked) {
+	p.release()
+	s := o.conn.server
+	s.metrics.API(p.key).Total.Observe(s.options.Now().Sub(p.received))
 }
 
 // nothing is the reply to Produce with acks=0: silence, or the end.

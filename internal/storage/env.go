@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"ottla/internal/metrics"
 	"ottla/internal/record"
 	"ottla/internal/vfs"
 )
@@ -21,6 +22,7 @@ type env struct {
 	// one begins, and every append asks for a flush.
 	durable          bool
 	producerExpiryMs int64
+	metrics          *metrics.Metrics
 	scanBytes        int // scanBytes but in tests
 
 	// The buffers of searches and of recoveries, and lists of batches under way.
@@ -38,6 +40,9 @@ func newEnv(e *env, openFilesMax int, seed uint64) *env {
 		openFilesMax = DefaultOpenFiles
 	}
 	e.files = newFiles(e.fs, openFilesMax)
+	if e.metrics == nil {
+		e.metrics = new(metrics.Metrics)
+	}
 	if e.now != nil {
 		// Two lives of a node draw different ids, also under one seed.
 		e.rng = rand.New(rand.NewPCG(seed, uint64(e.now().UnixNano())))

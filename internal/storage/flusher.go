@@ -115,10 +115,14 @@ func (f *flusher) round() {
 		l.queued = false
 	}
 	f.mu.Unlock()
+	start := f.dir.env.now()
 	if f.bulk(len(logs)) {
 		f.flushTogether(logs)
 	} else {
 		f.flushEach(logs)
+	}
+	if len(logs) > 0 {
+		f.dir.env.metrics.Flush.Observe(f.dir.env.now().Sub(start))
 	}
 	clear(logs)
 	f.mu.Lock()

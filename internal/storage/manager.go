@@ -52,6 +52,7 @@ func OpenManager(ctx context.Context, o Options) (*Manager, error) {
 		durable:          o.Durability == config.Fsync,
 		producerExpiryMs: o.Producers.IDExpiration.Milliseconds(),
 		scanBytes:        o.scanBytes,
+		metrics:          o.Metrics,
 	}, o.OpenFilesMax, o.Seed)
 	m := &Manager{options: o, env: e, logs: make(map[partitionKey]*Log), broken: make(map[partitionKey]error), reserved: make(map[partitionKey]*dir), stop: make(chan struct{})}
 	if err := m.open(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ottla/internal/config"
+	"ottla/internal/metrics"
 	"ottla/internal/record"
 	"ottla/internal/vfs"
 )
@@ -57,6 +58,8 @@ type Options struct {
 	// Producers has producer.id.expiration.ms and its check interval.
 	Producers config.Producers
 
+	// Metrics counts the rounds of the flushers; nil: nobody wants to know.
+	Metrics *metrics.Metrics
 	// OnDirFailure is told once for each dir that goes offline, in a goroutine
 	// of its own, without any lock held. Every call of its logs, reads too,
 	// fails from then on with ErrStorage. Close waits for it to return.
