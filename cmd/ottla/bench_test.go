@@ -33,7 +33,7 @@ func BenchmarkStart(b *testing.B) {
 		addr, dir := freeAddr(b), b.TempDir()
 		b.StartTimer()
 		began := time.Now()
-		node := exec.Command(binary, "serve", "--listen", addr, "--data", dir)
+		node := exec.Command(binary, "serve", "--listen", addr, "--data", dir, "--set", "ottla.http.listener=none")
 		if err := node.Start(); err != nil {
 			b.Fatal(err)
 		}

@@ -21,6 +21,8 @@ import (
 	"ottla/internal/config"
 	"ottla/internal/controller"
 	"ottla/internal/metadata"
+	"ottla/internal/metrics"
+	"ottla/internal/monitoring"
 	"ottla/internal/raft"
 	"ottla/internal/record"
 	"ottla/internal/replica"
@@ -44,6 +46,12 @@ type Node struct {
 	replicas   *replica.Manager
 	server     *server.Server
 	handler    api.Handler
+	metrics    metrics.Metrics
+	// monitoring is nil when no HTTP listener is served; monitored is what it
+	// shows, once there is something; retiring tells that the node goes down.
+	monitoring *monitoring.Server
+	monitored  atomic.Pointer[monitoring.Node]
+	retiring   atomic.Bool
 
 	// incarnation is this start of the process; previousEpoch is the broker
 	// epoch of a clean stop before, -1 if there was none.
@@ -124,6 +132,7 @@ func (n *Node) watch(ctx context.Context) {
 //  3. The replicas give up those who still wait.
 //  4. The quorum stops, then the controller.
 //  5. The logs are flushed and marked as cleanly closed.
+//  6. The HTTP listener closes: until here it tells that the node goes down.
 func (n *Node) shutdown(cause error) {
 	n.closing.Do(func() {
 		go func() {
@@ -137,6 +146,7 @@ func (n *Node) shutdown(cause error) {
 const answerTimeout = 5 * time.Second
 
 func (n *Node) close(orderly bool) error {
+	n.retiring.Store(true)
 	if n.server != nil && orderly {
 		n.retire(context.Background())
 	}
@@ -160,6 +170,7 @@ func (n *Node) close(orderly bool) error {
 	if n.storage != nil {
 		errs = append(errs, n.storage.Close(max(n.epoch, n.previousEpoch)))
 	}
+	errs = append(errs, n.closeMonitoring())
 	return errors.Join(errs...)
 }
 

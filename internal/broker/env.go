@@ -33,6 +33,8 @@ type Env struct {
 	// Hostname is the machine's name, for a listener that is advertised without
 	// a host.
 	Hostname func() (string, error)
+	// Version is that of the program, for /metrics; empty: unknown.
+	Version string
 	// Seed feeds every random choice: ids of cluster, folders, topics and
 	// incarnations, and jitter. The same seed makes the same choices.
 	Seed uint64

@@ -27,7 +27,7 @@ import (
 // only.
 //
 //  1. The listeners are bound, so that a port in use is found before anything
-//     is written.
+//     is written. The HTTP listener answers from now on.
 //  2. The log dirs are locked and opened; what a crash left is recovered.
 //  3. The quorum replays the metadata; a single voter elects itself.
 //  4. The broker registers. Once its registration is committed and applied it
@@ -52,7 +52,7 @@ func Start(ctx context.Context, cfg *config.Broker, env Env) (*Node, error) {
 	for _, warning := range cfg.Warnings {
 		env.Log.Warn(warning)
 	}
-	for _, step := range []func(context.Context) error{n.listen, n.openStorage, n.openQuorum, n.register, n.unfence} {
+	for _, step := range []func(context.Context) error{n.listen, n.openMonitoring, n.openStorage, n.openQuorum, n.register, n.unfence} {
 		if err := step(ctx); err != nil {
 			n.shutdown(err)
 			<-n.ended
@@ -60,6 +60,7 @@ func Start(ctx context.Context, cfg *config.Broker, env Env) (*Node, error) {
 		}
 	}
 	n.equip()
+	n.showFigures()
 	n.server.Serve()
 	n.background.Go(func() { n.live(running) })
 	n.background.Go(func() { n.watch(running) })
@@ -70,7 +71,7 @@ func Start(ctx context.Context, cfg *config.Broker, env Env) (*Node, error) {
 // listen binds the listeners. The handlers get what they need before Serve.
 func (n *Node) listen(context.Context) (err error) {
 	n.server, err = server.New(server.Options{
-		Config: n.static, Handler: &n.handler, Table: api.Table(), Listen: n.env.Listen, Resolve: n.env.Resolve, Now: n.env.Now, Log: n.env.Log,
+		Config: n.static, Handler: &n.handler, Table: api.Table(), Listen: n.env.Listen, Resolve: n.env.Resolve, Now: n.env.Now, Log: n.env.Log, Metrics: &n.metrics,
 	})
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ func (n *Node) openStorage(ctx context.Context) (err error) {
 		NodeID: n.static.NodeID, ClusterID: n.clusterID,
 		Durability: n.static.Ottla.Durability, FlushMethod: n.static.Ottla.FlushMethod, OpenFilesMax: int(n.static.Ottla.OpenFilesMax),
 		Default: defaults, Logs: n.static.Logs, HighWatermarkInterval: n.static.Replication.CheckpointInterval,
-		Producers: n.static.Producers, OnDirFailure: func(f storage.DirFailure) { n.failures <- f },
+		Producers: n.static.Producers, OnDirFailure: func(f storage.DirFailure) { n.failures <- f }, Metrics: &n.metrics,
 	})
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func (n *Node) openStorage(ctx context.Context) (err error) {
 
 func (n *Node) openQuorum(context.Context) error {
 	n.replicas = replica.NewManager(replica.Options{
-		NodeID: n.static.NodeID, Storage: n.storage, Durability: n.static.Ottla.Durability, TopicConfig: n.topicConfig, Log: n.env.Log,
+		NodeID: n.static.NodeID, Storage: n.storage, Durability: n.static.Ottla.Durability, TopicConfig: n.topicConfig, Log: n.env.Log, Metrics: &n.metrics,
 	})
 	n.controller = controller.New(controller.Options{
 		NodeID: n.static.NodeID, ClusterID: n.clusterID, Config: n.static, Rand: n.env.random("controller"), Log: n.env.Log,

@@ -97,7 +97,7 @@ func (w *world) must(err error) {
 func load(t testing.TB, set ...string) *config.Broker {
 	t.Helper()
 	last := map[string]string{}
-	for _, s := range append([]string{"log.dirs=/data", "listeners=PLAINTEXT://127.0.0.1:9092"}, set...) {
+	for _, s := range append([]string{"log.dirs=/data", "listeners=PLAINTEXT://127.0.0.1:9092", "ottla.http.listener=none"}, set...) {
 		name, value, _ := strings.Cut(s, "=")
 		last[name] = value
 	}
@@ -463,7 +463,7 @@ func (w *world) files() map[string]string {
 
 // onDisk is the configuration of a node on the machine's own files.
 func onDisk(dir string) *config.Broker {
-	cfg, err := config.Load(config.Sources{Flags: map[string]string{"log.dirs": dir, "listeners": "PLAINTEXT://127.0.0.1:0"}})
+	cfg, err := config.Load(config.Sources{Flags: map[string]string{"log.dirs": dir, "listeners": "PLAINTEXT://127.0.0.1:0", "ottla.http.listener": "none"}})
 	if err != nil {
 		panic(err)
 	}

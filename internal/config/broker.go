@@ -169,7 +169,9 @@ type Own struct {
 	FlushMethod  FlushMethod // ottla.flush.method
 	OpenFilesMax int32       // ottla.open.files.max; 0: three quarters of the process's limit
 	MemoryMax    int64       // ottla.memory.max, bytes; 0: none
-	HTTPListener string      // ottla.http.listener, host:port; empty: none
+	HTTPListener string      // ottla.http.listener, host:port or none; empty: not set
+	// MetricsPartitionsMax is ottla.metrics.partitions.max.
+	MetricsPartitionsMax int32
 }
 
 // Durability is when a record counts as written.

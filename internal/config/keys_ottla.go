@@ -22,7 +22,12 @@ var ottlaKeys = []Key{
 		"Bytes of memory the node tries to stay below; 0 leaves it to the machine.",
 		atLeast(0)),
 	key("ottla.http.listener", String, null,
-		"Address host:port of metrics, health and console. Not set: none is served."),
+		"Address host:port of metrics, health and profiles over HTTP; none: they are not served. Not set: "+
+			"127.0.0.1:9644, unless another program has it.",
+		used),
+	key("ottla.metrics.partitions.max", Int, "10000",
+		"Partitions of the cluster above which /metrics has no series of single partitions, only sums.",
+		atLeast(0), used),
 	key("ottla.log.level", String, "info",
 		"Least severity of log lines: trace, debug, info, warn or error. KAFKA_LOG4J_ROOT_LOGLEVEL of the "+
 			"environment is the same.",

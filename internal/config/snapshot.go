@@ -93,7 +93,7 @@ func (b *Broker) fill(v *values) *Error {
 	b.Ottla = Own{
 		OpenFilesMax: v.int32("ottla.open.files.max"),
 		MemoryMax:    v.int64("ottla.memory.max"),
-		HTTPListener: v.str("ottla.http.listener"),
+		HTTPListener: v.str("ottla.http.listener"), MetricsPartitionsMax: v.int32("ottla.metrics.partitions.max"),
 	}
 	if v.str("ottla.durability") == "page-cache" {
 		b.Ottla.Durability = PageCache

@@ -21,7 +21,7 @@ func (b *Broker) prepareOttla(opts Options) error {
 	}
 	b.Addr = fmt.Sprintf("127.0.0.1:%d", port)
 	b.Dir = opts.Dir
-	b.argv = []string{binary, "serve", "--data", b.Dir, "--listen", b.Addr}
+	b.argv = []string{binary, "serve", "--data", b.Dir, "--listen", b.Addr, "--set", "ottla.http.listener=none"}
 	for _, kv := range opts.Set {
 		b.argv = append(b.argv, "--set", kv)
 	}

@@ -92,7 +92,7 @@ func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 	level := new(slog.LevelVar)
 	level.Set(cfg.LogLevel)
 	env := broker.OS(slog.New(slog.NewTextHandler(app.Err, &slog.HandlerOptions{Level: level})))
-	env.LogLevel = level
+	env.LogLevel, env.Version = level, cli.Version()
 	node, err := broker.Start(ctx, cfg, env)
 	if err != nil {
 		if interrupted(ctx) {
@@ -101,6 +101,9 @@ func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 		return err
 	}
 	b := newBanner(cfg, node.Addr(), node.ClusterID())
+	if addr := node.MonitoringAddr(); addr != nil {
+		b.Metrics = "http://" + addr.String() + "/metrics"
+	}
 	if err := app.Print(b, func(w io.Writer) { b.write(w, app.Program) }); err != nil {
 		return errors.Join(err, node.Close())
 	}
@@ -130,6 +133,7 @@ type banner struct {
 	Data      []string `json:"data"`
 	Bootstrap string   `json:"bootstrap"`
 	Durable   bool     `json:"durable"`
+	Metrics   string   `json:"metrics,omitempty"` // where they are served
 }
 
 func newBanner(cfg *config.Broker, address, clusterID string) banner {
@@ -162,6 +166,9 @@ func (b banner) write(w io.Writer, program string) {
 	fmt.Fprintf(w, "  node       %d (%s) of cluster %s\n", b.NodeID, strings.Join(b.Roles, ", "), b.ClusterID)
 	fmt.Fprintf(w, "  data       %s (%s)\n", strings.Join(dirs, ", "), kept)
 	fmt.Fprintf(w, "  bootstrap  %s\n", b.Bootstrap)
+	if b.Metrics != "" {
+		fmt.Fprintf(w, "  metrics    %s\n", b.Metrics)
+	}
 	fmt.Fprintf(w, "Try, in another terminal:\n")
 	fmt.Fprintf(w, "  echo hello | kcat -b %s -P -t greetings\n", b.Bootstrap)
 	fmt.Fprintf(w, "  echo hello | %s produce greetings%s\n", program, b.flag())

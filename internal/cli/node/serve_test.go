@@ -50,7 +50,7 @@ func TestWrongConfigStartsNothing(t *testing.T) {
 	}
 	for _, c := range cases {
 		data := filepath.Join(t.TempDir(), "data")
-		args := append([]string{"serve", "--data", data}, c.args...)
+		args := append([]string{"serve", "--data", data, "--set", "ottla.http.listener=none"}, c.args...)
 		code, out, errs := call(t, cli.Streams{Env: c.env}, args...)
 		first, rest, _ := strings.Cut(errs, "\n")
 		if code != cli.ExitUsage || out != "" || !strings.HasPrefix(first, "ottla: ") || !strings.Contains(first, c.want) {
@@ -120,7 +120,7 @@ func startServe(t *testing.T, args ...string) served {
 	done := make(chan int, 1)
 	go func() {
 		s := cli.Streams{In: strings.NewReader(""), Out: w, Err: &errs, ReadFile: os.ReadFile}
-		code := New(s).Execute(ctx, append([]string{"serve", "--format", "json", "--listen", "127.0.0.1:0"}, args...))
+		code := New(s).Execute(ctx, append([]string{"serve", "--format", "json", "--listen", "127.0.0.1:0", "--set", "ottla.http.listener=none"}, args...))
 		_ = w.Close() // never fails
 		done <- code
 	}()
@@ -250,7 +250,7 @@ func TestSecondNodeIsRefused(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var errs bytes.Buffer
 	s := cli.Streams{Out: started(cancel), Err: &errs, ReadFile: os.ReadFile}
-	code := New(s).Execute(ctx, []string{"serve", "--data", data, "--listen", "127.0.0.1:0"})
+	code := New(s).Execute(ctx, []string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--set", "ottla.http.listener=none"})
 	if ctx.Err() != nil || code != cli.ExitFailed || !strings.Contains(errs.String(), "lock") {
 		t.Errorf("exit %d, started %v, %q", code, ctx.Err() != nil, errs.String())
 	}

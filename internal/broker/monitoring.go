@@ -1,0 +1,95 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"ottla/internal/monitoring"
+)
+
+// The values of ottla.http.listener that are no address: it was left alone, or
+// nothing is to be served.
+const (
+	defaultHTTP = "127.0.0.1:9644"
+	noHTTP      = "none"
+)
+
+// openMonitoring opens the HTTP listener, before anything that takes time, so
+// that who waits for the node can ask it. An address that was chosen and is in
+// use ends the start; the default one is given up with a warning, for it is
+// often another node's.
+func (n *Node) openMonitoring(context.Context) error {
+	address := n.static.Ottla.HTTPListener
+	chosen := address != ""
+	switch {
+	case address == noHTTP:
+		return nil
+	case !chosen:
+		address = defaultHTTP
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("ottla.http.listener: %w", err)
+	}
+	l, err := n.env.Listen("tcp", address)
+	if err != nil {
+		if !chosen {
+			n.env.Log.Warn("no metrics and health are served: the default address is in use; ottla.http.listener names another, or none", "address", address, "error", err)
+			return nil
+		}
+		return fmt.Errorf("ottla.http.listener: %w", err)
+	}
+	n.monitoring, err = monitoring.Serve(l, monitoring.Options{
+		Ready: n.ready, Collector: &monitoring.Collector{Node: n.monitored.Load}, Log: n.env.Log,
+	})
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return nil
+}
+
+// MonitoringAddr is where metrics and health are served; nil when they are not.
+func (n *Node) MonitoringAddr() net.Addr {
+	if n.monitoring == nil {
+		return nil
+	}
+	return n.monitoring.Addr()
+}
+
+// ready is what the node must have to serve clients.
+func (n *Node) ready() []monitoring.Check {
+	checks := []monitoring.Check{{Name: "logs are recovered and the broker is registered"}, {Name: "log dirs are online"}, {Name: "the node is not shutting down"}}
+	if n.monitored.Load() == nil {
+		checks[0].Err = errors.New("starting")
+	}
+	if offline := len(n.offlineDirs()); offline > 0 {
+		checks[1].Err = fmt.Errorf("%d offline", offline)
+	}
+	if n.retiring.Load() {
+		checks[2].Err = errors.New("shutting down")
+	}
+	return checks
+}
+
+// showFigures lets /metrics tell of the rooms, once all of them are there.
+func (n *Node) showFigures() {
+	n.monitored.Store(&monitoring.Node{
+		ID: n.static.NodeID, Version: n.env.Version, Metrics: &n.metrics, Started: n.env.Now(), LogDirs: len(n.static.LogDirs),
+		Replicas: n.replicas, Storage: n.storage, Image: n.controller.Image, Quorum: n.quorum.Status, Connections: n.server.Connections,
+		PartitionsMax: int(n.static.Ottla.MetricsPartitionsMax),
+	})
+}
+
+// monitoringTimeout bounds the requests in flight when the node ends.
+const monitoringTimeout = time.Second
+
+func (n *Node) closeMonitoring() error {
+	if n.monitoring == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), monitoringTimeout)
+	defer cancel()
+	return n.monitoring.Close(ctx)
+}

@@ -1,0 +1,159 @@
+package broker
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"ottla/internal/config"
+)
+
+// scrape reads /metrics of a node: name with labels → value.
+func scrape(t *testing.T, n *Node) map[string]string {
+	t.Helper()
+	resp, err := http.Get("http://" + n.MonitoringAddr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatalf("%v, %s: %s", err, resp.Status, text)
+	}
+	found := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "#") {
+			i := strings.LastIndexByte(line, ' ')
+			found[line[:i]] = strings.TrimSpace(line[i:])
+		}
+	}
+	return found
+}
+
+func startWatched(t *testing.T, set ...string) (*Node, error) {
+	t.Helper()
+	flags := map[string]string{"log.dirs": t.TempDir(), "listeners": "PLAINTEXT://127.0.0.1:0"}
+	for _, s := range set {
+		name, value, _ := strings.Cut(s, "=")
+		flags[name] = value
+	}
+	cfg, err := config.Load(config.Sources{Flags: flags})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Start(t.Context(), cfg, OS(slog.New(slog.DiscardHandler)))
+	if err == nil {
+		t.Cleanup(func() { n.Close() })
+	}
+	return n, err
+}
+
+// TestMonitoring: what a client does shows under the names that dashboards ask
+// for.
+func TestMonitoring(t *testing.T) {
+	n, err := startWatched(t, "ottla.http.listener=127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(n.Addr()), kgo.AllowAutoTopicCreation(), kgo.ConsumeTopics("t"), kgo.FetchMaxWait(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for i := range 3 {
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for got := 0; got < 3 && t.Context().Err() == nil; {
+		got += len(client.PollFetches(t.Context()).Records())
+	}
+	found := scrape(t, n)
+	for name, want := range map[string]string{
+		"kafka_server_brokertopicmetrics_messagesin_total":                       "3",
+		`kafka_server_brokertopicmetrics_messagesin_total{topic="t"}`:            "3",
+		`kafka_server_brokertopicmetrics_totalproducerequests_total{topic="t"}`:  "3",
+		`kafka_server_brokertopicmetrics_failedproducerequests_total{topic="t"}`: "0",
+		`kafka_topic_partition_current_offset{partition="0",topic="t"}`:          "3",
+		`kafka_topic_partition_oldest_offset{partition="0",topic="t"}`:           "0",
+		`kafka_topic_partition_in_sync_replica{partition="0",topic="t"}`:         "1",
+		`kafka_topic_partition_leader{partition="0",topic="t"}`:                  "1",
+		`kafka_log_log_logendoffset{partition="0",topic="t"}`:                    "3",
+		`kafka_topic_partitions{topic="t"}`:                                      "1",
+		`kafka_network_requestmetrics_requests_total{request="Produce"}`:         "3",
+		"kafka_server_replicamanager_leadercount":                                "1",
+		"kafka_server_replicamanager_partitioncount":                             "1",
+		"kafka_server_replicamanager_underreplicatedpartitions":                  "0",
+		"kafka_server_replicamanager_underminisrpartitioncount":                  "0",
+		"kafka_server_replicamanager_atminisrpartitioncount":                     "1",
+		"kafka_controller_kafkacontroller_activecontrollercount":                 "1",
+		"kafka_controller_kafkacontroller_offlinepartitionscount":                "0",
+		"kafka_log_logmanager_offlinelogdirectorycount":                          "0",
+		"kafka_brokers": "1",
+		"kafka_server_raftmetrics_current_leader":                        "1",
+		`kafka_server_raftmetrics_current_state{current_state="leader"}`: "1",
+	} {
+		if found[name] != want {
+			t.Errorf("%s is %q, want %s", name, found[name], want)
+		}
+	}
+	in, out := found[`kafka_server_brokertopicmetrics_bytesin_total{topic="t"}`], found[`kafka_server_brokertopicmetrics_bytesout_total{topic="t"}`]
+	if in == "" || in == "0" || in != out {
+		t.Errorf("%s bytes were written and %s read", in, out)
+	}
+	for _, name := range []string{`ottla_request_duration_seconds_count{request="Produce"}`, "ottla_flush_duration_seconds_count", "kafka_server_raftmetrics_high_watermark", `kafka_log_log_size{partition="0",topic="t"}`} {
+		if v := found[name]; v == "" || v == "0" {
+			t.Errorf("%s is %q of %v", name, v, slices.Sorted(maps.Keys(found)))
+		}
+	}
+	few, err := startWatched(t, "ottla.http.listener=127.0.0.1:0", "ottla.metrics.partitions.max=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range scrape(t, few) {
+		if strings.Contains(name, "partition=") {
+			t.Errorf("%s above the limit", name)
+		}
+	}
+}
+
+// TestMonitoringAddress: a chosen address that is taken ends the start, and
+// none opens none.
+func TestMonitoringAddress(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, address := range []string{taken.Addr().String(), "nonsense"} {
+		if _, err := startWatched(t, "ottla.http.listener="+address); err == nil || !strings.Contains(err.Error(), "ottla.http.listener") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	n, err := startWatched(t, "ottla.http.listener=none")
+	if err != nil || n.MonitoringAddr() != nil {
+		t.Errorf("none: %v, %v", n.MonitoringAddr(), err)
+	}
+}
+
+// TestMonitoringDefault: the default address is given up when it is taken, with
+// one warning.
+func TestMonitoringDefault(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.listenAt("127.0.0.1:9644")
+		n := w.start("ottla.http.listener=")
+		if n.MonitoringAddr() != nil || strings.Count(w.log.String(), "no metrics and health are served") != 1 {
+			t.Errorf("%v\n%s", n.MonitoringAddr(), w.log)
+		}
+		w.close(n)
+	})
+}

@@ -1,0 +1,253 @@
+package monitoring
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ottla/internal/metadata"
+	"ottla/internal/metrics"
+	"ottla/internal/protocol"
+	"ottla/internal/raft"
+	"ottla/internal/replica"
+	"ottla/internal/storage"
+)
+
+// Node is what a Collector asks. Its fields do not change once the first
+// scrape is answered.
+type Node struct {
+	ID      int32
+	Version string
+	Metrics *metrics.Metrics
+	// Started is when the node was started, for the histograms.
+	Started time.Time
+	// Replicas, Storage, Image, Quorum and Connections are nil until the node
+	// has them.
+	Replicas    *replica.Manager
+	Storage     *storage.Manager
+	Image       func() *metadata.Image
+	Quorum      func() raft.Status
+	Connections func() int
+	// Groups lists the lag of the groups whose coordinator the node is.
+	Groups func() []GroupLag
+	// PartitionsMax is ottla.metrics.partitions.max: above so many partitions no
+	// series of single partitions are made.
+	PartitionsMax int
+	// LogDirs is how many log dirs are configured.
+	LogDirs int
+}
+
+// GroupLag is what a group has read of a partition.
+type GroupLag struct {
+	Group, Topic string
+	Partition    int32
+	// Committed is the committed offset, End where the partition ends for its
+	// readers; -1 when it is led elsewhere.
+	Committed, End int64
+	// Members counts the members of the group.
+	Members int
+}
+
+// Collector gathers the figures of a node in three sets of names:
+//
+//   - those of Kafka's JMX metrics as the JMX exporter's usual rules write them
+//     (kafka_server_brokertopicmetrics_bytesin_total …), for the dashboards of
+//     Kafka's operators;
+//   - those of kafka_exporter (kafka_topic_partition_current_offset,
+//     kafka_consumergroup_lag …), which no exporter has to be run for;
+//   - Ottla's own (ottla_…): request times by API and flushes as native
+//     histograms.
+//
+// Quantiles are since the start of the node. There is no figure for what does
+// not exist here (idle request handler threads, a JVM).
+type Collector struct {
+	// Node is asked at each scrape; nil: there is nothing to tell yet.
+	Node func() *Node
+}
+
+// Describe tells nothing in advance: the same name comes with and without the
+// label topic, as the JMX exporter has it.
+func (c *Collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect gathers everything once.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	n := c.Node()
+	if n == nil {
+		return
+	}
+	s := scrape{Node: n, out: ch}
+	s.gauge("ottla_build_info", "Version of the node.", 1, "version", n.Version)
+	s.topics()
+	s.requests()
+	if n.Connections != nil {
+		s.gauge("kafka_server_socket_server_metrics_connection_count", "Open connections.", float64(n.Connections()))
+	}
+	if n.Storage != nil {
+		s.dirs()
+	}
+	if n.Image != nil {
+		s.cluster(n.Image())
+	}
+	if n.Quorum != nil {
+		s.quorum(n.Quorum())
+	}
+	if n.Groups != nil {
+		s.groups(n.Groups())
+	}
+}
+
+// scrape is one answer under way.
+type scrape struct {
+	*Node
+	out chan<- prometheus.Metric
+}
+
+// gauge and counter send one value; labels are names and values in turn.
+func (s *scrape) gauge(name, help string, value float64, labels ...string) {
+	s.send(name, help, prometheus.GaugeValue, value, labels)
+}
+
+func (s *scrape) counter(name, help string, value int64, labels ...string) {
+	s.send(name, help, prometheus.CounterValue, float64(value), labels)
+}
+
+func (s *scrape) send(name, help string, kind prometheus.ValueType, value float64, labels []string) {
+	s.out <- prometheus.MustNewConstMetric(describe(name, help, labels), kind, value, values(labels)...)
+}
+
+func describe(name, help string, labels []string) *prometheus.Desc {
+	var names []string
+	for i := 0; i < len(labels); i += 2 {
+		names = append(names, labels[i])
+	}
+	return prometheus.NewDesc(name, help, names, nil)
+}
+
+func values(labels []string) (list []string) {
+	for i := 1; i < len(labels); i += 2 {
+		list = append(list, labels[i])
+	}
+	return list
+}
+
+// topics are Kafka's BrokerTopicMetrics: over all topics without a label, and
+// of each with one.
+func (s *scrape) topics() {
+	s.topic(&s.Metrics.Topics)
+	s.Metrics.EachTopic(func(name string, t *metrics.Topic) { s.topic(t, "topic", name) })
+}
+
+func (s *scrape) topic(t *metrics.Topic, labels ...string) {
+	for _, c := range []struct {
+		name, help string
+		of         *metrics.Counter
+	}{
+		{"bytesin", "Bytes of record batches that were written.", &t.BytesIn},
+		{"bytesout", "Bytes of record batches that were read.", &t.BytesOut},
+		{"messagesin", "Records that were written.", &t.MessagesIn},
+		{"totalproducerequests", "Partitions that were asked to be written to.", &t.ProduceRequests},
+		{"totalfetchrequests", "Partitions that were asked to be read from.", &t.FetchRequests},
+		{"failedproducerequests", "Those of them that were refused.", &t.FailedProduce},
+		{"failedfetchrequests", "Those of them that were refused.", &t.FailedFetch},
+	} {
+		s.counter("kafka_server_brokertopicmetrics_"+c.name+"_total", c.help, c.of.Load(), labels...)
+	}
+}
+
+// quantiles are those of the JMX exporter's rules.
+var quantiles = []struct {
+	label string
+	of    float64
+}{{"0.50", 0.5}, {"0.75", 0.75}, {"0.95", 0.95}, {"0.98", 0.98}, {"0.99", 0.99}, {"0.999", 0.999}}
+
+// requests are Kafka's RequestMetrics.
+func (s *scrape) requests() {
+	s.counter("ottla_received_bytes_total", "Bytes of requests.", s.Metrics.BytesIn.Load())
+	s.counter("ottla_sent_bytes_total", "Bytes of responses.", s.Metrics.BytesOut.Load())
+	s.Metrics.EachAPI(func(key int16, a *metrics.API) {
+		name := protocol.APIName(key)
+		shot := a.Total.Snapshot()
+		s.counter("kafka_network_requestmetrics_requests_total", "Requests that were answered.", int64(shot.Count), "request", name)
+		s.counter("kafka_network_requestmetrics_errors_total", "Requests that closed their connection.", a.Refused.Load(), "request", name)
+		for _, q := range quantiles {
+			s.gauge("kafka_network_requestmetrics_totaltimems", "Milliseconds from a request to its response, since the start of the node.",
+				float64(shot.Quantile(q.of))/float64(time.Millisecond), "request", name, "quantile", q.label)
+		}
+		s.histogram("ottla_request_duration_seconds", "Time from a request to its response.", &shot, "request", name)
+	})
+	shot := s.Metrics.Flush.Snapshot()
+	s.histogram("ottla_flush_duration_seconds", "Time of a round of the flusher, which makes durable what is dirty in a log dir.", &shot)
+}
+
+// histogram sends a native histogram.
+func (s *scrape) histogram(name, help string, shot *metrics.Snapshot, labels ...string) {
+	s.out <- prometheus.MustNewConstNativeHistogram(describe(name, help, labels), shot.Count, shot.Sum.Seconds(), shot.Buckets, nil, 0,
+		metrics.Schema, 0, s.Started, values(labels)...)
+}
+
+// dirs are the log dirs.
+func (s *scrape) dirs() {
+	dirs := s.Storage.Dirs()
+	for _, d := range dirs {
+		if usage, err := s.Storage.Usage(d); err == nil {
+			s.gauge("ottla_log_dir_total_bytes", "Size of the file system of a log dir.", float64(usage.Total), "dir", d.Path)
+			s.gauge("ottla_log_dir_free_bytes", "Free space of the file system of a log dir.", float64(usage.Free), "dir", d.Path)
+		}
+	}
+	s.gauge("kafka_log_logmanager_offlinelogdirectorycount", "Log dirs that failed.", float64(s.LogDirs-len(dirs)))
+}
+
+// quorum is the metadata quorum (Kafka's raft-metrics).
+func (s *scrape) quorum(q raft.Status) {
+	state := "follower"
+	if q.LeaderID == s.ID {
+		state = "leader"
+	}
+	s.gauge("kafka_server_raftmetrics_current_state", "State of the node in the quorum.", 1, "current_state", state)
+	s.gauge("kafka_server_raftmetrics_current_leader", "Leader of the quorum, -1: unknown.", float64(q.LeaderID))
+	s.gauge("kafka_server_raftmetrics_current_epoch", "Epoch of the quorum.", float64(q.LeaderEpoch))
+	s.gauge("kafka_server_raftmetrics_high_watermark", "Offset after the last committed record of the metadata log.", float64(q.HighWatermark))
+	for _, v := range q.Voters {
+		if v.NodeID == s.ID && v.LogEndOffset >= 0 {
+			s.gauge("kafka_server_raftmetrics_log_end_offset", "Offset after the last record of the metadata log.", float64(v.LogEndOffset))
+		}
+	}
+	active := 0.0
+	if q.LeaderID == s.ID {
+		active = 1
+	}
+	s.gauge("kafka_controller_kafkacontroller_activecontrollercount", "1 on the active controller.", active)
+}
+
+// groups are the consumer groups.
+func (s *scrape) groups(list []GroupLag) {
+	type total struct{ lag, offset, members int64 }
+	type key struct{ group, topic string }
+	sums := map[key]*total{}
+	var order []key
+	members := map[string]int{}
+	for _, g := range list {
+		members[g.Group] = g.Members
+		k := key{g.Group, g.Topic}
+		if sums[k] == nil {
+			sums[k] = &total{}
+			order = append(order, k)
+		}
+		labels := []string{"consumergroup", g.Group, "topic", g.Topic, "partition", strconv.Itoa(int(g.Partition))}
+		s.gauge("kafka_consumergroup_current_offset", "Committed offset.", float64(g.Committed), labels...)
+		sums[k].offset += g.Committed
+		if g.End >= 0 {
+			lag := max(0, g.End-g.Committed)
+			s.gauge("kafka_consumergroup_lag", "Records that are not read yet.", float64(lag), labels...)
+			sums[k].lag += lag
+		}
+	}
+	for _, k := range order {
+		s.gauge("kafka_consumergroup_current_offset_sum", "Sum of the committed offsets.", float64(sums[k].offset), "consumergroup", k.group, "topic", k.topic)
+		s.gauge("kafka_consumergroup_lag_sum", "Sum of the lags.", float64(sums[k].lag), "consumergroup", k.group, "topic", k.topic)
+	}
+	for group, n := range members {
+		s.gauge("kafka_consumergroup_members", "Members of the group.", float64(n), "consumergroup", group)
+	}
+}

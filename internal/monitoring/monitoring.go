@@ -1,0 +1,195 @@
+// Package monitoring shows a node to those who watch it, over HTTP: /metrics for
+// Prometheus, under the names that Kafka's JMX exporter and kafka_exporter give
+// and dashboards ask for; /livez and /readyz for who restarts and routes; pprof
+// for who wants to know where time and memory go.
+//
+// Nothing here is on the way of a request: figures are gathered when they are
+// asked for.
+//
+// Start reading at Server, then collector.go.
+package monitoring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Server serves the HTTP listener of a node.
+//
+//	/metrics          Prometheus' text format, or protobuf with native histograms
+//	/livez            200 while the process can answer at all
+//	/readyz           200 while the node serves clients, else 503; ?verbose says why
+//	/healthz          the same as /livez
+//	/v1/status/ready  the same as /readyz, as JSON
+//	/debug/pprof/     Go's profiles, to callers on the node itself only
+//
+// Every other path is 404. Requests that take long cost a goroutine each, at
+// most maxRequests at once.
+type Server struct {
+	http *http.Server
+	addr net.Addr
+	done chan struct{}
+}
+
+// Options are what a Server needs.
+type Options struct {
+	// Ready tells what a node must have to serve clients, and what of it is
+	// missing. It is asked while the node starts, too.
+	Ready func() []Check
+	// Collector adds the figures of the node; nil while it starts.
+	Collector prometheus.Collector
+	Log       *slog.Logger
+}
+
+// Check is one thing that a node must have to serve clients.
+type Check struct {
+	Name string
+	// Err is why it has not; nil when it has.
+	Err error
+}
+
+// The limits of the listener.
+const (
+	maxRequests   = 16
+	readTimeout   = 10 * time.Second
+	writeTimeout  = 2 * time.Minute // a profile takes its time
+	maxHeaderSize = 16 << 10
+)
+
+// Serve serves l until Close.
+func Serve(l net.Listener, o Options) (*Server, error) {
+	registry := prometheus.NewRegistry()
+	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), o.Collector} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
+	}
+	s := &Server{addr: l.Addr(), done: make(chan struct{})}
+	s.http = &http.Server{
+		Handler:           limited(handler(registry, o)),
+		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeaderSize,
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			o.Log.Error("the HTTP listener ended", "error", err)
+		}
+	}()
+	return s, nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.addr }
+
+// Close ends the server; requests in flight have until ctx is done.
+func (s *Server) Close(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = s.http.Close()
+	}
+	<-s.done
+	return err
+}
+
+func handler(registry *prometheus.Registry, o Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{o.Log}}))
+	mux.HandleFunc("GET /livez", live)
+	mux.HandleFunc("GET /healthz", live)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, o.Ready(), r.URL.Query().Has("verbose")) })
+	mux.HandleFunc("GET /v1/status/ready", func(w http.ResponseWriter, _ *http.Request) { readyJSON(w, o.Ready()) })
+	mux.Handle("/debug/pprof/", local(http.HandlerFunc(pprof.Index)))
+	mux.Handle("/debug/pprof/cmdline", http.NotFoundHandler()) // X5: no secret by the command line
+	mux.Handle("/debug/pprof/profile", local(http.HandlerFunc(pprof.Profile)))
+	mux.Handle("/debug/pprof/symbol", local(http.HandlerFunc(pprof.Symbol)))
+	mux.Handle("/debug/pprof/trace", local(http.HandlerFunc(pprof.Trace)))
+	return mux
+}
+
+// errorLog takes what goes wrong while metrics are gathered.
+type errorLog struct{ log *slog.Logger }
+
+func (l errorLog) Println(v ...any) {
+	l.log.Warn("metrics are incomplete", "error", fmt.Sprint(v...))
+}
+
+// limited lets maxRequests in at once and tells the others to come again.
+func limited(next http.Handler) http.Handler {
+	places := make(chan struct{}, maxRequests)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+			next.ServeHTTP(w, r)
+		default:
+			http.Error(w, "too many requests at once", http.StatusTooManyRequests)
+		}
+	})
+}
+
+// local lets callers in whose address is the machine's own: a profile shows
+// what is in memory.
+func local(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !peer.Addr().Unmap().IsLoopback() {
+			http.Error(w, "profiles are shown to callers on the node itself only", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func live(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+func ready(w http.ResponseWriter, checks []Check, verbose bool) {
+	failed := failures(checks)
+	if failed > 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	if verbose {
+		for _, c := range checks {
+			state := "ok"
+			if c.Err != nil {
+				state = "not ready: " + c.Err.Error()
+			}
+			fmt.Fprintf(w, "%s: %s\n", c.Name, state)
+		}
+	}
+	if failed > 0 {
+		fmt.Fprintln(w, "not ready")
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func readyJSON(w http.ResponseWriter, checks []Check) {
+	w.Header().Set("Content-Type", "application/json")
+	status := "ready"
+	if failures(checks) > 0 {
+		status = "booting"
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	fmt.Fprintf(w, "{\"status\":%q}\n", status)
+}
+
+func failures(checks []Check) (n int) {
+	for _, c := range checks {
+		if c.Err != nil {
+			n++
+		}
+	}
+	return n
+}

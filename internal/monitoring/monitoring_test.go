@@ -1,0 +1,189 @@
+package monitoring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ottla/internal/metrics"
+)
+
+func testHandler(t *testing.T, node *Node, checks []Check) http.Handler {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	if err := registry.Register(&Collector{Node: func() *Node { return node }}); err != nil {
+		t.Fatal(err)
+	}
+	return handler(registry, Options{Ready: func() []Check { return checks }, Log: slog.New(slog.DiscardHandler)})
+}
+
+// get asks a handler as a caller at addr.
+func get(h http.Handler, path, addr string) (int, string) {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.RemoteAddr = addr
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Code, w.Body.String()
+}
+
+// TestPaths has a row for each path, of a node that is ready, and of one that is
+// not.
+func TestPaths(t *testing.T) {
+	ready := testHandler(t, nil, []Check{{"logs", nil}})
+	starting := testHandler(t, nil, []Check{{"logs", errors.New("recovering")}, {"dirs", nil}})
+	const here, elsewhere = "127.0.0.1:5", "192.0.2.7:5"
+	for _, c := range []struct {
+		handler    http.Handler
+		path, from string
+		code       int
+		body       string
+	}{
+		{ready, "/livez", elsewhere, 200, "ok\n"},
+		{ready, "/healthz", elsewhere, 200, "ok\n"},
+		{ready, "/readyz", elsewhere, 200, "ok\n"},
+		{ready, "/readyz?verbose", elsewhere, 200, "logs: ok\nok\n"},
+		{ready, "/v1/status/ready", elsewhere, 200, "{\"status\":\"ready\"}\n"},
+		{ready, "/metrics", elsewhere, 200, ""},
+		{starting, "/livez", elsewhere, 200, "ok\n"},
+		{starting, "/readyz", elsewhere, 503, "not ready\n"},
+		{starting, "/readyz?verbose", elsewhere, 503, "logs: not ready: recovering\ndirs: ok\nnot ready\n"},
+		{starting, "/v1/status/ready", elsewhere, 503, "{\"status\":\"booting\"}\n"},
+		{ready, "/", here, 404, "404 page not found\n"},
+		{ready, "/debug/pprof/cmdline", here, 404, "404 page not found\n"},
+		{ready, "/debug/pprof/symbol", here, 200, "num_symbols: 1\n"},
+		{ready, "/debug/pprof/symbol", "[::1]:5", 200, "num_symbols: 1\n"},
+		{ready, "/debug/pprof/", elsewhere, 403, "profiles are shown to callers on the node itself only\n"},
+		{ready, "/debug/pprof/heap", elsewhere, 403, "profiles are shown to callers on the node itself only\n"},
+		{ready, "/debug/pprof/heap", "nonsense", 403, "profiles are shown to callers on the node itself only\n"},
+	} {
+		if code, body := get(c.handler, c.path, c.from); code != c.code || body != c.body {
+			t.Errorf("%s from %s: %d %q, want %d %q", c.path, c.from, code, body, c.code, c.body)
+		}
+	}
+}
+
+// TestTooMany: more than maxRequests at once are told to come again.
+func TestTooMany(t *testing.T) {
+	hold, held := make(chan struct{}), make(chan struct{}, maxRequests)
+	h := limited(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		held <- struct{}{}
+		<-hold
+	}))
+	ended := make(chan int, maxRequests)
+	for range maxRequests {
+		go func() {
+			code, _ := get(h, "/", "127.0.0.1:5")
+			ended <- code
+		}()
+	}
+	for range maxRequests {
+		<-held
+	}
+	if code, _ := get(h, "/", "127.0.0.1:5"); code != http.StatusTooManyRequests {
+		t.Errorf("one more: %d", code)
+	}
+	close(hold)
+	for range maxRequests {
+		if code := <-ended; code != 200 {
+			t.Errorf("one of the first: %d", code)
+		}
+	}
+	if code, _ := get(h, "/", "127.0.0.1:5"); code != 200 {
+		t.Errorf("afterwards: %d", code)
+	}
+}
+
+// TestFigures: counters come out with Kafka's names, over all topics and of
+// each, quantiles and native histograms of each API, and the lag of groups.
+func TestFigures(t *testing.T) {
+	m := new(metrics.Metrics)
+	m.Topics.BytesIn.Add(30)
+	m.Topic("a").BytesIn.Add(10)
+	m.Topic("b").MessagesIn.Add(3)
+	for range 100 {
+		m.API(0).Total.Observe(2 * time.Millisecond)
+	}
+	m.API(1).Refused.Add(1)
+	node := &Node{
+		ID: 1, Version: "x", Metrics: m, Started: time.Unix(1, 0), Connections: func() int { return 7 },
+		Groups: func() []GroupLag {
+			return []GroupLag{{"g", "a", 0, 5, 8, 2}, {"g", "a", 1, 4, 4, 2}, {"g", "b", 0, 1, -1, 2}}
+		},
+	}
+	code, text := get(testHandler(t, node, nil), "/metrics", "192.0.2.7:5")
+	if code != 200 {
+		t.Fatal(code, text)
+	}
+	for _, line := range []string{
+		"kafka_server_brokertopicmetrics_bytesin_total 30",
+		`kafka_server_brokertopicmetrics_bytesin_total{topic="a"} 10`,
+		`kafka_server_brokertopicmetrics_messagesin_total{topic="b"} 3`,
+		`kafka_network_requestmetrics_requests_total{request="Produce"} 100`,
+		`kafka_network_requestmetrics_errors_total{request="Fetch"} 1`,
+		`ottla_request_duration_seconds_count{request="Produce"} 100`,
+		"kafka_server_socket_server_metrics_connection_count 7",
+		`kafka_consumergroup_lag{consumergroup="g",partition="0",topic="a"} 3`,
+		`kafka_consumergroup_lag_sum{consumergroup="g",topic="a"} 3`,
+		`kafka_consumergroup_lag_sum{consumergroup="g",topic="b"} 0`,
+		`kafka_consumergroup_current_offset_sum{consumergroup="g",topic="a"} 9`,
+		`kafka_consumergroup_members{consumergroup="g"} 2`,
+		`ottla_build_info{version="x"} 1`,
+	} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("no line %s", line)
+		}
+	}
+	if strings.Contains(text, `kafka_consumergroup_lag{consumergroup="g",partition="0",topic="b"}`) {
+		t.Error("a lag is told of a partition whose end is not known")
+	}
+	var p50 float64
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, `kafka_network_requestmetrics_totaltimems{quantile="0.50",request="Produce"} `); ok {
+			if _, err := fmt.Sscan(rest, &p50); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if p50 < 2 || p50 > 2.2 {
+		t.Errorf("the median of 2 ms is %v ms", p50)
+	}
+}
+
+// TestServe: a server answers on its listener until it is closed.
+func TestServe(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Serve(l, Options{Ready: func() []Check { return nil }, Collector: &Collector{Node: func() *Node { return nil }}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + s.Addr().String()
+	resp, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil || !strings.Contains(string(text), "go_goroutines ") || !strings.Contains(string(text), "process_resident_memory_bytes ") {
+		t.Errorf("%v: %s", err, text)
+	}
+	if err := s.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if resp, err := http.Get(url + "/livez"); err == nil {
+		_ = resp.Body.Close()
+		t.Error("a closed server answers")
+	}
+}
