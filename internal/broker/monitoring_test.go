@@ -26,7 +26,7 @@ func scrape(t *testing.T, n *Node) map[string]string {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != 200 {
+	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("%v, %s: %s", err, resp.Status, text)
 	}
 	found := map[string]string{}

@@ -222,7 +222,7 @@ func (s *scrape) quorum(q raft.Status) {
 
 // groups are the consumer groups.
 func (s *scrape) groups(list []GroupLag) {
-	type total struct{ lag, offset, members int64 }
+	type total struct{ lag, offset int64 }
 	type key struct{ group, topic string }
 	sums := map[key]*total{}
 	var order []key
