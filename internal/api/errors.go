@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"ottla/internal/coordinator"
 	"ottla/internal/protocol"
 	"ottla/internal/raft"
 	"ottla/internal/record"
@@ -37,6 +38,9 @@ var sentinels = []struct {
 	{storage.ErrTopicID, protocol.InconsistentTopicID},
 	{storage.ErrStorage, protocol.KafkaStorageError},
 	{storage.ErrClosed, protocol.NotLeaderOrFollower},
+	{coordinator.ErrNotCoordinator, protocol.NotCoordinator},
+	{coordinator.ErrLoading, protocol.CoordinatorLoadInProgress},
+	{coordinator.ErrTimedOut, protocol.RequestTimedOut},
 	{raft.ErrNotLeader, protocol.NotController},
 	{raft.ErrBusy, protocol.NotController},
 	{raft.ErrClosed, protocol.NotController},
@@ -73,6 +77,23 @@ func code(err error) protocol.Code {
 		}
 	}
 	return protocol.CodeOf(err)
+}
+
+// CoordinatorCode is code for a request that a coordinator could not answer. What
+// went wrong with its own partition says nothing to the client, whom only
+// concerns whether to wait or to look for another coordinator; Kafka has the
+// same table (CoordinatorOperationExceptionHelper).
+func CoordinatorCode(err error) protocol.Code {
+	switch c := code(err); c {
+	case protocol.UnknownTopicOrPartition, protocol.NotEnoughReplicas, protocol.RequestTimedOut:
+		return protocol.CoordinatorNotAvailable
+	case protocol.NotLeaderOrFollower, protocol.KafkaStorageError, protocol.FencedLeaderEpoch, protocol.UnknownLeaderEpoch:
+		return protocol.NotCoordinator
+	case protocol.MessageTooLarge, protocol.RecordListTooLarge, protocol.InvalidFetchSize:
+		return protocol.UnknownServerError
+	default:
+		return c
+	}
 }
 
 // message is what a client is told beside the code: the error's own words when

@@ -21,6 +21,7 @@ import (
 
 	"ottla/internal/config"
 	"ottla/internal/controller"
+	"ottla/internal/group"
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
 	"ottla/internal/raft"
@@ -118,6 +119,11 @@ func (x *fixture) start(cfg *config.Broker) {
 	})
 	x.must(err)
 	replicas = replica.NewManager(replica.Options{NodeID: cfg.NodeID, Storage: store, Durability: cfg.Ottla.Durability, TopicConfig: topicConfig, Log: log})
+	begin := time.Now()
+	x.h.Groups = group.NewCoordinator(group.Options{
+		NodeID: cfg.NodeID, Replicas: replicas, Config: x.config.Load, Now: time.Now, Elapsed: func() time.Duration { return time.Since(begin) },
+		Random: rand.New(rand.NewPCG(5, 6)), Codecs: codecs, Log: log, Code: CoordinatorCode,
+	})
 	x.controller = controller.New(controller.Options{NodeID: cfg.NodeID, ClusterID: clusterID, Config: cfg, Rand: rand.New(rand.NewPCG(1, 2)), Log: log})
 	dir := store.Dirs()[0]
 	x.quorum, err = raft.Open(raft.Options{
@@ -132,9 +138,11 @@ func (x *fixture) start(cfg *config.Broker) {
 		next, _ := cfg.With(img.Configs(metadata.ResourceBroker, self), img.Configs(metadata.ResourceBroker, ""))
 		x.config.Store(next)
 		_ = replicas.Apply(img, delta) // requests are answered with what went wrong
+		x.h.Groups.Follow(img, delta)
 	})
 	x.must(x.quorum.Start(x.controller.Apply))
 	x.Cleanup(func() {
+		x.h.Groups.Close()
 		replicas.Close()
 		x.quorum.Close()
 		x.controller.Close()

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/config"
+	"ottla/internal/group"
 	"ottla/internal/metadata"
 	"ottla/internal/raft"
 	"ottla/internal/replica"
@@ -37,6 +38,9 @@ type Handler struct {
 	Controller Controller
 	// Replicas are the partitions of this broker.
 	Replicas *replica.Manager
+	// Groups is the group coordinator. It has a method for each API, which fills
+	// the response whatever happens; the handler only calls it.
+	Groups *group.Coordinator
 	// Storage are the log dirs of this broker.
 	Storage *storage.Manager
 	// Quorum describes the metadata quorum.

@@ -20,6 +20,7 @@ import (
 	"ottla/internal/api"
 	"ottla/internal/config"
 	"ottla/internal/controller"
+	"ottla/internal/group"
 	"ottla/internal/metadata"
 	"ottla/internal/metrics"
 	"ottla/internal/monitoring"
@@ -44,6 +45,7 @@ type Node struct {
 	controller *controller.Controller
 	quorum     *raft.Node
 	replicas   *replica.Manager
+	groups     *group.Coordinator
 	server     *server.Server
 	handler    api.Handler
 	metrics    metrics.Metrics
@@ -129,7 +131,7 @@ func (n *Node) watch(ctx context.Context) {
 //
 //  1. The controller lets the broker go, so that clients look elsewhere.
 //  2. The server answers what is due and closes the connections.
-//  3. The replicas give up those who still wait.
+//  3. The coordinators end, then the replicas give up those who still wait.
 //  4. The quorum stops, then the controller.
 //  5. The logs are flushed and marked as cleanly closed.
 //  6. The HTTP listener closes: until here it tells that the node goes down.
@@ -158,6 +160,9 @@ func (n *Node) close(orderly bool) error {
 		errs = append(errs, n.server.Shutdown(ctx))
 		cancel()
 	}
+	if n.groups != nil {
+		n.groups.Close()
+	}
 	if n.replicas != nil {
 		n.replicas.Close()
 	}
@@ -180,7 +185,7 @@ func (n *Node) equip() {
 	n.handler.ClusterID = n.clusterID
 	n.handler.Static, n.handler.Config = n.static, n.config.Load
 	n.handler.Controller, n.handler.Quorum = n.controller, n.quorum.Status
-	n.handler.Replicas, n.handler.Storage = n.replicas, n.storage
+	n.handler.Replicas, n.handler.Groups, n.handler.Storage = n.replicas, n.groups, n.storage
 	n.handler.ProducerID = ids.Next
 	n.handler.Sessions = api.NewFetchSessions(n.env.Now, n.env.random("fetch sessions"), func() int {
 		return int(n.config.Load().Network.FetchSessions)

@@ -22,6 +22,10 @@ type Env struct {
 	// Now is the wall clock of record timestamps, retention and expiry. It may
 	// jump in either direction; nothing that must be safe depends on it.
 	Now func() time.Time
+	// Elapsed is the time since some moment before the node started, which never
+	// goes back: what sessions and timeouts count by. It runs as package time's
+	// timers do.
+	Elapsed func() time.Duration
 	// FS holds every file of the node.
 	FS vfs.FS
 	// Listen opens the listeners of the node.
@@ -50,11 +54,13 @@ func OS(log *slog.Logger) Env {
 	// crypto/rand.Read never fails: it ends the process instead.
 	_, _ = crand.Read(seed[:])
 	var dialer net.Dialer
+	start := time.Now()
 	return Env{
-		Now:    time.Now,
-		FS:     vfs.OS{},
-		Listen: net.Listen,
-		Dial:   dialer.DialContext,
+		Now:     time.Now,
+		Elapsed: func() time.Duration { return time.Since(start) },
+		FS:      vfs.OS{},
+		Listen:  net.Listen,
+		Dial:    dialer.DialContext,
 		Resolve: func(host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
 		},

@@ -111,6 +111,7 @@ func (n *Node) live(ctx context.Context) {
 			if err := n.replicas.Retry(); err != nil {
 				n.env.Log.Debug("some partitions still cannot be served", "error", err) // said aloud when they were named
 			}
+			n.groups.Retry()
 		}
 		if _, err := n.heartbeat(ctx, false); err != nil && ctx.Err() == nil {
 			n.env.Log.Warn("heartbeat refused", "error", err)

@@ -8,7 +8,8 @@ import (
 )
 
 // publish hands a change of the committed metadata to the rooms that care, in
-// this order: the configuration in force, then the replicas.
+// this order: the configuration in force, the replicas, then the coordinators,
+// which load in goroutines of their own.
 //
 // Until the image holds this incarnation's own registration it tells of the
 // past: topics that were deleted long ago come and go in a replay. So nothing
@@ -26,6 +27,7 @@ func (n *Node) publish(img *metadata.Image, delta *metadata.Delta) {
 	if err := n.replicas.Apply(img, delta); err != nil {
 		n.env.Log.Error("some partitions cannot be served", "error", err)
 	}
+	n.groups.Follow(img, delta)
 	n.noteAssignments(delta)
 }
 

@@ -14,6 +14,7 @@ import (
 	"ottla/internal/api"
 	"ottla/internal/config"
 	"ottla/internal/controller"
+	"ottla/internal/group"
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
 	"ottla/internal/raft"
@@ -109,6 +110,10 @@ func (n *Node) openStorage(ctx context.Context) (err error) {
 func (n *Node) openQuorum(context.Context) error {
 	n.replicas = replica.NewManager(replica.Options{
 		NodeID: n.static.NodeID, Storage: n.storage, Durability: n.static.Ottla.Durability, TopicConfig: n.topicConfig, Log: n.env.Log, Metrics: &n.metrics,
+	})
+	n.groups = group.NewCoordinator(group.Options{
+		NodeID: n.static.NodeID, Replicas: n.replicas, Config: n.config.Load, Now: n.env.Now, Elapsed: n.env.Elapsed,
+		Random: n.env.random("groups"), Codecs: n.codecs, Log: n.env.Log, Code: api.CoordinatorCode,
 	})
 	n.controller = controller.New(controller.Options{
 		NodeID: n.static.NodeID, ClusterID: n.clusterID, Config: n.static, Rand: n.env.random("controller"), Log: n.env.Log,

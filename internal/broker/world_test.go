@@ -110,8 +110,9 @@ func load(t testing.TB, set ...string) *config.Broker {
 
 // env is the node's outside. Each start draws other random ids.
 func (w *world) env() Env {
+	start := time.Now()
 	return Env{
-		Now: time.Now, FS: w.faults, Listen: w.net.listen, Seed: seeds.Add(1), Log: slog.New(w.log),
+		Now: time.Now, Elapsed: func() time.Duration { return time.Since(start) }, FS: w.faults, Listen: w.net.listen, Seed: seeds.Add(1), Log: slog.New(w.log),
 		Resolve:  func(string) ([]netip.Addr, error) { return nil, errors.New("nobody has a name here") },
 		Hostname: func() (string, error) { return "machine", nil },
 	}

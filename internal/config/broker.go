@@ -47,6 +47,7 @@ type Broker struct {
 	Topics      TopicDefaults
 	Producers   Producers
 	Offsets     InternalTopic // __consumer_offsets
+	Groups      Groups
 	Txn         InternalTopic // __transaction_state
 	Share       InternalTopic // __share_group_state
 	Ottla       Own
@@ -161,6 +162,20 @@ type InternalTopic struct {
 	ReplicationFactor int16
 	SegmentBytes      int32
 	MinInsyncReplicas int32 // 0: not set by the broker, the topic config decides
+}
+
+// Groups is what the group coordinator needs.
+type Groups struct {
+	OffsetMetadataMaxBytes int32         // offset.metadata.max.bytes
+	CommitTimeout          time.Duration // offsets.commit.timeout.ms
+	OffsetsCompression     int32         // offsets.topic.compression.codec: a codec's number in the batch header
+	OffsetsRetention       time.Duration // offsets.retention.minutes
+	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms
+
+	InitialRebalanceDelay time.Duration // group.initial.rebalance.delay.ms
+	MinSessionTimeout     time.Duration // group.min.session.timeout.ms
+	MaxSessionTimeout     time.Duration // group.max.session.timeout.ms
+	MaxSize               int32         // group.max.size
 }
 
 // Own is Ottla's own keys.

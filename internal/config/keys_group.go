@@ -73,20 +73,21 @@ var groupKeys = []Key{
 		"Milliseconds between two matchings of subscribed regular expressions against the topics that exist.",
 		atLeast(10000), internal),
 	key("offset.metadata.max.bytes", Int, "4096",
-		"Most bytes of text that may be stored with a committed offset."),
+		"Most bytes of text that may be stored with a committed offset.",
+		used),
 	key("offsets.commit.timeout.ms", Int, "5000",
 		"How long, in milliseconds, a commit waits for the replicas of __consumer_offsets.",
-		atLeast(1)),
+		atLeast(1), used),
 	key("offsets.load.buffer.size", Int, "5242880",
 		"Bytes read at a time when a coordinator loads a partition of __consumer_offsets.",
 		atLeast(1)),
 	key("offsets.retention.minutes", Int, "10080",
 		"Minutes that committed offsets outlive the last member of their group, or the last commit when the "+
 			"group never had members.",
-		atLeast(1)),
+		atLeast(1), used),
 	key("offsets.retention.check.interval.ms", Long, "600000",
 		"Milliseconds between two searches for committed offsets whose time has come.",
-		atLeast(1)),
+		atLeast(1), used),
 	key("offsets.topic.num.partitions", Int, "50",
 		"Number of partitions of __consumer_offsets. Groups are spread over them by name, so it must not "+
 			"change later.",
@@ -100,5 +101,6 @@ var groupKeys = []Key{
 		atLeast(1), used),
 	key("offsets.topic.compression.codec", Int, "0",
 		"Number of the codec that batches of __consumer_offsets are compressed with: 0 none, 1 gzip, 2 "+
-			"snappy, 3 lz4, 4 zstd."),
+			"snappy, 3 lz4, 4 zstd.",
+		used),
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // newBroker makes the snapshot of checked values.
@@ -88,6 +89,7 @@ func (b *Broker) fill(v *values) *Error {
 		TransactionIDExpiration: v.ms("transactional.id.expiration.ms"),
 	}
 	b.Offsets = v.internalTopic("offsets.topic.", "")
+	b.Groups = v.groups()
 	b.Txn = v.internalTopic("transaction.state.log.", "transaction.state.log.min.isr")
 	b.Share = v.internalTopic("share.coordinator.state.topic.", "share.coordinator.state.topic.min.isr")
 	b.Ottla = Own{
@@ -218,6 +220,20 @@ func (v *values) replication() Replication {
 		FetchBackoff:          v.ms("replica.fetch.backoff.ms"),
 		SocketTimeout:         v.ms("replica.socket.timeout.ms"),
 		CheckpointInterval:    v.ms("replica.high.watermark.checkpoint.interval.ms"),
+	}
+}
+
+func (v *values) groups() Groups {
+	return Groups{
+		OffsetMetadataMaxBytes: v.int32("offset.metadata.max.bytes"),
+		CommitTimeout:          v.ms("offsets.commit.timeout.ms"),
+		OffsetsCompression:     v.int32("offsets.topic.compression.codec"),
+		OffsetsRetention:       time.Duration(v.int32("offsets.retention.minutes")) * time.Minute,
+		RetentionCheckInterval: v.ms("offsets.retention.check.interval.ms"),
+		InitialRebalanceDelay:  v.ms("group.initial.rebalance.delay.ms"),
+		MinSessionTimeout:      v.ms("group.min.session.timeout.ms"),
+		MaxSessionTimeout:      v.ms("group.max.session.timeout.ms"),
+		MaxSize:                v.int32("group.max.size"),
 	}
 }
 

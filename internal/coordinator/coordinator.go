@@ -29,7 +29,8 @@ import (
 // So an append that fails leaves the durable state as it was: the Runtime tells
 // those whose replies hung on it and goes on.
 type Machine interface {
-	// Apply folds one record: right after it was appended here, and at load. An
+	// Apply folds one record: right after it was appended here, and at load. Key
+	// and value are the machine's until it returns, and no longer. An
 	// error says that the record cannot be one of this topic; at load the
 	// record is skipped and named in the log.
 	Apply(r Record, o Origin) error
@@ -39,7 +40,13 @@ type Machine interface {
 	// Loaded is called once, when every record was applied and before the first
 	// request: sessions begin now.
 	Loaded(at Moment) Output
-	// Tick does what is due.
+	// TopicsChanged tells what became of topics since the last call, in order;
+	// nil stands for more than could be listed. No step sees an Image before the
+	// changes that led to it were told. at.Image may be newer than they are.
+	TopicsChanged(at Moment, topics []metadata.TopicDelta) Output
+	// Tick does one thing that is due, if there is one: the next is decided when
+	// the records of this one are applied. It is called until Next is in the
+	// future.
 	Tick(at Moment) Output
 	// Next is when Tick is wanted (Moment.Mono); false: not until something
 	// happens.

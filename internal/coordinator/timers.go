@@ -89,7 +89,7 @@ func (h timerHeap[K]) Swap(i, j int) {
 }
 
 func (h *timerHeap[K]) Push(x any) {
-	e := x.(*timer[K]) //nolint:errcheck,forcetypeassert // heap.Push is called above alone
+	e := x.(*timer[K]) //nolint:forcetypeassert // heap.Push is called above alone
 	e.at = len(*h)
 	*h = append(*h, e)
 }

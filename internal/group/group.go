@@ -14,6 +14,7 @@ package group
 
 import (
 	"ottla/internal/coordinator"
+	"ottla/internal/metadata"
 )
 
 // Kind is the protocol of a group, as ListGroups names it.
@@ -41,22 +42,34 @@ type group interface {
 	// expire nor can they be deleted.
 	subscribed(topic string) bool
 	// checkCommit tells whether a member may commit: generation is its
-	// generation, or its member epoch (G4).
-	checkCommit(c commitBy) error
+	// generation, or its member epoch (G4). The check that it returns, if any,
+	// is asked for each partition; its error fails the whole request.
+	checkCommit(c commitBy) (partitionCheck, error)
 	// checkFetch tells whether a member may read offsets; memberID is nil and
 	// epoch negative for callers that are no members.
 	checkFetch(memberID *string, epoch int32) error
-	// checkDelete tells whether the group may be deleted.
+	// checkDelete tells whether the group may be deleted, checkDeleteOffsets
+	// whether single offsets of it may.
 	checkDelete() error
+	checkDeleteOffsets() error
 	// tombstones are the records that forget the group, without its offsets.
 	tombstones() []coordinator.Record
 	// touch prolongs the session of the member that committed.
 	touch(at coordinator.Moment, memberID string)
+	// expires tells whether offsets may expire as the group is now (KIP-211).
+	expires() bool
 	// emptySince is when the group became empty, in ms (Moment.Wall), for the
 	// expiry of its offsets (KIP-211); false: each offset counts from its own
 	// commit.
 	emptySince() (ms int64, ok bool)
+	// loaded begins the sessions of a group that was loaded.
+	loaded(at coordinator.Moment) coordinator.Output
+	// topicsChanged tells what became of topics, as Machine.TopicsChanged.
+	topicsChanged(at coordinator.Moment, topics []metadata.TopicDelta) coordinator.Output
 }
+
+// partitionCheck tells whether a commit of one partition is in order.
+type partitionCheck func(topic string, id metadata.UUID, partition int32) error
 
 // commitBy is who commits an offset.
 type commitBy struct {

@@ -6,15 +6,20 @@ import (
 
 	"ottla/internal/config"
 	"ottla/internal/coordinator"
+	"ottla/internal/metadata"
 )
 
 // Machine is the state of all groups of one partition of __consumer_offsets.
 // It is a coordinator.Machine; besides, it has a method for each request:
 //
-//	func (m *Machine) JoinGroup(at Moment, to Ticket, c Client, version int16, req *kmsg.JoinGroupRequest) Output
+//	func (m *Machine) JoinGroup(at coordinator.Moment, to coordinator.Ticket, c Client, req *kmsg.JoinGroupRequest) coordinator.Output
 //
 // A request is decided on the newest state, committed or not; the runtime holds
 // its reply back until that state is committed.
+//
+// What belongs to a kind of group hangs on three tables: folds (records.go) by
+// the type of a record, duties (below) by the kind of a deadline, and the
+// interface group.
 type Machine struct {
 	config func() *config.Broker
 	// random draws member ids.
@@ -22,7 +27,16 @@ type Machine struct {
 
 	groups map[string]group
 	timers coordinator.Timers[timerKey]
+
+	// offsets are what the groups committed; a group that has an offset is in
+	// groups, too, or was deleted in this very batch.
+	offsets map[string]*groupOffsets
+	// transactions are the groups in which an open transaction of a producer
+	// has offsets.
+	transactions map[int64]map[string]bool
 }
+
+var _ coordinator.Machine = (*Machine)(nil)
 
 // timerKey names a deadline of a group.
 type timerKey struct {
@@ -45,10 +59,48 @@ const (
 	expireOffsets                     // offsets.retention.check.interval.ms is over
 )
 
+// duties has what a deadline of each kind leads to; the deadline is over by
+// then.
+var duties = map[timerKind]func(m *Machine, at coordinator.Moment, k timerKey) coordinator.Output{
+	expireOffsets: (*Machine).expire,
+}
+
 // NewMachine returns a machine without groups. config is the broker's
 // configuration in force, random the source of member ids.
 func NewMachine(config func() *config.Broker, random *rand.Rand) *Machine {
-	return &Machine{config: config, random: random, groups: map[string]group{}}
+	return &Machine{
+		config: config, random: random, groups: map[string]group{},
+		offsets: map[string]*groupOffsets{}, transactions: map[int64]map[string]bool{},
+	}
+}
+
+// Loaded begins the sessions of all groups, and forgets the offsets of topics
+// that went while nobody looked.
+func (m *Machine) Loaded(at coordinator.Moment) coordinator.Output {
+	m.expireLater(at)
+	out := m.forgetTopics(at, nil)
+	for _, id := range m.sorted() {
+		out.Add(m.groups[id].loaded(at))
+	}
+	return out
+}
+
+// TopicsChanged forgets the offsets of topics that went, and tells the groups.
+func (m *Machine) TopicsChanged(at coordinator.Moment, topics []metadata.TopicDelta) coordinator.Output {
+	out := m.forgetTopics(at, topics)
+	for _, id := range m.sorted() {
+		out.Add(m.groups[id].topicsChanged(at, topics))
+	}
+	return out
+}
+
+// Tick does the duty of the deadline that was over first.
+func (m *Machine) Tick(at coordinator.Moment) coordinator.Output {
+	key, due := m.timers.Due(at.Mono)
+	if !due || duties[key.kind] == nil {
+		return coordinator.Output{}
+	}
+	return duties[key.kind](m, at, key)
 }
 
 // Next is when the next deadline is.

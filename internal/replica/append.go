@@ -29,7 +29,14 @@ type AppendOptions struct {
 // Errors: ErrNotLeader, ErrNotEnoughReplicas (nothing is written), those of a
 // partition that is closed, and all of storage.Log.AppendAsLeader.
 func (p *Partition) Append(records []byte, o AppendOptions) (storage.Appended, error) {
-	epoch, err := p.beginAppend(o.Acks)
+	return p.AppendInEpoch(NoEpoch, records, o)
+}
+
+// AppendInEpoch is Append for a coordinator, which knows only what was written
+// until its leader epoch began: in another epoch nothing is written. Errors
+// besides those of Append: ErrFencedLeaderEpoch, ErrUnknownLeaderEpoch.
+func (p *Partition) AppendInEpoch(leaderEpoch int32, records []byte, o AppendOptions) (storage.Appended, error) {
+	epoch, err := p.beginAppend(leaderEpoch, o.Acks)
 	if err != nil {
 		p.countAppend(0, 0, false)
 		return storage.Appended{}, err
@@ -72,13 +79,18 @@ func (p *Partition) CountFetch(bytes int, ok bool) {
 	}
 }
 
-// beginAppend lets an append in, while this node leads.
-func (p *Partition) beginAppend(acks int16) (epoch int32, err error) {
+// beginAppend lets an append in, while this node leads in the epoch that the
+// caller names, or in any.
+func (p *Partition) beginAppend(wanted int32, acks int16) (epoch int32, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.closed != nil:
+	if p.closed != nil {
 		return 0, p.closed
+	}
+	if err := p.checkEpoch(wanted); err != nil {
+		return 0, err
+	}
+	switch {
 	case !p.leading:
 		return 0, p.notLeader()
 	case acks == AcksAll && p.state.underMinISR():

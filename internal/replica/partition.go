@@ -118,6 +118,14 @@ func (p *Partition) Leader() int32 {
 	return p.state.leader
 }
 
+// Leads tells whether this node leads in that epoch, nil if so. The error is one
+// of ErrNotLeader, ErrFencedLeaderEpoch, ErrUnknownLeaderEpoch, or why the
+// partition is not served any more.
+func (p *Partition) Leads(epoch int32) error {
+	_, err := p.checkLeader(epoch)
+	return err
+}
+
 // UnderMinISR tells whether this node leads with fewer replicas in sync than
 // min.insync.replicas.
 func (p *Partition) UnderMinISR() bool {

@@ -1,0 +1,496 @@
+package coordinator
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/metadata"
+	"ottla/internal/record"
+)
+
+// state is how far a shard is.
+type state uint8
+
+const (
+	loading state = iota
+	active
+	ended    // it takes nothing any more
+	unopened // ended, before there was a log
+)
+
+// shard is a machine and its partition, in one leader epoch.
+type shard[M Machine] struct {
+	runtime   *Runtime[M]
+	topic     metadata.UUID
+	partition int32
+	epoch     int32
+	// before is the shard of an earlier epoch, whose end this one waits for.
+	before *shard[M]
+
+	calls    chan *Call[M]
+	topics   chan struct{} // a token: deltas has something
+	stopping chan struct{}
+	done     chan struct{}
+
+	mu      sync.Mutex // memory only
+	state   state
+	stopped bool
+	deltas  []metadata.TopicDelta
+	tooMany bool // deltas was given up
+
+	// reported tells that deltas or tooMany is set.
+	reported atomic.Bool
+
+	// What follows belongs to the goroutine.
+	machine M
+	log     Log
+	builder record.Builder
+	// applied is the offset after the last record applied: every reply waits
+	// until the high watermark is there.
+	applied int64
+	next    Ticket
+	waiting map[Ticket]*Call[M]
+	sweepAt int // number of waiting at which those who left are looked for
+	parked  queue[parked[M]]
+	timer   *time.Timer
+	armed   time.Duration // what the timer is set for; valid while set
+	set     bool
+}
+
+// parked is a reply that waits for the high watermark.
+type parked[M Machine] struct {
+	call     *Call[M]
+	response kmsg.Response
+	offset   int64
+	deadline time.Duration
+}
+
+func newShard[M Machine](r *Runtime[M], topic metadata.UUID, partition, epoch int32, before *shard[M]) *shard[M] {
+	return &shard[M]{
+		runtime: r, topic: topic, partition: partition, epoch: epoch, before: before,
+		calls: make(chan *Call[M], maxQueued), topics: make(chan struct{}, 1),
+		stopping: make(chan struct{}), done: make(chan struct{}),
+		waiting: map[Ticket]*Call[M]{}, sweepAt: minSweep,
+	}
+}
+
+// minSweep is the least number of waiting requests that are searched for
+// callers who left.
+const minSweep = 64
+
+// enqueue hands a request to the shard.
+func (s *shard[M]) enqueue(c *Call[M]) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.state {
+	case loading:
+		return ErrLoading
+	case active:
+	default:
+		return ErrNotCoordinator
+	}
+	select {
+	case s.calls <- c:
+		return nil
+	default:
+		return ErrLoading
+	}
+}
+
+// topicsChanged notes what became of topics.
+func (s *shard[M]) topicsChanged(deltas []metadata.TopicDelta) {
+	if len(deltas) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tooMany = s.tooMany || len(s.deltas)+len(deltas) > maxDeltas; s.tooMany {
+		s.deltas = nil
+	} else {
+		s.deltas = append(s.deltas, deltas...)
+	}
+	s.reported.Store(true)
+	select {
+	case s.topics <- struct{}{}:
+	default:
+	}
+}
+
+// takeTopics returns what topicsChanged noted; nil when that was too much.
+func (s *shard[M]) takeTopics() (deltas []metadata.TopicDelta, some bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	deltas, some = s.deltas, s.reported.Swap(false)
+	s.deltas, s.tooMany = nil, false
+	return deltas, some
+}
+
+// stop tells the shard to end. Runtime.mu is held.
+func (s *shard[M]) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.stopped = true
+		close(s.stopping)
+	}
+}
+
+func (s *shard[M]) unopened() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == unopened
+}
+
+// run is the shard's goroutine.
+func (s *shard[M]) run() {
+	defer close(s.done)
+	if s.before != nil {
+		<-s.before.done
+		s.before = nil
+	}
+	if err := s.open(); err != nil {
+		s.end(unopened)
+		s.report("a coordinator cannot be loaded", err)
+		return
+	}
+	defer s.log.Close()
+	if err := s.load(); err != nil {
+		s.end(ended)
+		s.report("a coordinator cannot be loaded", err)
+		return
+	}
+	s.timer = time.NewTimer(0)
+	defer s.timer.Stop()
+	err := s.loop()
+	s.end(ended)
+	s.report("a coordinator ended", err)
+}
+
+// report tells the operator why the shard is not there, unless it was told to
+// go.
+func (s *shard[M]) report(what string, err error) {
+	select {
+	case <-s.stopping:
+	default:
+		s.runtime.options.Log.Error(what, "topic", s.runtime.options.Topic, "partition", s.partition, "epoch", s.epoch, "error", err)
+	}
+}
+
+// open waits for its turn to load, and opens the log.
+func (s *shard[M]) open() (err error) {
+	select {
+	case s.runtime.loads <- struct{}{}:
+	case <-s.stopping:
+		return ErrNotCoordinator
+	}
+	if s.log, err = s.runtime.options.Open(s.partition, s.epoch); err != nil {
+		<-s.runtime.loads
+	}
+	return err
+}
+
+// loop serves until it is told to stop, or the log is over.
+func (s *shard[M]) loop() error {
+	for {
+		s.release()
+		s.tick()
+		s.arm()
+		select {
+		case <-s.stopping:
+			return ErrNotCoordinator
+		case <-s.log.Changed():
+			s.log.Seen()
+			if err := s.log.Err(); err != nil {
+				return err
+			}
+		case <-s.timer.C:
+			s.set = false
+		case <-s.topics:
+			s.now()
+		case c := <-s.calls:
+			s.serve(c)
+		}
+	}
+}
+
+// now is the moment of the next step. The machine is told first what became of
+// topics until then: a topic that was deleted and created again must have lost
+// its past before something is decided on it.
+func (s *shard[M]) now() Moment {
+	at := s.moment()
+	if s.reported.Load() {
+		if deltas, some := s.takeTopics(); some {
+			s.carryOut(s.machine.TopicsChanged(at, deltas))
+		}
+	}
+	return at
+}
+
+func (s *shard[M]) moment() Moment {
+	o := &s.runtime.options
+	return Moment{Wall: o.Now().UnixMilli(), Mono: o.Elapsed(), Image: s.runtime.Image()}
+}
+
+// tick does one thing that is due; the timer brings it back for the next.
+func (s *shard[M]) tick() {
+	next, some := s.machine.Next()
+	if !some || next > s.runtime.options.Elapsed() {
+		return
+	}
+	if at := s.now(); next <= at.Mono {
+		s.carryOut(s.machine.Tick(at))
+	}
+}
+
+// arm sets the timer to the next thing that is due: the machine's, or the
+// timeout of the oldest parked reply.
+func (s *shard[M]) arm() {
+	next, some := s.machine.Next()
+	if first := s.parked.front(); first != nil && (!some || first.deadline < next) {
+		next, some = first.deadline, true
+	}
+	switch {
+	case !some:
+		if s.set {
+			s.timer.Stop()
+			s.set = false
+		}
+	case !s.set || next != s.armed:
+		s.timer.Reset(max(next-s.runtime.options.Elapsed(), 0))
+		s.armed, s.set = next, true
+	}
+}
+
+// serve has the machine decide a request.
+func (s *shard[M]) serve(c *Call[M]) {
+	if len(s.waiting) >= s.sweepAt {
+		s.sweep()
+	}
+	if len(s.waiting) >= maxWaiting {
+		c.finish(nil, ErrLoading)
+		return
+	}
+	at := s.now()
+	s.next++
+	out, decided := c.decide(s.machine, at, s.next)
+	if !decided {
+		return
+	}
+	s.waiting[s.next] = c
+	s.carryOut(out)
+}
+
+// sweep forgets the requests whose callers left. The next sweep comes when
+// twice as many wait as now.
+func (s *shard[M]) sweep() {
+	for t, c := range s.waiting {
+		if c.left() {
+			delete(s.waiting, t)
+		}
+	}
+	s.sweepAt = max(minSweep, 2*len(s.waiting))
+}
+
+// carryOut is Output's three steps.
+func (s *shard[M]) carryOut(out Output) {
+	if err := s.write(out); err != nil {
+		if len(out.Replies) == 0 {
+			s.runtime.options.Log.Warn("a coordinator could not write", "topic", s.runtime.options.Topic, "partition", s.partition, "error", err)
+		}
+		for _, r := range out.Replies {
+			if c := s.take(r.To); c != nil {
+				c.finish(nil, err)
+			}
+		}
+		return
+	}
+	deadline := s.runtime.options.Elapsed() + s.runtime.options.Timeout()
+	for _, r := range out.Replies {
+		if c := s.take(r.To); c != nil {
+			s.parked.push(parked[M]{c, r.Response, s.applied, deadline})
+		}
+	}
+}
+
+// take takes the request of a ticket out of the waiting; nil when there is
+// none, or nobody waits for it.
+func (s *shard[M]) take(t Ticket) *Call[M] {
+	c := s.waiting[t]
+	if c == nil {
+		return nil
+	}
+	delete(s.waiting, t)
+	if c.left() {
+		return nil
+	}
+	return c
+}
+
+// release lets the replies go that may be told, and those that waited too
+// long.
+func (s *shard[M]) release() {
+	if s.parked.front() == nil {
+		return
+	}
+	hw := s.log.HighWatermark()
+	for p := s.parked.front(); p != nil && p.offset <= hw; p = s.parked.front() {
+		p.call.finish(p.response, nil)
+		s.parked.pop()
+	}
+	if s.parked.front() == nil {
+		return
+	}
+	now := s.runtime.options.Elapsed()
+	for p := s.parked.front(); p != nil && p.deadline <= now; p = s.parked.front() {
+		p.call.finish(nil, ErrTimedOut)
+		s.parked.pop()
+	}
+}
+
+// end answers everybody that the shard is gone. Nobody comes after.
+func (s *shard[M]) end(as state) {
+	s.mu.Lock()
+	s.state = as
+	s.mu.Unlock()
+	for {
+		select {
+		case c := <-s.calls:
+			c.finish(nil, ErrNotCoordinator)
+			continue
+		default:
+		}
+		break
+	}
+	for _, c := range s.waiting {
+		c.finish(nil, ErrNotCoordinator)
+	}
+	for p := s.parked.front(); p != nil; p = s.parked.front() {
+		p.call.finish(nil, ErrNotCoordinator)
+		s.parked.pop()
+	}
+	s.waiting = nil
+}
+
+// write appends the records of an output and applies them.
+func (s *shard[M]) write(out Output) error {
+	for records := out.Records; len(records) > 0; {
+		n := len(records)
+		if out.Split {
+			n = fitting(records, s.log.MaxBatchBytes())
+		}
+		if err := s.append(records[:n]); err != nil {
+			return err
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+// recordOverhead is more than a record's lengths, deltas and attributes take.
+const recordOverhead = 32
+
+// fitting is the number of records that one batch can hold; at least one, which
+// is refused by the log if it alone is too large.
+func fitting(records []Record, limit int) int {
+	size := record.HeaderLen
+	for i, r := range records {
+		if size += len(r.Key) + len(r.Value) + recordOverhead; size > limit && i > 0 {
+			return i
+		}
+	}
+	return len(records)
+}
+
+// append writes one batch and applies it.
+func (s *shard[M]) append(records []Record) error {
+	o := &s.runtime.options
+	timestamp := o.Now().UnixMilli()
+	s.builder.Reset(record.BuilderOptions{Compression: o.Compression(), Codecs: o.Codecs})
+	for _, r := range records {
+		s.builder.Append(timestamp, r.Key, r.Value)
+	}
+	batch, err := s.builder.Build()
+	if err != nil {
+		return err
+	}
+	base, err := s.log.Append(batch)
+	if err != nil {
+		return err
+	}
+	for i, r := range records {
+		s.apply(r, Origin{Offset: base + int64(i), Timestamp: timestamp, ProducerID: NoProducer})
+	}
+	s.applied = base + int64(len(records))
+	return nil
+}
+
+// apply folds a record; one that cannot be of this topic is named and skipped.
+func (s *shard[M]) apply(r Record, o Origin) {
+	if err := s.machine.Apply(r, o); err != nil {
+		s.runtime.options.Log.Error("a record is skipped", "topic", s.runtime.options.Topic, "partition", s.partition, "offset", o.Offset, "error", err)
+	}
+}
+
+// load is step 2 of Runtime.
+func (s *shard[M]) load() error {
+	err := s.replay()
+	<-s.runtime.loads
+	if err != nil {
+		return fmt.Errorf("load %s-%d: %w", s.runtime.options.Topic, s.partition, err)
+	}
+	at := s.moment()
+	s.carryOut(s.machine.Loaded(at))
+	s.mu.Lock()
+	s.state = active
+	s.mu.Unlock()
+	return nil
+}
+
+func (s *shard[M]) replay() error {
+	s.machine = s.runtime.options.New(s.partition)
+	s.applied = s.log.EndOffset()
+	for batch, err := range s.log.Batches() {
+		if err != nil {
+			return err
+		}
+		select {
+		case <-s.stopping:
+			return ErrNotCoordinator
+		default:
+		}
+		if err := s.replayBatch(batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replayBatch applies the records of a batch. What its producer's transaction
+// will come to is told by a marker further on.
+func (s *shard[M]) replayBatch(batch record.Batch) error {
+	producer := NoProducer
+	if batch.IsTransactional() && batch.HasProducer() {
+		producer = batch.ProducerID()
+	}
+	for r, err := range batch.Records(s.runtime.options.Codecs) {
+		if err != nil {
+			return err
+		}
+		if !batch.IsControl() {
+			s.apply(Record{r.Key, r.Value}, Origin{Offset: r.Offset, Timestamp: r.Timestamp, ProducerID: producer})
+			continue
+		}
+		kind, err := record.ParseControlKey(r.Key)
+		if err != nil {
+			return err
+		}
+		if kind == record.ControlCommit || kind == record.ControlAbort {
+			s.machine.EndTransaction(batch.ProducerID(), kind == record.ControlCommit)
+		}
+	}
+	return nil
+}
