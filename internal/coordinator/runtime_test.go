@@ -1,0 +1,401 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ottla/internal/metadata"
+	"ottla/internal/record"
+)
+
+func TestReplyWaitsForTheHighWatermark(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		w.must(w.write("a"))
+		w.disk.change(func() { w.disk.lag = true })
+		wrote, read := make(chan error, 1), make(chan int, 1)
+		go func() { wrote <- w.write("b") }()
+		synctest.Wait()
+		go func() {
+			n, err := w.read()
+			w.want(err, nil, "a read behind a write")
+			read <- n
+		}()
+		synctest.Wait()
+		w.wantValues("a", "b") // decided on the tip
+		if len(wrote)+len(read) > 0 {
+			t.Fatal("a reply left before its record was committed")
+		}
+		w.disk.catchUp()
+		w.must(<-wrote)
+		if n := <-read; n != 2 {
+			t.Errorf("read %d values, want 2", n)
+		}
+	})
+}
+
+func TestReplyTimesOut(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		w.disk.change(func() { w.disk.lag = true })
+		began := time.Now()
+		w.want(w.write("a"), ErrTimedOut, "a write that is not committed")
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("timed out after %v", took)
+		}
+		_, err := w.read() // it saw what may be lost
+		w.want(err, ErrTimedOut, "a read behind it")
+		w.disk.lag = false
+		w.disk.catchUp()
+		w.must(w.write("b"))
+		w.wantValues("a", "b")
+	})
+}
+
+func TestFailedAppendChangesNothing(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		disaster := errors.New("disaster")
+		w.must(w.write("a"))
+		w.disk.failures = []error{disaster}
+		w.want(w.write("b", "c"), disaster, "a failed append")
+		w.wantValues("a")
+		w.must(w.write("d"))
+		w.wantValues("a", "d")
+	})
+}
+
+// A list that is split keeps what was appended before the failure; one that is
+// not is appended as a whole or not at all.
+func TestSplit(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		w.disk.max = 1000
+		var all []string
+		for i := range 100 {
+			all = append(all, strings.Repeat("x", 50)+fmt.Sprint(i))
+		}
+		var invalid *record.InvalidError
+		if err := w.write(all...); !errors.As(err, &invalid) || len(w.disk.batches) > 0 {
+			t.Fatalf("too large a batch: %v, %d batches", err, len(w.disk.batches))
+		}
+		split := func(_ *toy, _ Moment, to Ticket) Output {
+			out := write(to, all...)
+			out.Split = true
+			return out
+		}
+		_, err := w.do(split)
+		w.must(err)
+		if n := len(w.disk.batches); n < 6 || n > 15 {
+			t.Errorf("%d batches", n)
+		}
+		w.wantValues(all...)
+		if got := w.disk.values(t); fmt.Sprint(got) != fmt.Sprint(all) {
+			t.Errorf("the log has %v", got)
+		}
+		disaster := errors.New("disaster")
+		w.disk.failures = []error{nil, disaster}
+		_, err = w.do(split)
+		w.want(err, disaster, "the second batch fails")
+		w.wantValues(w.disk.values(t)...)
+	})
+}
+
+func TestLoad(t *testing.T) {
+	bubble(t, func(w *world) {
+		txn := func(id int64) record.BuilderOptions {
+			return record.BuilderOptions{Transactional: true, Producer: &record.ProducerInfo{ID: id}}
+		}
+		build := func(o record.BuilderOptions, key string, values ...string) {
+			b := record.NewBuilder(o)
+			for _, v := range values {
+				b.Append(1, []byte(key), []byte(v))
+			}
+			w.disk.add(b.Build())
+		}
+		end := func(id int64, commit bool) {
+			w.disk.add(record.EndTxnBatch(record.BuilderOptions{Producer: &record.ProducerInfo{ID: id, BaseSequence: -1}}, 1, record.EndTxnMarker{Commit: commit}))
+		}
+		build(record.BuilderOptions{}, "k", "a", "b")
+		build(record.BuilderOptions{Compression: record.Zstd, Codecs: record.NewCodecs()}, "k", "c")
+		build(txn(1), "k", "committed")
+		build(txn(2), "k", "aborted")
+		build(txn(3), "k", "open")
+		build(record.BuilderOptions{}, "bad", "skipped")
+		end(1, true)
+		end(2, false)
+		w.lead(self)
+		w.wantValues("a", "b", "c", "committed")
+		if len(w.machine.pending) != 1 || fmt.Sprint(w.machine.pending[3]) != "[open]" {
+			t.Errorf("pending %v", w.machine.pending)
+		}
+		if !strings.Contains(w.log.String(), "offset=6") || strings.Count(w.log.String(), "\n") != 1 {
+			t.Errorf("the log of the node says %q", w.log.String())
+		}
+		w.must(w.write("d"))
+		w.wantValues("a", "b", "c", "committed", "d")
+	})
+}
+
+func TestErrorsWhileItIsNotThere(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.want(w.write("a"), ErrNotCoordinator, "before the topic exists")
+		w.lead(2)
+		w.want(w.write("a"), ErrNotCoordinator, "where another leads")
+		for range loadingMost { // nobody gets a turn to load
+			w.runtime.loads <- struct{}{}
+		}
+		w.lead(self)
+		synctest.Wait()
+		w.want(w.write("a"), ErrLoading, "while it loads (G7)")
+		for range loadingMost {
+			<-w.runtime.loads
+		}
+		synctest.Wait()
+		w.must(w.write("a"))
+		w.lead(2)
+		w.want(w.write("a"), ErrNotCoordinator, "after another took over")
+	})
+}
+
+func TestEpochEndsEverything(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		w.must(w.write("kept"))
+		w.disk.change(func() { w.disk.lag = true })
+		results := make(chan error, 3)
+		go func() { results <- w.write("lost") }()
+		go func() {
+			_, err := w.do(func(m *toy, _ Moment, to Ticket) Output {
+				m.parked = append(m.parked, to) // as a member that waits for a rebalance
+				return Output{}
+			})
+			results <- err
+		}()
+		synctest.Wait()
+		w.disk.change(func() { w.disk.truncate(w.disk.hw) })
+		w.lead(2)
+		for range 2 {
+			w.want(<-results, ErrNotCoordinator, "who waits when the leader changes")
+		}
+		w.lead(self)
+		w.wantValues("kept")
+		w.disk.change(func() { w.disk.lag = false })
+		w.must(w.write("more"))
+	})
+}
+
+// A shard whose epoch is over cannot write, although nobody has told it yet.
+func TestZombieCannotWrite(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		w.disk.mu.Lock()
+		w.disk.epoch++ // the replica knows, the runtime does not
+		w.disk.mu.Unlock()
+		w.want(w.write("a"), errStale, "a write of a zombie")
+		if len(w.disk.batches) > 0 {
+			t.Error("a zombie wrote")
+		}
+	})
+}
+
+func TestLogFails(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		w.disk.change(func() { w.disk.closed = errors.New("the log dir is offline") })
+		synctest.Wait()
+		_, err := w.read()
+		w.want(err, ErrNotCoordinator, "after the log dir failed")
+		if !strings.Contains(w.log.String(), "the log dir is offline") {
+			t.Errorf("the log of the node says %q", w.log.String())
+		}
+	})
+}
+
+func TestLoadFails(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.disk.add(record.NewBuilder(record.BuilderOptions{}).Build())
+		w.disk.failRead = errors.New("bad sector")
+		w.lead(self)
+		synctest.Wait()
+		w.want(w.write("a"), ErrNotCoordinator, "when the log cannot be read")
+		w.runtime.Retry() // only what was not opened
+		synctest.Wait()
+		w.want(w.write("a"), ErrNotCoordinator, "when the log cannot be read")
+		w.disk.failRead = nil
+		w.disk.failOpen = errors.New("disk full")
+		w.lead(self)
+		synctest.Wait()
+		w.want(w.write("a"), ErrNotCoordinator, "when the log cannot be opened")
+		w.disk.failOpen = nil
+		w.runtime.Retry()
+		synctest.Wait()
+		w.must(w.write("a"))
+	})
+}
+
+func TestDeletedTopic(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		w.must(w.write("a"))
+		w.publish(&metadata.RemoveTopicRecord{TopicID: topicID})
+		w.want(w.write("b"), ErrNotCoordinator, "after the topic was deleted")
+	})
+}
+
+// No step sees an image before the machine was told what changed.
+func TestTopicsChanged(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		other := metadata.UUID{9, 15: 1}
+		for i := range 20 {
+			name := fmt.Sprint("t", i)
+			busy := make(chan struct{})
+			w.runtime.Begin(context.Background(), 0, func(_ *toy, _ Moment, to Ticket) Output { <-busy; return Answer(to, count(0)) })
+			synctest.Wait()
+			w.publish(&metadata.TopicRecord{Name: name, TopicID: other})
+			call := w.runtime.Begin(context.Background(), 0, func(m *toy, at Moment, to Ticket) Output {
+				if at.Image.TopicByName(name) != nil && (len(m.topics) == 0 || m.topics[len(m.topics)-1] != name) {
+					t.Errorf("a step sees %s, the machine was told of %v", name, m.topics)
+				}
+				return Answer(to, count(0))
+			})
+			close(busy)
+			_, err := call.Wait()
+			w.must(err)
+			w.publish(&metadata.RemoveTopicRecord{TopicID: other})
+		}
+		synctest.Wait()
+		if got := w.machine.topics[len(w.machine.topics)-1]; got != "no t19" {
+			t.Errorf("the last word is %q", got)
+		}
+		// More than can be listed.
+		release := make(chan struct{})
+		w.runtime.Begin(context.Background(), 0, func(_ *toy, _ Moment, to Ticket) Output { <-release; return Answer(to, count(0)) })
+		synctest.Wait()
+		for i := range maxDeltas + 1 {
+			w.publish(&metadata.TopicRecord{Name: fmt.Sprint("u", i), TopicID: metadata.UUID{1, byte(i >> 8), byte(i), 15: 1}})
+		}
+		close(release)
+		synctest.Wait()
+		if got := w.machine.topics[len(w.machine.topics)-1]; got != "everything" {
+			t.Errorf("the last word is %q", got)
+		}
+	})
+}
+
+func TestTick(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		_, err := w.do(func(m *toy, at Moment, to Ticket) Output {
+			for i := range 3 {
+				m.timers.Set(fmt.Sprint(i), at.Mono+time.Duration(i/2+1)*time.Hour) // 0 and 1 at once
+			}
+			return Answer(to, count(0))
+		})
+		w.must(err)
+		<-time.After(time.Hour)
+		w.wantValues("due 0", "due 1")
+		<-time.After(time.Hour)
+		w.wantValues("due 0", "due 1", "due 2")
+		if w.machine.ticks != 3 {
+			t.Errorf("%d ticks for 3 deadlines", w.machine.ticks)
+		}
+	})
+}
+
+func TestCallerLeaves(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		park := func(m *toy, _ Moment, to Ticket) Output {
+			m.parked = append(m.parked, to)
+			return Output{}
+		}
+		why := errors.New("connection closed")
+		for range 10 * minSweep {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			call := w.runtime.Begin(ctx, 0, park)
+			synctest.Wait()
+			cancel(why)
+			_, err := call.Wait()
+			w.want(err, why, "a caller that left")
+		}
+		synctest.Wait()
+		if n := len(w.runtime.shards[0].waiting); n > minSweep {
+			t.Errorf("%d requests of callers that left are kept", n)
+		}
+		// A late answer goes nowhere, and the step of one that left does not run.
+		_, err := w.do(func(m *toy, _ Moment, to Ticket) Output {
+			out := Answer(to, count(0))
+			for _, late := range m.parked {
+				out.Replies = append(out.Replies, Reply{late, count(1)})
+			}
+			return out
+		})
+		w.must(err)
+	})
+}
+
+// A step does not run once its caller has gone on.
+func TestStepOfGoneCaller(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		release := make(chan struct{})
+		w.runtime.Begin(context.Background(), 0, func(_ *toy, _ Moment, to Ticket) Output { <-release; return Answer(to, count(0)) })
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(context.Background())
+		call := w.runtime.Begin(ctx, 0, func(*toy, Moment, Ticket) Output {
+			t.Error("the step ran")
+			return Output{}
+		})
+		cancel()
+		_, err := call.Wait()
+		w.want(err, context.Canceled, "a caller that left")
+		close(release)
+		synctest.Wait()
+	})
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		release := make(chan struct{})
+		var calls []*Call[*toy]
+		for i := range maxQueued + 2 {
+			calls = append(calls, w.runtime.Begin(context.Background(), 0, func(_ *toy, _ Moment, to Ticket) Output {
+				if i == 0 {
+					<-release
+				}
+				return Answer(to, count(0))
+			}))
+			if i == 0 {
+				synctest.Wait() // it is out of the queue
+			}
+		}
+		_, err := calls[maxQueued+1].Wait()
+		w.want(err, ErrLoading, "one too many")
+		close(release)
+		for _, c := range calls[:maxQueued+1] {
+			_, err := c.Wait()
+			w.must(err)
+		}
+	})
+}
