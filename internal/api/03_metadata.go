@@ -296,7 +296,7 @@ func isInternalTopic(name string) bool {
 // Without an authorizer everybody may do everything that a kind of resource
 // has: the bits are Kafka's AclOperation ids.
 const (
-	groupOperations   int32 = 1<<3 | 1<<5 | 1<<6 | 1<<10 | 1<<11
+	groupOperations   int32 = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 	topicOperations   int32 = 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<11
 	clusterOperations int32 = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12
 )

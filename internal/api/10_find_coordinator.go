@@ -15,6 +15,7 @@ import (
 const (
 	coordinatesGroups       int8 = 0
 	coordinatesTransactions int8 = 1
+	coordinatesShares       int8 = 2
 )
 
 // findCoordinator answers FindCoordinator, versions 0–6: the leader of the
@@ -40,7 +41,12 @@ func (h *Handler) findCoordinator(ctx context.Context, r *Request, req *kmsg.Fin
 	}
 	view := clusterView{img: h.Controller.Image(), listener: r.Listener}
 	for _, key := range keys {
-		resp.Coordinators = append(resp.Coordinators, h.coordinator(view, key, failed))
+		c := h.coordinator(view, key, failed)
+		if req.CoordinatorType < coordinatesGroups || req.CoordinatorType > coordinatesShares {
+			text := failed.Message()
+			c.ErrorMessage = &text
+		}
+		resp.Coordinators = append(resp.Coordinators, c)
 	}
 	if r.Header.Version < 4 {
 		only := resp.Coordinators[0]

@@ -280,12 +280,22 @@ func namedTopics(img *metadata.Image, topics []kmsg.OffsetFetchRequestGroupTopic
 // identifiedTopics gives topics their ids, and leaves out those that have none
 // any more.
 func identifiedTopics(img *metadata.Image, topics []kmsg.OffsetFetchResponseGroupTopic) []kmsg.OffsetFetchResponseGroupTopic {
-	return slices.DeleteFunc(topics, func(t kmsg.OffsetFetchResponseGroupTopic) bool { return img.TopicByName(t.Topic) == nil })
+	known := topics[:0]
+	for _, t := range topics {
+		if topic := img.TopicByName(t.Topic); topic != nil {
+			t.TopicID = topic.ID
+			known = append(known, t)
+		}
+	}
+	return known
 }
 
 // OffsetDelete answers OffsetDelete, version 0. Topics and partitions that do
-// not exist are refused without asking the group, and stand first.
+// not exist are refused whatever the group says of the others, and stand first.
 func (c *Coordinator) OffsetDelete(ctx context.Context, _ Client, req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
+	if req.Group == "" {
+		return failDelete(protocol.InvalidGroupID)
+	}
 	resp := kmsg.NewPtrOffsetDeleteResponse()
 	known := *req
 	known.Topics = nil
@@ -293,12 +303,6 @@ func (c *Coordinator) OffsetDelete(ctx context.Context, _ Client, req *kmsg.Offs
 		if t, some := c.deletable(&req.Topics[i], resp); some {
 			known.Topics = append(known.Topics, t)
 		}
-	}
-	switch {
-	case len(known.Topics) == 0 && len(req.Topics) > 0:
-		return resp
-	case req.Group == "":
-		return failDelete(protocol.InvalidGroupID)
 	}
 	answer, err := ask[*kmsg.OffsetDeleteResponse](ctx, c, req.Group, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
 		return m.OffsetDelete(at, to, &known)

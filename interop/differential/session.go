@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -158,7 +159,8 @@ func (s *session) send(step Step, version int16) error {
 const loadLimit = 10 * time.Second
 
 // request repeats what a broker refuses because it has just started: Kafka
-// fetches its first block of producer ids when the first is asked for.
+// fetches its first block of producer ids when the first is asked for, and makes
+// the topic of a coordinator then, too.
 func (s *session) request(req kmsg.Request) (wire.Answer, error) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -167,11 +169,38 @@ func (s *session) request(req kmsg.Request) (wire.Answer, error) {
 		if err != nil || time.Now().After(deadline) {
 			return answer, err
 		}
-		r, ok := answer.Response.(*kmsg.InitProducerIDResponse)
-		if !ok || r.ErrorCode != kerr.CoordinatorLoadInProgress.Code {
+		if !comesAgain(reflect.ValueOf(answer.Response)) {
 			return answer, nil
 		}
 	}
+}
+
+// comesAgain reports whether an answer says anywhere that its coordinator is not
+// there yet.
+func comesAgain(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return !v.IsNil() && comesAgain(v.Elem())
+	case reflect.Slice:
+		for i := range v.Len() {
+			if comesAgain(v.Index(i)) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		if code := v.FieldByName("ErrorCode"); code.IsValid() && code.Kind() == reflect.Int16 {
+			switch int16(code.Int()) {
+			case kerr.CoordinatorLoadInProgress.Code, kerr.CoordinatorNotAvailable.Code, kerr.NotCoordinator.Code:
+				return true
+			}
+		}
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() && comesAgain(v.Field(i)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (s *session) record(step Step, version int16) {

@@ -163,7 +163,7 @@ type element struct {
 // identifying names the field that identifies an element of a list, in order of
 // preference.
 var identifying = []string{
-	"Topic", "ResourceName", "Name", "Partition", "ApiKey", "NodeID", "BrokerID", "Dir",
+	"Topic", "Group", "Key", "ResourceName", "Name", "Partition", "ApiKey", "NodeID", "BrokerID", "Dir",
 	"TransactionalID", "User", "ReplicaID", "ProducerID", "BatchIndex", "TopicID",
 }
 
@@ -182,7 +182,7 @@ func (e *element) identify(n *names) {
 		switch {
 		case name == "ApiKey":
 			text = kmsg.NameForKey(int16(v.Int()))
-		case text == "", v.Kind() == reflect.Array && text == "0":
+		case text == "" && name != "Group", v.Kind() == reflect.Array && text == "0":
 			continue
 		}
 		e.key, e.fields = text, []string{name}
