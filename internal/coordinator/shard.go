@@ -196,8 +196,8 @@ func (s *shard[M]) open() (err error) {
 // loop serves until it is told to stop, or the log is over.
 func (s *shard[M]) loop() error {
 	for {
-		s.release()
 		s.tick()
+		s.release()
 		s.arm()
 		select {
 		case <-s.stopping:
