@@ -319,6 +319,27 @@ func TestTick(t *testing.T) {
 	})
 }
 
+// Who waits for a deadline is told when it comes, whether or not something was
+// written then.
+func TestTickAnswers(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		for _, silent := range []bool{true, false} {
+			began := time.Now()
+			_, err := w.do(func(m *toy, at Moment, to Ticket) Output {
+				m.parked, m.silent = append(m.parked, to), silent
+				m.timers.Set("answer", at.Mono+time.Second)
+				return Output{}
+			})
+			w.must(err)
+			if took := time.Since(began); took != time.Second {
+				t.Errorf("the answer came after %v", took)
+			}
+		}
+	})
+}
+
 func TestCallerLeaves(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.lead(self)

@@ -30,6 +30,7 @@ type toy struct {
 	values  []string
 	pending map[int64][]string
 	parked  []Ticket // requests that a later step answers
+	silent  bool     // a deadline writes nothing
 	timers  Timers[string]
 	topics  []string // what was told of topics
 	loads   int
@@ -76,10 +77,19 @@ func (m *toy) TopicsChanged(_ Moment, topics []metadata.TopicDelta) Output {
 
 func (m *toy) Tick(at Moment) Output {
 	m.ticks++
-	if what, due := m.timers.Due(at.Mono); due {
-		return write(NoTicket, "due "+what)
+	what, due := m.timers.Due(at.Mono)
+	if !due {
+		return Output{}
 	}
-	return Output{}
+	out := write(NoTicket, "due "+what)
+	if m.silent {
+		out = Output{}
+	}
+	for _, to := range m.parked {
+		out.Replies = append(out.Replies, Reply{to, count(0)})
+	}
+	m.parked = nil
+	return out
 }
 
 func (m *toy) Next() (time.Duration, bool) { return m.timers.Next() }

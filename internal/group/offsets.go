@@ -92,10 +92,7 @@ func (m *Machine) OffsetCommit(at coordinator.Moment, to coordinator.Ticket, req
 	if g := m.groups[req.Group]; g != nil {
 		g.touch(at, req.MemberID)
 	}
-	c := commit{machine: m, at: at, group: req.Group, expires: -1, check: check}
-	if req.Version <= 4 && req.RetentionTimeMillis >= 0 {
-		c.expires = at.Wall + req.RetentionTimeMillis
-	}
+	c := newCommit(m, at, req, check)
 	resp := kmsg.NewPtrOffsetCommitResponse()
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, 0, len(req.Topics))
 	for i := range req.Topics {
@@ -150,6 +147,23 @@ type commit struct {
 	check   partitionCheck
 	records []coordinator.Record
 	buf     []byte
+}
+
+// offsetBytes is about what an offset's record takes beside names and text.
+const offsetBytes = 72
+
+func newCommit(m *Machine, at coordinator.Moment, req *kmsg.OffsetCommitRequest, check partitionCheck) *commit {
+	c := &commit{machine: m, at: at, group: req.Group, expires: -1, check: check}
+	if req.Version <= 4 && req.RetentionTimeMillis >= 0 {
+		c.expires = at.Wall + req.RetentionTimeMillis
+	}
+	offsets, size := 0, 0
+	for i := range req.Topics {
+		n := len(req.Topics[i].Partitions)
+		offsets, size = offsets+n, size+n*(offsetBytes+len(req.Group)+len(req.Topics[i].Topic))
+	}
+	c.records, c.buf = make([]coordinator.Record, 0, offsets), make([]byte, 0, size)
+	return c
 }
 
 // topic is step 2 of OffsetCommit for one topic.
