@@ -102,11 +102,12 @@ func (m *Machine) forgetTopics(at coordinator.Moment, topics []metadata.TopicDel
 // forgetWhere forgets offsets of topics that are gone; named, if not nil, are
 // the only ones that may be.
 func (m *Machine) forgetWhere(out *coordinator.Output, at coordinator.Moment, named map[string]bool) {
+	gone := func(topic string, id metadata.UUID) bool {
+		return (named == nil || named[topic]) && goneTopic(at.Image, topic, id, named)
+	}
 	for _, id := range slices.Sorted(maps.Keys(m.offsets)) {
-		for _, o := range m.offsets[id].places() {
-			if (named == nil || named[o.topic]) && goneTopic(at.Image, o.topic, o.id, named) {
-				out.Records = append(out.Records, offsetTombstone(id, o.topic, o.partition))
-			}
+		for _, o := range m.offsets[id].places(gone) {
+			out.Records = append(out.Records, offsetTombstone(id, o.topic, o.partition))
 		}
 	}
 }

@@ -344,17 +344,15 @@ func (o *groupOffsets) has(topic string, partition int32) bool {
 	return ok || o.unstable(topic, partition)
 }
 
-// place is where an offset is: the topic with the id that the offset names, and
-// the partition.
+// place is where an offset is.
 type place struct {
 	topic     string
-	id        metadata.UUID
 	partition int32
 }
 
 // places lists where there are offsets, decided or not, each place once and in
-// order.
-func (o *groupOffsets) places() []place {
+// order; those of some topics, or all with nil.
+func (o *groupOffsets) places(of func(topic string, id metadata.UUID) bool) []place {
 	if o == nil {
 		return nil
 	}
@@ -362,7 +360,9 @@ func (o *groupOffsets) places() []place {
 	add := func(topics map[string]partitions) {
 		for topic, ps := range topics {
 			for partition, c := range ps {
-				all = append(all, place{topic, c.topic, partition})
+				if of == nil || of(topic, c.topic) {
+					all = append(all, place{topic, partition})
+				}
 			}
 		}
 	}
@@ -371,15 +371,15 @@ func (o *groupOffsets) places() []place {
 		add(topics)
 	}
 	slices.SortFunc(all, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition), slices.Compare(a.id[:], b.id[:]))
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
 	})
-	return slices.CompactFunc(all, func(a, b place) bool { return a.topic == b.topic && a.partition == b.partition })
+	return slices.Compact(all)
 }
 
 // tombstones are the records that forget every offset of the group.
 func (o *groupOffsets) tombstones(group string) []coordinator.Record {
 	var records []coordinator.Record
-	for _, p := range o.places() {
+	for _, p := range o.places(nil) {
 		records = append(records, offsetTombstone(group, p.topic, p.partition))
 	}
 	return records

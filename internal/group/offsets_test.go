@@ -15,7 +15,7 @@ import (
 )
 
 // TestOffsetRecords holds the bytes that Apache Kafka 4.3.1 writes for the same
-// commits (interop's TestOffsetRecords compares them with the real one's).
+// commits (interop compares them with the real one's).
 func TestOffsetRecords(t *testing.T) {
 	id := metadata.UUID{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x01}
 	for _, c := range []struct {
