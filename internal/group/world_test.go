@@ -26,7 +26,6 @@ type offsetWorld struct {
 	img     *metadata.Image
 	now     time.Duration // since someTime
 	log     []coordinator.Record
-	next    coordinator.Ticket
 }
 
 func newOffsetWorld(t testing.TB, set ...string) *offsetWorld {
