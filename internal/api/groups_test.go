@@ -1,11 +1,19 @@
 package api
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/coordinator"
 	"ottla/internal/protocol"
+	"ottla/internal/record"
+	"ottla/internal/replica"
+	"ottla/internal/storage"
 )
 
 // coordinated finds the coordinator of a group, which makes the topic.
@@ -90,4 +98,127 @@ func TestCommitAndFetch(t *testing.T) {
 			})
 		})
 	})
+}
+
+// TestNoCoordinator: before the topic exists nobody coordinates, and nothing is
+// listed.
+func TestNoCoordinator(t *testing.T) {
+	story(t, nil, func(t *testing.T, x *fixture) {
+		id := x.topic("a", 1)
+		resp := ask[*kmsg.OffsetCommitResponse](x, 9, commitRequest("g", "a", id, 1))
+		wantCode(t, "commit", resp.Topics[0].Partitions[0].ErrorCode, protocol.NotCoordinator)
+		fetch := kmsg.NewPtrOffsetFetchRequest()
+		fetch.Group, fetch.Topics = "g", []kmsg.OffsetFetchRequestTopic{{Topic: "a", Partitions: []int32{0}}}
+		wantCode(t, "fetch 1", ask[*kmsg.OffsetFetchResponse](x, 1, fetch).Topics[0].Partitions[0].ErrorCode, protocol.NotCoordinator)
+		wantCode(t, "fetch 7", ask[*kmsg.OffsetFetchResponse](x, 7, fetch).ErrorCode, protocol.NotCoordinator)
+		forget := kmsg.NewPtrOffsetDeleteRequest()
+		forget.Group = "g"
+		wantCode(t, "offset delete", ask[*kmsg.OffsetDeleteResponse](x, 0, forget).ErrorCode, protocol.NotCoordinator)
+		describe := kmsg.NewPtrDescribeGroupsRequest()
+		describe.Groups = []string{"g"}
+		wantCode(t, "describe", ask[*kmsg.DescribeGroupsResponse](x, 6, describe).Groups[0].ErrorCode, protocol.NotCoordinator)
+		remove := kmsg.NewPtrDeleteGroupsRequest()
+		remove.Groups = []string{"g"}
+		wantCode(t, "delete", ask[*kmsg.DeleteGroupsResponse](x, 2, remove).Groups[0].ErrorCode, protocol.NotCoordinator)
+		list := ask[*kmsg.ListGroupsResponse](x, 5, kmsg.NewPtrListGroupsRequest())
+		if list.ErrorCode != 0 || len(list.Groups) != 0 {
+			t.Errorf("list: %+v", list)
+		}
+	})
+}
+
+// TestOffsetsTopic: it is made once, as Kafka makes it, however many ask.
+func TestOffsetsTopic(t *testing.T) {
+	story(t, map[string]string{"offsets.topic.num.partitions": "3", "offsets.topic.segment.bytes": "2097152", "offsets.topic.replication.factor": "3"}, func(t *testing.T, x *fixture) {
+		done := make(chan struct{}, 8)
+		for range cap(done) {
+			go func() {
+				x.coordinated("g")
+				done <- struct{}{}
+			}()
+		}
+		for range cap(done) {
+			<-done
+		}
+		topic := x.controller.Image().TopicByName("__consumer_offsets")
+		if topic.NumPartitions() != 3 || len(topic.Partition(0).Replicas) != 1 {
+			t.Errorf("%d partitions, replicas %v", topic.NumPartitions(), topic.Partition(0).Replicas)
+		}
+		c := x.log("__consumer_offsets", 0).Config()
+		if !c.Compact || c.Delete || c.SegmentBytes != 2097152 {
+			t.Errorf("config %+v", c)
+		}
+	})
+}
+
+// TestLargeRequests: what is too much is refused, and the group goes on.
+func TestLargeRequests(t *testing.T) {
+	story(t, nil, func(t *testing.T, x *fixture) {
+		id := x.topic("a", 400)
+		x.coordinated("g")
+		large := commitRequest("g", "a", id, make([]int64, 400)...)
+		for i := range large.Topics[0].Partitions {
+			large.Topics[0].Partitions[i].Metadata = ptr(strings.Repeat("x", 4096)) // 1.6 MB in all
+		}
+		resp := ask[*kmsg.OffsetCommitResponse](x, 9, large)
+		wantCode(t, "more than max.message.bytes", resp.Topics[0].Partitions[0].ErrorCode, protocol.UnknownServerError)
+		if p := x.fetchOffset("g", id, 0); p.Offset != -1 {
+			t.Errorf("a refused commit left the offset %d", p.Offset)
+		}
+		many := commitRequest("g", "a", id, 7)
+		for i := range 10_000 {
+			t := kmsg.NewOffsetCommitRequestTopic()
+			t.Topic, t.Partitions = fmt.Sprint("unknown-", i), []kmsg.OffsetCommitRequestTopicPartition{{Offset: 1}}
+			many.Topics = append(many.Topics, t)
+		}
+		resp = ask[*kmsg.OffsetCommitResponse](x, 9, many)
+		if len(resp.Topics) != 10_001 {
+			t.Errorf("%d topics are answered", len(resp.Topics))
+		}
+		if p := x.fetchOffset("g", id, 0); p.Offset != 7 {
+			t.Errorf("the offset is %d, want 7", p.Offset)
+		}
+		// Tombstones of a group that do not fit one batch are split.
+		x.coordinated("h")
+		for i := range 3 {
+			commit := commitRequest(strings.Repeat("h", 3000), "a", id, make([]int64, 300)...)
+			wantCode(t, fmt.Sprint("commit ", i), ask[*kmsg.OffsetCommitResponse](x, 9, commit).Topics[0].Partitions[0].ErrorCode, protocol.None)
+		}
+		rest := commitRequest(strings.Repeat("h", 3000), "a", id, make([]int64, 100)...)
+		for i := range rest.Topics[0].Partitions {
+			rest.Topics[0].Partitions[i].Partition = int32(300 + i)
+		}
+		wantCode(t, "commit", ask[*kmsg.OffsetCommitResponse](x, 9, rest).Topics[0].Partitions[0].ErrorCode, protocol.None)
+		remove := kmsg.NewPtrDeleteGroupsRequest()
+		remove.Groups = []string{strings.Repeat("h", 3000)}
+		wantCode(t, "delete", ask[*kmsg.DeleteGroupsResponse](x, 2, remove).Groups[0].ErrorCode, protocol.None)
+		if p := x.fetchOffset(strings.Repeat("h", 3000), id, 399); p.Offset != -1 {
+			t.Errorf("a deleted group has the offset %d", p.Offset)
+		}
+	})
+}
+
+func TestCoordinatorCode(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want protocol.Code
+	}{
+		{coordinator.ErrLoading, protocol.CoordinatorLoadInProgress},
+		{coordinator.ErrNotCoordinator, protocol.NotCoordinator},
+		{coordinator.ErrTimedOut, protocol.CoordinatorNotAvailable},
+		{context.DeadlineExceeded, protocol.CoordinatorNotAvailable},
+		{fmt.Errorf("append: %w", replica.ErrNotEnoughReplicas), protocol.CoordinatorNotAvailable},
+		{replica.ErrUnknownTopicOrPartition, protocol.CoordinatorNotAvailable},
+		{replica.ErrNotLeader, protocol.NotCoordinator},
+		{replica.ErrFencedLeaderEpoch, protocol.NotCoordinator},
+		{storage.ErrStorage, protocol.NotCoordinator},
+		{storage.ErrBatchTooLarge, protocol.UnknownServerError},
+		{&record.InvalidError{Kind: record.TooLarge}, protocol.UnknownServerError},
+		{errors.New("anything"), protocol.UnknownServerError},
+		{protocol.IllegalGeneration, protocol.IllegalGeneration},
+	} {
+		if got := CoordinatorCode(c.err); got != c.want {
+			t.Errorf("%v: %v, want %v", c.err, got, c.want)
+		}
+	}
 }
