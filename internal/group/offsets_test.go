@@ -213,7 +213,9 @@ func TestExpiry(t *testing.T) {
 	if w.machine.groups["g"] == nil || w.machine.groups["own"] != nil {
 		t.Errorf("groups %v", w.machine.groups)
 	}
-	w.advance(time.Hour)
+	w.advance(33 * time.Minute)
+	w.want("a minute before the retention", w.offsets("g"), "u-0=2 ")
+	w.advance(time.Minute)
 	if len(w.machine.groups)+len(w.machine.offsets) > 0 {
 		t.Errorf("groups %v, offsets %v", w.machine.groups, w.machine.offsets)
 	}
