@@ -23,6 +23,26 @@ func (g *simple) describe() kmsg.DescribeGroupsResponseGroup {
 	return d
 }
 
+// describe implements describer. What the members subscribe to is told
+// of a stable group alone.
+func (g *classicGroup) describe() kmsg.DescribeGroupsResponseGroup {
+	d := kmsg.NewDescribeGroupsResponseGroup()
+	d.Group, d.State, d.ProtocolType = g.groupID, g.state(), g.protoType
+	if g.current == classicStable {
+		d.Protocol = *g.protocol
+	}
+	for _, c := range g.inOrder {
+		member := kmsg.DescribeGroupsResponseGroupMember{
+			MemberID: c.id, InstanceID: c.instanceID, ClientID: c.client.ID, ClientHost: c.client.Host, MemberAssignment: c.assignment,
+		}
+		if g.current == classicStable {
+			member.ProtocolMetadata = c.metadata(d.Protocol)
+		}
+		d.Members = append(d.Members, member)
+	}
+	return d
+}
+
 // ListGroups lists the groups of the partition by id, versions 0–5. A filter is
 // empty for all; its words are compared without regard to case.
 func (m *Machine) ListGroups(_ coordinator.Moment, to coordinator.Ticket, states, types []string) coordinator.Output {

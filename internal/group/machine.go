@@ -62,7 +62,24 @@ const (
 // duties has what a deadline of each kind leads to; the deadline is over by
 // then.
 var duties = map[timerKind]func(m *Machine, at coordinator.Moment, k timerKey) coordinator.Output{
-	expireOffsets: (*Machine).expire,
+	sessionTimeout:   (*Machine).groupDue,
+	joinTimeout:      (*Machine).groupDue,
+	rebalanceTimeout: (*Machine).groupDue,
+	initialDelay:     (*Machine).groupDue,
+	expireOffsets:    (*Machine).expire,
+}
+
+// dutiful is a group that sets deadlines.
+type dutiful interface {
+	due(at coordinator.Moment, k timerKey) coordinator.Output
+}
+
+// groupDue has a group do what is due; one that is no more has nothing to do.
+func (m *Machine) groupDue(at coordinator.Moment, k timerKey) coordinator.Output {
+	if g, ok := m.groups[k.group].(dutiful); ok {
+		return g.due(at, k)
+	}
+	return coordinator.Output{}
 }
 
 // NewMachine returns a machine without groups. config is the broker's

@@ -68,19 +68,3 @@ func groupMetadataKey(group string) []byte {
 	key.Version, key.Group = int16(groupMetadata), group
 	return key.AppendTo(nil)
 }
-
-// applyGroupMetadata folds the record of a classic group. Its tombstone ends
-// the group, whose offsets have tombstones of their own.
-func (m *Machine) applyGroupMetadata(r coordinator.Record, _ coordinator.Origin) error {
-	key := kmsg.NewGroupMetadataKey()
-	if err := key.ReadFrom(r.Key); err != nil {
-		return err
-	}
-	if r.Value != nil {
-		return errors.New("classic groups with members are not known")
-	}
-	if g := m.groups[key.Group]; g != nil && g.kind() == Classic {
-		delete(m.groups, key.Group)
-	}
-	return nil
-}
