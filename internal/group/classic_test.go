@@ -313,6 +313,36 @@ func TestG9Fenced(t *testing.T) {
 	}
 }
 
+// TestNewMembersDoNotWaitForEver: a client that is gone while its first JoinGroup
+// waits cannot be seen to be.
+func TestNewMembersDoNotWaitForEver(t *testing.T) {
+	e := newRoom(t, 1)
+	a, b := e.peer(), e.peer()
+	a.session, a.rebalance = 30*time.Minute, 10*time.Minute
+	e.stable(a)
+	b.join()
+	e.advance(newMemberTimeout - time.Millisecond)
+	same(t, "before", b.code(), -2)
+	e.advance(time.Millisecond)
+	same(t, "after", b.code(), protocol.UnknownMemberID)
+	same(t, "members", len(e.g().inOrder), 1)
+}
+
+// TestReplacedMember: a static member's next process brings its own protocols,
+// and its former self leaves nothing behind.
+func TestReplacedMember(t *testing.T) {
+	e := newRoom(t, 1)
+	older, newer := e.static("one"), e.static("one")
+	older.names, newer.names = []string{"range", "sticky"}, []string{"range", "sticky"}
+	e.stable(older)
+	newer.join()
+	same(t, "supports the other protocol", e.g().supported("sticky"), true)
+	_, old := e.m.timers.Deadline(e.g().timer(sessionTimeout, older.id))
+	_, now := e.m.timers.Deadline(e.g().timer(sessionTimeout, newer.id))
+	same(t, "session of the former self", old, false)
+	same(t, "session", now, true)
+}
+
 // TestJoinLimits: what a JoinGroup may ask for.
 func TestJoinLimits(t *testing.T) {
 	e := newRoom(t, 1)
