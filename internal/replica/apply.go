@@ -177,12 +177,20 @@ func (m *Manager) obtain(t *metadata.Topic, part *metadata.Partition, c config.T
 	return p, nil
 }
 
-// openLog takes the log that was found at start, or makes a new one. A log of
+// openLog takes the log that was found at start, or makes a new one. A folder
+// that names no topic, as a crash before its first flush leaves one, is the
+// topic's of its name, as in Kafka: put aside, there would be one more after
+// each crash, and where the name was lost otherwise, its records with it. A log of
 // another topic under the same name is what a crash between commit and delete
 // left: names are unique, so the other topic is gone. It is put aside, not
 // deleted (M13).
 func (m *Manager) openLog(tp storage.TopicPartition, part *metadata.Partition, c config.Topic) (*storage.Log, error) {
 	if log := m.options.Storage.Log(tp.Topic, tp.Partition); log != nil {
+		if log.TP().TopicID == [16]byte{} {
+			if err := log.AssignTopicID(tp.TopicID); err != nil {
+				return nil, err
+			}
+		}
 		if log.TP().TopicID == tp.TopicID {
 			log.UpdateConfig(c)
 			return log, nil

@@ -283,6 +283,39 @@ func TestStraysAreLeft(t *testing.T) {
 	}
 }
 
+// TestFolderWithoutID: a folder whose partition.metadata was never made durable
+// or went missing is taken for the topic of its name, with its records, once and
+// for all.
+func TestFolderWithoutID(t *testing.T) {
+	const name = "/data/a-0/partition.metadata"
+	for what, lose := range map[string]func(vfs.FS) error{
+		"empty":   func(fsys vfs.FS) error { return vfs.WriteFileAtomic(fsys, name, nil, 0o644) },
+		"missing": func(fsys vfs.FS) error { return fsys.Remove(name) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			fsys := vfs.NewMem()
+			n := startNode(t, fsys, config.PageCache)
+			n.mustCommit(topic("a", topicA, 1)...)
+			mustAppend(t, n.mustServe("a", 0), 4)
+			n.stop()
+			if err := lose(fsys); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				n = startNode(t, fsys, config.PageCache)
+				n.mustCommit(topic("a", topicA, 1)...)
+				if p := n.mustServe("a", 0); p.log.EndOffset() != 4 || p.log.TP().TopicID != topicA {
+					t.Errorf("%d records of topic %x", p.log.EndOffset(), p.log.TP().TopicID)
+				}
+				n.stop()
+			}
+			if strings.Contains(n.said.String(), "cannot use") {
+				t.Errorf("the second start says: %s", n.said.String())
+			}
+		})
+	}
+}
+
 // TestDeleteSparesAnotherTopic: a committed delete names a topic id, not a
 // name.
 func TestDeleteSparesAnotherTopic(t *testing.T) {
