@@ -51,6 +51,7 @@ type recovery struct {
 	firstScanned int64 // offset with which the scan begins
 	cut          bool  // the end of the log was
 	rebuilt      bool  // indexes were not what they should be
+	compacted    bool  // a batch was seen from which compaction took something
 }
 
 // load opens the folder of the log, which exists. start is the log start
@@ -276,13 +277,16 @@ func (r *recovery) passTo(next, finished *segment) error {
 // follows tells whether a segment goes on where the one before it ended. Below
 // the recovery point a gap is what compaction left. Above it, it is what a power
 // loss left of the end of the segment before; but not in a compacted topic,
-// where a segment is flushed before the next one begins.
+// where a segment is flushed before the next one begins. What a topic is may not
+// be known yet when a node starts, and another broker may have left an old
+// recovery point: a batch with fewer records than offsets tells as well that
+// this log was compacted.
 func (r *recovery) follows(s *segment) (bool, error) {
 	l := r.log
 	switch {
 	case s.base == l.end:
 		return true, nil
-	case s.base > l.end && (s.base <= r.point || l.config.Load().Compact):
+	case s.base > l.end && (s.base <= r.point || r.compacted || l.config.Load().Compact):
 		return true, nil
 	case s.base < l.end && s.base < r.point:
 		path, _ := s.file.where()
@@ -379,6 +383,7 @@ func isInvalid(err error) bool {
 func (r *recovery) noteBatch(s *segment, scan *scanner) error {
 	l, b := r.log, scan.header
 	r.epoch = b.LeaderEpoch()
+	r.compacted = r.compacted || b.Count() <= b.LastOffsetDelta()
 	l.epochs.assignNewer(b.LeaderEpoch(), b.BaseOffset())
 	if b.HasProducer() && b.BaseOffset() >= r.snapshot {
 		end, timestamp, err := scan.marker(l.env.codecs)

@@ -3,8 +3,10 @@ package storage
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -248,20 +250,29 @@ func TestRecoveryMakesSnapshots(t *testing.T) {
 }
 
 // TestRecoveryOfHoles: a segment that ends before the next one begins is what a
-// power loss left, above the recovery point, or compaction, below it or in a
-// compacted topic.
+// power loss left, above the recovery point, or compaction, below it, in a
+// compacted topic, or in a log where a batch has lost records too.
 func TestRecoveryOfHoles(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		point   int64
 		compact bool
+		emptied bool // the first batch
 		end     int64
-	}{{"above the recovery point", 0, false, 30}, {"below", 60, false, 60}, {"compacted", 0, true, 60}} {
+	}{
+		{"above the recovery point", 0, false, false, 30},
+		{"below", 60, false, false, 60},
+		{"compacted", 0, true, false, 60},
+		{"emptied", 0, false, true, 60},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, batches := damaged(t)
 			o.down(false)
 			n := len(batches[0])
 			o.edit(segmentName(17, logSuffix), func(b []byte) []byte { return b[:13*n] }) // ends at 30
+			if c.emptied {
+				o.edit(segmentName(0, logSuffix), func(b []byte) []byte { return append(emptied(b[:n]), b[n:]...) })
+			}
 			if err := writeFile(o.mem, filepath.Join("/data", recoveryName), fmt.Appendf(nil, "0\n1\nt 0 %d\n", c.point)); err != nil {
 				t.Fatal(err)
 			}
@@ -275,6 +286,16 @@ func TestRecoveryOfHoles(t *testing.T) {
 			o.down(true) // Verify would tell what the test did to the segment
 		})
 	}
+}
+
+// emptied is a batch as compaction keeps it for its producer's sake.
+func emptied(b []byte) []byte {
+	const length, crc, attributes, count = 8, 17, 21, 57
+	b = bytes.Clone(b[:record.HeaderLen])
+	binary.BigEndian.PutUint32(b[length:], uint32(len(b)-record.OverheadLen))
+	binary.BigEndian.PutUint32(b[count:], 0)
+	binary.BigEndian.PutUint32(b[crc:], crc32.Checksum(b[attributes:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
 }
 
 // TestOverlap: two segments that hold the same offsets: above the recovery
