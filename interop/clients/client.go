@@ -74,6 +74,9 @@ type Produce struct {
 	Codec      string   `json:"codec"`
 	Idempotent bool     `json:"idempotent"`
 	Records    []Record `json:"records"`
+	// Transaction is how the transaction around the records ends: commit or
+	// abort; empty for none. Only the Java client has them.
+	Transaction string `json:"transaction,omitempty"`
 }
 
 // Consume is one call to read: from an offset, or, when Timestamp is not 0,

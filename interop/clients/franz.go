@@ -150,12 +150,13 @@ func (f *Franz) Consume(ctx context.Context, c Consume) ([]Record, error) {
 		if err := fetches.Err(); err != nil {
 			return out, fmt.Errorf("after %d of %d records: %w", len(out), c.Count, err)
 		}
-		fetches.EachRecord(func(r *kgo.Record) { out = append(out, fromFranz(r)) })
+		fetches.EachRecord(func(r *kgo.Record) { out = append(out, FromFranz(r)) })
 	}
 	return out[:c.Count], nil
 }
 
-func fromFranz(r *kgo.Record) Record {
+// FromFranz is a record of franz-go as the matrix compares it.
+func FromFranz(r *kgo.Record) Record {
 	rec := Record{Offset: r.Offset, Timestamp: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
 	for _, h := range r.Headers {
 		rec.Headers = append(rec.Headers, Header{h.Key, h.Value})

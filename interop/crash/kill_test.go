@@ -36,7 +36,7 @@ func TestKill(t *testing.T) {
 	if target.Long() {
 		cycles, step = 10, 10_000
 	}
-	l, err := startLoad(broker.Addr, "kill", 4, partitions)
+	l, err := startLoad(t.Context(), loadOptions{addr: broker.Addr, topic: "kill", partitions: partitions, idempotent: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

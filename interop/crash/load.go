@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -9,11 +10,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// load is a number of idempotent producers that write with acks=all until they
-// are stopped, and the list of what was acknowledged.
+// loadOptions say who writes where.
+type loadOptions struct {
+	addr       string
+	topic      string
+	partitions int32
+	first      int // number of the first producer; a number is used once in the history of a topic
+	idempotent int // how many producers that try again until it is acknowledged, once
+	plain      int // how many that give up what was under way when the broker went
+	pad        int // producers write values of different lengths, up to so many bytes more
+}
+
+// load is a number of producers that write with acks=all until they are stopped,
+// and the list of what was acknowledged.
 type load struct {
-	addr    string
-	topic   string
+	loadOptions
 	clients []*kgo.Client
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -34,35 +45,64 @@ type position struct {
 // window is how many records of one producer may be under way.
 const window = 200
 
+// loadCodecs are the compressions of the producers, in turn.
+var loadCodecs = []kgo.CompressionCodec{
+	kgo.SnappyCompression(), kgo.NoCompression(), kgo.Lz4Compression(), kgo.ZstdCompression(), kgo.GzipCompression(),
+}
+
 // startLoad begins to write to all partitions of a topic.
-func startLoad(addr, topic string, producers int, partitions int32) (*load, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{addr: addr, topic: topic, stop: cancel, acked: make(map[position]string), more: make(chan struct{}, 1)}
-	for p := range producers {
-		cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-			kgo.MaxBufferedRecords(window), kgo.ProducerBatchMaxBytes(10_000))
+func startLoad(ctx context.Context, o loadOptions) (*load, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &load{loadOptions: o, stop: cancel, acked: make(map[position]string), more: make(chan struct{}, 1)}
+	for i := range o.idempotent + o.plain {
+		opts := []kgo.Opt{
+			kgo.SeedBrokers(o.addr), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+			kgo.MaxBufferedRecords(window), kgo.ProducerBatchMaxBytes(10_000),
+			kgo.ProducerBatchCompression(loadCodecs[i%len(loadCodecs)]),
+		}
+		if i >= o.idempotent {
+			opts = append(opts, kgo.DisableIdempotentWrite(), kgo.RecordRetries(0))
+		}
+		cl, err := kgo.NewClient(opts...)
 		if err != nil {
 			l.close()
 			return nil, err
 		}
 		l.clients = append(l.clients, cl)
-		l.running.Add(1)
-		go func() {
-			defer l.running.Done()
-			l.write(ctx, cl, p, partitions)
-		}()
+		if i < o.idempotent {
+			// franz-go gives up when the broker goes before it has an id.
+			if _, _, err := cl.ProducerID(ctx); err != nil {
+				l.close()
+				return nil, err
+			}
+		}
+		done := l.done
+		if i >= o.idempotent {
+			done = l.doneOrLost
+		}
+		l.running.Go(func() { l.write(ctx, cl, o.first+i, done) })
 	}
 	return l, nil
 }
 
-// write produces the values "PRODUCER PARTITION NUMBER", numbered per partition.
-// MaxBufferedRecords makes Produce wait while the broker is away.
-func (l *load) write(ctx context.Context, cl *kgo.Client, producer int, partitions int32) {
+// write produces the values "PRODUCER PARTITION NUMBER", numbered per partition,
+// with zeros in front. MaxBufferedRecords makes Produce wait while the broker is
+// away.
+func (l *load) write(ctx context.Context, cl *kgo.Client, producer int, done func(*kgo.Record, error)) {
+	width := 1 + l.pad*(producer%4)/3
 	for n := 0; ctx.Err() == nil; n++ {
-		for partition := range partitions {
-			r := &kgo.Record{Topic: l.topic, Partition: partition, Value: fmt.Appendf(nil, "%d %d %d", producer, partition, n)}
-			cl.Produce(context.Background(), r, l.done)
+		for partition := range l.partitions {
+			value := fmt.Appendf(nil, "%0*d %d %d", width, producer, partition, n)
+			cl.Produce(context.Background(), &kgo.Record{Topic: l.topic, Partition: partition, Value: value}, done)
 		}
+	}
+}
+
+// doneOrLost is done for a producer that does not try again: what failed may be
+// in the log or not.
+func (l *load) doneOrLost(r *kgo.Record, err error) {
+	if err == nil {
+		l.done(r, nil)
 	}
 }
 
@@ -117,4 +157,15 @@ func (l *load) close() {
 	for _, cl := range l.clients {
 		cl.Close()
 	}
+}
+
+// abandon drops what was not acknowledged.
+func (l *load) abandon(ctx context.Context) error {
+	var errs []error
+	for _, cl := range l.clients {
+		errs = append(errs, cl.AbortBufferedRecords(ctx))
+	}
+	l.running.Wait()
+	l.close()
+	return errors.Join(errs...)
 }

@@ -86,8 +86,16 @@ public final class Client {
         config.put("linger.ms", 5);
         config.put("key.serializer", ByteArraySerializer.class.getName());
         config.put("value.serializer", ByteArraySerializer.class.getName());
+        String transaction = command.path("transaction").asText("");
+        if (!transaction.isEmpty()) {
+            config.put("transactional.id", "client-" + command.get("topic").asText());
+        }
         ArrayNode offsets = answer.putArray("offsets");
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(config)) {
+            if (!transaction.isEmpty()) {
+                producer.initTransactions();
+                producer.beginTransaction();
+            }
             List<Future<RecordMetadata>> sent = new ArrayList<>();
             for (JsonNode r : command.get("records")) {
                 sent.add(producer.send(toRecord(command, r)));
@@ -95,6 +103,12 @@ public final class Client {
             producer.flush();
             for (Future<RecordMetadata> f : sent) {
                 offsets.add(f.get().hasOffset() ? f.get().offset() : -1);
+            }
+            switch (transaction) {
+                case "" -> { }
+                case "commit" -> producer.commitTransaction();
+                case "abort" -> producer.abortTransaction();
+                default -> throw new IllegalArgumentException("unknown end of a transaction " + transaction);
             }
         }
     }
