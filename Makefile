@@ -7,10 +7,10 @@ LONG     := OTTLA_TEST=long
 LINT     := .peers/bin/golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test test-long unit race vet lint tidy interop peers bench bench-kafka fuzz golden generate docs clean
+.PHONY: help build serve test test-long unit race vet lint tidy interop peers powerloss bench bench-kafka fuzz golden generate docs clean
 
 help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./ottla, static and stripped
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS) -ldflags '-s -w' -o ottla ./cmd/ottla
@@ -53,9 +53,12 @@ tidy: ## the laws of the repository: rooms, levels, sizes
 peers: ## install the foreign clients and Apache Kafka that the tests talk to
 	scripts/peers.sh
 
-interop: peers ## foreign clients, Apache Kafka beside Ottla, kill -9, full disk
+interop: peers ## foreign clients, Apache Kafka beside Ottla, kill -9, power loss, full disk
 	cd interop && $(GO) test -count=1 -timeout 20m ./...
 	cd bench && $(GO) test -count=1 ./...
+
+powerloss: peers ## the power cut under load, 20 times (as root on Linux), and the proof that this can fail
+	cd interop && OTTLA_POWERLOSS=$(or $(CYCLES),20) $(GO) test -v -count=1 -timeout 20m -run TestPowerLoss ./crash
 
 bench: ## micro-benchmarks, and start, memory and size of the real binary
 	$(GO) test -run '^$$' -bench . -benchmem ./...

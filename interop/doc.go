@@ -9,8 +9,10 @@
 //   - matrix_test.go drives every client through the same list of cases;
 //   - tools_test.go runs Kafka's console tools;
 //   - dump_test.go lets Kafka's DumpLogSegments read what Ottla wrote;
+//   - interchange_test.go puts partitions that Ottla wrote under Kafka, and Kafka's
+//     under Ottla;
 //   - differential sends the same requests to both and compares the answers;
-//   - crash kills the process under load and fills its disk.
+//   - crash kills the process under load, cuts the power of its disk and fills it.
 //
 // The peers (kcat, Java, Python and Node packages) are installed by
 // scripts/peers.sh. A test whose peer is missing skips and names it, or fails

@@ -4,10 +4,10 @@
 # pinned by interop/java/pom.xml, interop/python/requirements.txt and
 # interop/node/package-lock.json.
 #
-# Everything but kcat, Java, Maven, Python and npm goes into .peers (or
-# $OTTLA_PEERS_DIR). As root on Debian those five are installed by apt; elsewhere
-# what is missing is named, its tests skip, and this script succeeds, unless
-# OTTLA_PEERS=required. A second run finds everything done.
+# Everything but kcat, Java, Maven, Python, npm and the programs around ext4 goes
+# into .peers (or $OTTLA_PEERS_DIR). As root on Debian those are installed by apt;
+# elsewhere what is missing is named, its tests skip, and this script succeeds,
+# unless OTTLA_PEERS=required. A second run finds everything done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=${OTTLA_PEERS_DIR:-$PWD/.peers}
@@ -59,6 +59,9 @@ install_node() {
 }
 
 system kcat kcat || true
+# For the test that cuts the power of a disk, which mounts one.
+system mkfs.ext4 e2fsprogs || true
+system mount mount || true
 if system java default-jdk-headless && system javac default-jdk-headless && system mvn maven; then
   part java interop/java/pom.xml install_java
 fi

@@ -87,9 +87,9 @@ type run struct {
 	err  error         // valid after done: how it ended
 }
 
-// retentionDelay puts off the first run of retention: tests write records of
-// long ago, which it would delete in the middle of them.
-const retentionDelay = "log.initial.task.delay.ms=3600000"
+// retentionDelayKey puts off the first run of retention, unless a test wants it:
+// tests write records of long ago, which it would delete in the middle of them.
+const retentionDelayKey = "log.initial.task.delay.ms="
 
 // startLimit bounds the wait for a broker that does not come up.
 const startLimit = 60 * time.Second
@@ -122,7 +122,9 @@ func Launch(t Scope, opts Options) (*Broker, error) {
 			t.Logf("log of %s on %s:\n%s", b.Kind, b.Addr, b.log.tail(60))
 		}
 	})
-	opts.Set = append([]string{retentionDelay}, opts.Set...)
+	if !slices.ContainsFunc(opts.Set, func(kv string) bool { return strings.HasPrefix(kv, retentionDelayKey) }) {
+		opts.Set = append([]string{retentionDelayKey + "3600000"}, opts.Set...)
+	}
 	if err := b.prepare(t, opts); err != nil {
 		return b, err
 	}

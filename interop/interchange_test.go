@@ -1,0 +1,418 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"ottla/interop/clients"
+	"ottla/interop/target"
+)
+
+// moved is a topic of one partition that one broker writes and another serves.
+type moved struct {
+	topic   string
+	configs map[string]string
+	fill    func(t *testing.T, broker *target.Broker, topic string)
+}
+
+// movedTopics are those that any broker can write; kafkaTopics those that need
+// what only Kafka has yet.
+func movedTopics(prefix string) []moved {
+	var out []moved
+	for _, codec := range (*clients.Franz)(nil).Can().Codecs {
+		out = append(out, moved{prefix + codec, nil, func(t *testing.T, b *target.Broker, topic string) { write(t, b, topic, codec, true) }})
+	}
+	return append(out,
+		moved{prefix + "plain", map[string]string{"compression.type": "lz4"}, func(t *testing.T, b *target.Broker, topic string) { write(t, b, topic, "zstd", false) }},
+		moved{prefix + "append-time", map[string]string{"message.timestamp.type": "LogAppendTime"}, func(t *testing.T, b *target.Broker, topic string) { write(t, b, topic, "snappy", true) }},
+		moved{prefix + "trimmed", nil, trim},
+	)
+}
+
+func kafkaTopics() []moved {
+	return []moved{
+		{"k-transactions", nil, transactions},
+		{"k-open", nil, openTransaction},
+		{"k-compacted", compactConfigs, func(t *testing.T, b *target.Broker, topic string) { compact(t, b, topic) }},
+	}
+}
+
+// TestInterchange puts partitions that Ottla wrote under Apache Kafka and the
+// other way round, in both directions at once:
+//
+//  1. Ottla writes the topics o-…, Kafka the topics k-…, with every compression,
+//     over several segments; Kafka also with transactions and compaction.
+//  2. Both stop in order; each gets the other's folders, and must serve every
+//     record, offset and time as the other did.
+//  3. Each writes on, both are killed with SIGKILL, and the folders go back
+//     where they came from: each must recover what the other left.
+//  4. Of the partition with transactions Ottla gets the bare segments: the
+//     transaction index that it makes of them is Kafka's, byte for byte.
+//
+// In the end Kafka's DumpLogSegments reads both data folders.
+func TestInterchange(t *testing.T) {
+	target.Jars(t)
+	if target.Default() == target.Kafka {
+		t.Skip("between Ottla and Kafka")
+	}
+	ottla := target.Start(t, target.Options{Kind: target.Ottla})
+	kafka := target.Start(t, target.Options{Kind: target.Kafka, Set: slices.Concat(quickCleaner, loneTransactions)})
+	byOttla, byKafka := movedTopics("o-"), append(movedTopics("k-"), kafkaTopics()...)
+	createMoved(t, ottla, byOttla, true)
+	createMoved(t, kafka, byKafka, true)
+	createMoved(t, ottla, append(slices.Clone(byKafka), moved{topic: "k-bare"}), false)
+	createMoved(t, kafka, byOttla, false)
+	want := map[string]View{}
+	fillMoved(t, ottla, byOttla, want)
+	fillMoved(t, kafka, byKafka, want)
+	transactional := want["k-transactions"]
+
+	for _, b := range []*target.Broker{ottla, kafka} {
+		if err := b.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exchange(t, ottla, kafka, byOttla)
+	exchange(t, kafka, ottla, byKafka)
+	start(t, ottla, kafka)
+	t.Run("after a clean stop", func(t *testing.T) {
+		compareMoved(t, kafka, byOttla, want)
+		compareMoved(t, ottla, byKafka, want)
+	})
+
+	writeOn(t, kafka, byOttla, want)
+	writeOn(t, ottla, byKafka, want)
+	kafka.Kill()
+	ottla.Kill()
+	bare(t, filepath.Join(kafka.Dir, "k-transactions-0"), filepath.Join(ottla.Dir, "k-bare-0"))
+	original := readIndexes(t, filepath.Join(kafka.Dir, "k-transactions-0"))
+	exchange(t, kafka, ottla, byOttla)
+	exchange(t, ottla, kafka, byKafka)
+	start(t, ottla, kafka)
+	t.Run("after kill -9", func(t *testing.T) {
+		compareMoved(t, ottla, byOttla, want)
+		compareMoved(t, kafka, byKafka, want)
+	})
+	t.Run("of bare segments", func(t *testing.T) {
+		compareMoved(t, ottla, []moved{{topic: "k-bare"}}, map[string]View{"k-bare": transactional})
+	})
+	for _, b := range []*target.Broker{ottla, kafka} {
+		if err := b.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		CheckFiles(t, b.Dir)
+		CheckIndexes(t, b.Dir)
+	}
+	if rebuilt := readIndexes(t, filepath.Join(ottla.Dir, "k-bare-0")); len(original) == 0 || !slices.Equal(original, rebuilt) {
+		t.Errorf("transaction indexes made of bare segments:\n%q\nKafka's:\n%q", rebuilt, original)
+	}
+}
+
+func start(t *testing.T, brokers ...*target.Broker) {
+	t.Helper()
+	for _, b := range brokers {
+		if err := b.Up(); err != nil {
+			t.Fatalf("%s: %v", b.Kind, err)
+		}
+	}
+}
+
+// createMoved creates topics on the broker that is going to fill them with many
+// segments, or on the one where nothing is to roll.
+func createMoved(t *testing.T, b *target.Broker, topics []moved, fills bool) {
+	t.Helper()
+	for _, m := range topics {
+		configs := map[string]string{"retention.ms": "-1", "internal.segment.bytes": "100000"}
+		maps.Copy(configs, m.configs)
+		if !fills {
+			configs["internal.segment.bytes"] = "10000000"
+		}
+		if err := clients.NewFranz(b.Addr).Create(callContext(t), m.topic, 1, configs); err != nil {
+			t.Fatalf("%s: creating %s: %v", b.Kind, m.topic, err)
+		}
+	}
+}
+
+func fillMoved(t *testing.T, b *target.Broker, topics []moved, want map[string]View) {
+	t.Helper()
+	for _, m := range topics {
+		m.fill(t, b, m.topic)
+		want[m.topic] = Look(t, b.Addr, m.topic, 0)
+	}
+}
+
+func exchange(t *testing.T, from, to *target.Broker, topics []moved) {
+	t.Helper()
+	for _, m := range topics {
+		MovePartition(t, from, to, m.topic+"-0")
+	}
+}
+
+func compareMoved(t *testing.T, b *target.Broker, topics []moved, want map[string]View) {
+	t.Helper()
+	for _, m := range topics {
+		wanted := want[m.topic]
+		if m.topic == "k-compacted" {
+			// Kafka looks for a time in the first segment that reaches it, and finds
+			// none where compaction left only empty batches there. Ottla goes on.
+			wanted.Times = maps.Clone(wanted.Times)
+			delete(wanted.Times, 0)
+		}
+		if diff := wanted.Diff(Look(t, b.Addr, m.topic, 0)); diff != "" {
+			t.Errorf("%s serves %s otherwise than it was written:\n%s", b.Kind, m.topic, diff)
+		}
+	}
+}
+
+// writeOn appends to each topic on its new broker, less than fills a segment.
+func writeOn(t *testing.T, b *target.Broker, topics []moved, want map[string]View) {
+	t.Helper()
+	for _, m := range topics {
+		end := want[m.topic].End
+		offsets, err := clients.NewFranz(b.Addr).Produce(callContext(t), clients.Produce{
+			Topic: m.topic, Acks: "all", Codec: "none", Idempotent: true,
+			Records: []clients.Record{ // not so much later that segment.ms rolls
+				{Key: []byte("later"), Value: []byte("one"), Timestamp: baseTime + 1_000_000},
+				{Key: []byte("later still"), Value: []byte("two"), Timestamp: baseTime + 1_000_001},
+			},
+		})
+		if err != nil || !slices.Equal(offsets, []int64{end, end + 1}) {
+			t.Fatalf("%s: writing on to %s: offsets %v after %d, %v", b.Kind, m.topic, offsets, end-1, err)
+		}
+		want[m.topic] = Look(t, b.Addr, m.topic, 0)
+	}
+}
+
+// write fills several segments with records of every shape.
+func write(t *testing.T, b *target.Broker, topic, codec string, idempotent bool) {
+	t.Helper()
+	franz := clients.NewFranz(b.Addr)
+	for round := range int64(3) {
+		records := shapes(franz.Can(), baseTime+10_000*round)
+		records = append(records, clients.Record{Key: []byte("noise"), Value: noise(60_000), Timestamp: baseTime + 10_000*round + 9_000})
+		for batch := range slices.Chunk(records, 9) {
+			if _, err := franz.Produce(callContext(t), clients.Produce{
+				Topic: topic, Acks: "all", Codec: codec, Idempotent: idempotent, Records: batch,
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// trim deletes records up to the middle of a batch of the second segment.
+func trim(t *testing.T, b *target.Broker, topic string) {
+	t.Helper()
+	write(t, b, topic, "gzip", true)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	end, err := clients.NewFranz(b.Addr).End(callContext(t), topic, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := kadm.Offsets{}
+	to.Add(kadm.Offset{Topic: topic, At: end/2 + 4})
+	deleted, err := kadm.NewClient(cl).DeleteRecords(callContext(t), to)
+	if err != nil || deleted.Error() != nil {
+		t.Fatalf("%v, %v", err, deleted.Error())
+	}
+}
+
+// transactions writes transactions that commit and such that abort, some of them
+// over several segments, with records of others between.
+func transactions(t *testing.T, b *target.Broker, topic string) {
+	t.Helper()
+	java := clients.StartJava(t, b.Addr)
+	for i, end := range []string{"commit", "abort", "", "abort", "commit", "abort", ""} {
+		records := make([]clients.Record, 5)
+		for n := range records {
+			records[n] = clients.Record{
+				Key: fmt.Appendf(nil, "%s %d", end, n), Value: noise(8_000 * i), Timestamp: baseTime + 1000*int64(i) + 10*int64(n), Headers: []clients.Header{},
+			}
+		}
+		if _, err := java.Produce(callContext(t), clients.Produce{
+			Topic: topic, Acks: "all", Codec: allCodecs[i%len(allCodecs)], Idempotent: true, Transaction: end, Records: records,
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var allCodecs = (*clients.Franz)(nil).Can().Codecs
+
+// openTransaction leaves a transaction open, whose producer is gone: what follows
+// it is not stable.
+func openTransaction(t *testing.T, b *target.Broker, topic string) {
+	t.Helper()
+	write(t, b, topic, "snappy", true)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.TransactionalID("open"), kgo.TransactionTimeout(10*time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := cl.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.ProduceSync(callContext(t), &kgo.Record{Topic: topic, Value: []byte("open")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, b, topic, "none", true)
+}
+
+// quickCleaner lets a broker compact as soon as there is something to compact.
+var quickCleaner = []string{"log.cleaner.backoff.ms=100"}
+
+// loneTransactions are what Kafka needs to serve transactions on a single node.
+var loneTransactions = []string{"transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1", "transaction.state.log.num.partitions=1"}
+
+var compactConfigs = map[string]string{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "internal.segment.bytes": "10000"}
+
+// compact writes few keys many times, with every compression and with
+// tombstones, waits for the cleaner, and checks what it left: below the segment
+// that was active the last record of each key, from there on every record.
+func compact(t *testing.T, b *target.Broker, topic string) {
+	t.Helper()
+	franz := clients.NewFranz(b.Addr)
+	var written []clients.Record
+	for round := range 30 {
+		batch := make([]clients.Record, 20)
+		for i := range batch {
+			offset := len(written) + i
+			batch[i] = clients.Record{
+				Offset: int64(offset), Timestamp: baseTime + int64(offset), Key: fmt.Appendf(nil, "k%d", offset*7%61),
+				Value: fmt.Appendf(nil, "%d %x", offset, noise(150)), Headers: []clients.Header{{Key: "h", Value: []byte{byte(offset)}}},
+			}
+			if offset%11 == 0 {
+				batch[i].Value = nil
+			}
+		}
+		written = append(written, batch...)
+		if _, err := franz.Produce(callContext(t), clients.Produce{
+			Topic: topic, Acks: "all", Codec: allCodecs[round%len(allCodecs)], Idempotent: round%2 == 0, Records: batch,
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	active := awaitCompacted(t, b, topic+"-0")
+	largeSegments(t, b, topic) // nothing more is to be compacted
+	last := map[string]int64{}
+	for _, r := range written[:active] {
+		last[string(r.Key)] = r.Offset
+	}
+	left := slices.DeleteFunc(written, func(r clients.Record) bool { return r.Offset < active && last[string(r.Key)] != r.Offset })
+	if diff := clients.Diff(left, Look(t, b.Addr, topic, 0).Records); diff != "" {
+		t.Fatalf("%s left of %d records below offset %d: %s", b.Kind, active, active, diff)
+	}
+}
+
+// largeSegments lets what is written to a topic from now on stay in its active
+// segment.
+func largeSegments(t *testing.T, b *target.Broker, topic string) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	value := "10000000"
+	answers, err := kadm.NewClient(cl).AlterTopicConfigs(callContext(t), []kadm.AlterConfig{{Name: "internal.segment.bytes", Value: &value}}, topic)
+	for _, a := range answers {
+		err = errors.Join(err, a.Err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitCompacted returns when the cleaner has reached the active segment, and
+// says where that begins.
+func awaitCompacted(t *testing.T, b *target.Broker, partition string) (active int64) {
+	t.Helper()
+	segments, err := filepath.Glob(filepath.Join(b.Dir, partition, "*.log"))
+	if err != nil || len(segments) < 3 {
+		t.Fatalf("%d segments in %s: %v", len(segments), partition, err)
+	}
+	active, err = strconv.ParseInt(strings.TrimSuffix(filepath.Base(slices.Max(segments)), ".log"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
+	defer cancel()
+	retry := time.NewTicker(50 * time.Millisecond)
+	defer retry.Stop()
+	for checkpointed(t, b.Dir, "cleaner-offset-checkpoint", partition) != strconv.FormatInt(active, 10) {
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			t.Fatalf("%s did not compact %s up to offset %d", b.Kind, partition, active)
+		}
+	}
+	return active
+}
+
+// bare fills a partition's folder with the segments of another and nothing else
+// but its own topic id.
+func bare(t *testing.T, from, to string) {
+	t.Helper()
+	id, err := os.ReadFile(filepath.Join(to, "partition.metadata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".log" {
+			if err := os.Remove(filepath.Join(to, e.Name())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(to, "partition.metadata"), id, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// readIndexes are the transaction indexes of a partition that hold something, as
+// "NAME bytes".
+func readIndexes(t *testing.T, folder string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(folder, "*.txnindex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(bytes.TrimSpace(data)) > 0 {
+			out = append(out, fmt.Sprintf("%s %x", filepath.Base(name), data))
+		}
+	}
+	return out
+}
