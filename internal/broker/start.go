@@ -95,7 +95,8 @@ func (n *Node) openStorage(ctx context.Context) (err error) {
 		FS: n.env.FS, Dirs: n.static.LogDirs, Now: n.env.Now, Log: n.env.Log, Codecs: n.codecs, Seed: n.env.random("storage").Uint64(),
 		NodeID: n.static.NodeID, ClusterID: n.clusterID,
 		Durability: n.static.Ottla.Durability, FlushMethod: n.static.Ottla.FlushMethod, OpenFilesMax: int(n.static.Ottla.OpenFilesMax),
-		Default: defaults, Logs: n.static.Logs, HighWatermarkInterval: n.static.Replication.CheckpointInterval,
+		ReserveBytes: n.static.Ottla.DiskReserve,
+		Default:      defaults, Logs: n.static.Logs, HighWatermarkInterval: n.static.Replication.CheckpointInterval,
 		Producers: n.static.Producers, OnDirFailure: func(f storage.DirFailure) { n.failures <- f }, Metrics: &n.metrics,
 	})
 	if err != nil {
@@ -124,7 +125,7 @@ func (n *Node) openQuorum(context.Context) error {
 	}
 	m := n.static.Metadata
 	n.quorum, err = raft.Open(raft.Options{
-		FS: n.env.FS, Dir: dir.Path, NodeID: n.static.NodeID, DirectoryID: dir.ID, Endpoints: n.voterEndpoints(),
+		FS: n.storage.FS(), Dir: dir.Path, NodeID: n.static.NodeID, DirectoryID: dir.ID, Endpoints: n.voterEndpoints(),
 		Now: n.env.Now, Log: n.env.Log, Codecs: n.codecs,
 		SegmentBytes: m.SegmentBytes, SegmentAge: m.SegmentAge,
 		SnapshotSource: n.controller.Records, SnapshotBytes: m.SnapshotBytes, SnapshotInterval: m.SnapshotInterval,

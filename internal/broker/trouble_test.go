@@ -163,13 +163,13 @@ func TestOneLogDirFails(t *testing.T) {
 	})
 }
 
-// A full disk: produce is refused by an error that clients retry, reads go on,
+// A full disk without a reserve: produce is refused by an error that clients retry, reads go on,
 // nothing acknowledged is lost, the node lives, and works again as soon as there
 // is space.
 func TestDiskFull(t *testing.T) {
 	for _, durability := range []string{"fsync", "page-cache"} {
 		bubble(t, func(t *testing.T, w *world) {
-			n := w.start("ottla.durability="+durability, "log.segment.bytes=1048576")
+			n := w.start("ottla.durability="+durability, "log.segment.bytes=1048576", "ottla.disk.reserve.bytes=0")
 			c := w.connect(n)
 			c.mustCreate("a", 1)
 			var acked []string
@@ -231,11 +231,67 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// A node that begins on a full disk says so and waits; it goes on as soon as
-// there is space, with everything that was acknowledged.
+// A full disk with a reserve: producers are refused, and the metadata goes on:
+// a topic is altered, made (without room for its logs) and deleted, which gives
+// producers their space back without a restart. A node that is killed starts
+// there and reads.
+func TestReserveOnAFullDisk(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start("ottla.disk.reserve.bytes=65536")
+		c := w.connect(n)
+		c.mustCreate("a", 1)
+		c.mustCreate("victim", 1)
+		big := strings.Repeat("x", 3000)
+		for range 300 {
+			c.mustProduce("victim", 0, big)
+		}
+		usage, err := w.mem.Usage("/data")
+		w.must(err)
+		w.mem.SetCapacity(int64(usage.Total-usage.Free) + 20*vfs.BlockSize)
+		var acked []string
+		for refused := 0; refused < 5; {
+			value := fmt.Sprint(len(acked), big)
+			switch _, code := c.produce("a", 0, value); code {
+			case protocol.None:
+				acked = append(acked, value)
+			case protocol.KafkaStorageError:
+				refused++
+			default:
+				t.Fatalf("a full disk is %v", code)
+			}
+		}
+		c.mustCreate("b", 1)
+		if _, code := c.produce("b", 0, "v"); code != protocol.KafkaStorageError {
+			t.Errorf("a partition without room: %v", code)
+		}
+		<-time.After(time.Minute) // checkpoints, heartbeats and retention come by
+		goesOn(t, n)
+		if log := w.log.String(); strings.Contains(log, "changes of metadata wait") || !strings.Contains(log, "log dir is full") {
+			t.Errorf("the metadata found no room:\n%s", log)
+		}
+		killed := w.mem.CrashClone(vfs.CrashOptions{KeepProbability: 1})
+		w.close(n)
+		w.mem, w.faults = killed, vfs.NewFault(killed)
+		n = w.start("ottla.disk.reserve.bytes=65536")
+		c = w.connect(n)
+		if got, code := c.fetch("a", 0); code != 0 || !slices.Equal(got, acked) {
+			t.Errorf("reads after a crash on a full disk: %d records (%v), want %d", len(got), code, len(acked))
+		}
+		if _, code := c.produce("a", 0, big); code != protocol.KafkaStorageError {
+			t.Errorf("after a crash on a full disk: %v", code)
+		}
+		c.delete("victim")
+		<-time.After(10 * time.Second)
+		c.mustProduce("a", 0, "more")
+		c.mustProduce("b", 0, "v")
+	})
+}
+
+// A node without a reserve that begins on a full disk says so and waits; it
+// goes on as soon as there is space, with everything that was acknowledged.
 func TestStartOnAFullDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		n := w.start()
+		n := w.start("ottla.disk.reserve.bytes=0")
 		c := w.connect(n)
 		c.mustCreate("a", 1)
 		c.mustProduce("a", 0, "kept")
@@ -246,7 +302,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 		w.mem, w.faults = killed, vfs.NewFault(killed)
 		w.mem.SetCapacity(int64(usage.Total - usage.Free))
 		started := make(chan *Node, 1)
-		go func() { started <- w.start() }()
+		go func() { started <- w.start("ottla.disk.reserve.bytes=0") }()
 		<-time.After(10 * time.Second)
 		if log := w.log.String(); !strings.Contains(log, "no space left") {
 			t.Errorf("nobody says that the disk is full:\n%s", log)

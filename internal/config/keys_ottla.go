@@ -18,6 +18,11 @@ var ottlaKeys = []Key{
 		"Most files of segments and indexes that are open at a time; 0 takes three quarters of what the "+
 			"process may open.",
 		atLeast(0), used),
+	key("ottla.disk.reserve.bytes", Long, "16777216",
+		"Bytes of each log dir that records may not take, at most a twentieth of the disk. When the disk is full, "+
+			"producers are refused, and reads, deletes, retention and changes of metadata go on in this space; deleted "+
+			"files are removed at once. 0 keeps nothing.",
+		atLeast(0), used),
 	key("ottla.memory.max", Long, "0",
 		"Bytes of memory the node tries to stay below; 0 leaves it to the machine.",
 		atLeast(0)),

@@ -94,6 +94,7 @@ func (b *Broker) fill(v *values) *Error {
 	b.Share = v.internalTopic("share.coordinator.state.topic.", "share.coordinator.state.topic.min.isr")
 	b.Ottla = Own{
 		OpenFilesMax: v.int32("ottla.open.files.max"),
+		DiskReserve:  v.int64("ottla.disk.reserve.bytes"),
 		MemoryMax:    v.int64("ottla.memory.max"),
 		HTTPListener: v.str("ottla.http.listener"), MetricsPartitionsMax: v.int32("ottla.metrics.partitions.max"),
 	}

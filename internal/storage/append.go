@@ -169,6 +169,9 @@ func (l *Log) appendLeader(list *batchList, c *config.Topic, o AppendOptions, lo
 	if err := l.usable(); err != nil {
 		return Appended{}, err
 	}
+	if err := l.dir.takesRecords(); err != nil {
+		return Appended{}, err
+	}
 	if latest := l.latestEpoch(); o.LeaderEpoch < latest {
 		return Appended{}, fmt.Errorf("%w: %d is below %d", ErrFencedEpoch, o.LeaderEpoch, latest)
 	}
@@ -333,6 +336,9 @@ func (l *Log) appendFollower(list *batchList, c *config.Topic) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
+	if err := l.dir.takesRecords(); err != nil {
+		return err
+	}
 	first := list.batches[0]
 	if first.BaseOffset() < l.end {
 		return fmt.Errorf("%w: the batches begin at %d, the log ends at %d", ErrUnexpectedOffset, first.BaseOffset(), l.end)
@@ -412,6 +418,7 @@ func (l *Log) writeAt(h vfs.File, pos int64, part []record.Batch, list *batchLis
 	if cut := h.Truncate(pos); cut != nil {
 		return l.dir.fail(errors.Join(err, cut))
 	}
+	l.dir.ranFull()
 	return &StorageError{Dir: l.dir.path, Err: err}
 }
 

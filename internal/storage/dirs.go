@@ -31,6 +31,8 @@ type dir struct {
 	flusher *flusher
 	lock    io.Closer
 	manager *Manager
+	// reserve is nil for a log outside a Manager.
+	reserve *reserve
 	trash   trash
 	// clean tells that the last stop was clean, cleanEpoch with which broker
 	// epoch.
@@ -83,7 +85,11 @@ func (d *dir) fail(err error) error {
 // writeFailed is fail for what changed nothing yet: want of space, or of file
 // descriptors, passes.
 func (d *dir) writeFailed(err error) error {
-	if vfs.IsNoSpace(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+	if vfs.IsNoSpace(err) {
+		d.ranFull()
+		return &StorageError{Dir: d.path, Err: err}
+	}
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		return &StorageError{Dir: d.path, Err: err}
 	}
 	return d.fail(err)
@@ -116,9 +122,15 @@ func (m *Manager) openDir(path string) (*dir, error) {
 		err = d.readState()
 	}
 	if err == nil {
+		d.reserve, err = openReserve(m.options.FS, path, m.options.ReserveBytes)
+	}
+	if err == nil {
 		d.flusher, err = newFlusher(d, m.options.FlushMethod)
 	}
 	if err != nil {
+		if d.reserve != nil {
+			_ = d.reserve.close()
+		}
 		_ = lock.Close() // the error above is what counts
 		return nil, fmt.Errorf("log dir %s: %w", path, err)
 	}
@@ -341,7 +353,7 @@ func (d *dir) flushLoaded(logs []*Log) {
 func (l *Log) create() error {
 	d := l.dir
 	key := partitionKey{l.tp.Topic, l.tp.Partition}
-	if err := d.failed(); err != nil {
+	if err := errors.Join(d.failed(), d.takesRecords()); err != nil {
 		return err
 	}
 	if err := d.forget(key); err != nil {
@@ -405,9 +417,15 @@ func (d *dir) retiredPath(tp TopicPartition, suffix string) string {
 	}
 }
 
-// emptyTrash removes what is due. What cannot be removed is tried again after
+// farFuture is when everything is due.
+var farFuture = time.Unix(1<<40, 0)
+
+// emptyTrash removes what is due, and on a full disk what is not. What cannot be removed is tried again after
 // the next start.
 func (d *dir) emptyTrash(now time.Time) {
+	if d.reserve.gone.Load() {
+		now = farFuture
+	}
 	for _, item := range d.trash.take(now) {
 		if err := d.env.fs.RemoveAll(item.path); err != nil {
 			d.env.log.Warn("cannot remove what was deleted", "path", item.path, "err", err)
@@ -427,7 +445,7 @@ func (d *dir) close(brokerEpoch int64) error {
 	for _, l := range logs {
 		l.retire(ErrClosed)
 	}
-	return errors.Join(err, d.flusher.close(), d.lock.Close())
+	return errors.Join(err, d.flusher.close(), d.reserve.close(), d.lock.Close())
 }
 
 func (d *dir) stop(logs []*Log, brokerEpoch int64) error {
@@ -438,7 +456,11 @@ func (d *dir) stop(logs []*Log, brokerEpoch int64) error {
 	if err := d.failed(); err != nil {
 		return err
 	}
-	if err := d.checkpoint(true); err != nil {
+	err := d.checkpoint(true)
+	if IsNoSpace(err) {
+		err = d.checkpoint(true) // the reserve has made space
+	}
+	if err != nil {
 		return err
 	}
 	data, err := json.Marshal(cleanStop{BrokerEpoch: brokerEpoch})

@@ -47,14 +47,18 @@ type Dir struct {
 // start, and a partition that is damaged below its recovery point is named by
 // Broken.
 func OpenManager(ctx context.Context, o Options) (*Manager, error) {
-	e := newEnv(&env{
-		fs: o.FS, now: o.Now, log: o.Log, codecs: o.Codecs,
+	m := &Manager{options: o, logs: make(map[partitionKey]*Log), broken: make(map[partitionKey]error), reserved: make(map[partitionKey]*dir), stop: make(chan struct{})}
+	fsys := o.FS
+	if o.ReserveBytes > 0 {
+		fsys = vfs.Roomy{FS: o.FS, More: m.makeRoom}
+	}
+	m.env = newEnv(&env{
+		fs: fsys, now: o.Now, log: o.Log, codecs: o.Codecs,
 		durable:          o.Durability == config.Fsync,
 		producerExpiryMs: o.Producers.IDExpiration.Milliseconds(),
 		scanBytes:        o.scanBytes,
 		metrics:          o.Metrics,
 	}, o.OpenFilesMax, o.Seed)
-	m := &Manager{options: o, env: e, logs: make(map[partitionKey]*Log), broken: make(map[partitionKey]error), reserved: make(map[partitionKey]*dir), stop: make(chan struct{})}
 	if err := m.open(ctx); err != nil {
 		m.abandon()
 		return nil, err
@@ -112,7 +116,7 @@ func (m *Manager) start() {
 		m.every(o.Logs.FlushSchedulerInterval, m.FlushOverdue)
 	}
 	if o.Logs.RetentionCheckInterval > 0 {
-		m.every(trashInterval, m.EmptyTrash)
+		m.every(trashInterval, m.relieve)
 	}
 }
 
@@ -297,7 +301,7 @@ func (m *Manager) chooseDir(id [16]byte) (*dir, error) {
 		if slices.Contains(m.options.Logs.CordonedDirs, d.path) {
 			continue
 		}
-		if best == nil || counts[d] < counts[best] {
+		if best == nil || d.worth(counts[d]) < best.worth(counts[best]) {
 			best = d
 		}
 	}
@@ -437,7 +441,8 @@ func (m *Manager) abandon() {
 		if d.flusher != nil && d.flusher.syncer != nil {
 			_ = d.flusher.syncer.Close()
 		}
-		_ = d.lock.Close() // the error that ended the open is what counts
+		_ = d.reserve.close() // the error that ended the open is what counts
+		_ = d.lock.Close()
 	}
 	m.tells.Wait()
 }

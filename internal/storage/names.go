@@ -33,6 +33,7 @@ const (
 	recoveryName    = "recovery-point-offset-checkpoint"
 	startName       = "log-start-offset-checkpoint"
 	replicationName = "replication-offset-checkpoint"
+	reserveName     = ".ottla_reserve" // space for a full disk; Kafka looks at folders only
 )
 
 // The suffixes of partition folders that are not in use.

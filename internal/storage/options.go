@@ -43,6 +43,10 @@ type Options struct {
 	// they are read or dirty. 0: DefaultOpenFiles.
 	OpenFilesMax int
 
+	// ReserveBytes is ottla.disk.reserve.bytes, at most a twentieth of the disk;
+	// 0: none.
+	ReserveBytes int64
+
 	// Default is the config of a topic that TopicConfig does not know.
 	Default config.Topic
 	// TopicConfig gives the config of a topic whose folder is found at open, to

@@ -181,6 +181,29 @@ func TestTruncate(t *testing.T) {
 	})
 }
 
+func TestAllocate(t *testing.T) {
+	eachFS(t, func(t *testing.T, fsys vfs.FS, dir string) {
+		name := filepath.Join(dir, "f")
+		f := create(t, fsys, name, "0123456789")
+		must(t, f.Allocate(4))
+		wantContent(t, fsys, name, "0123456789")
+		must(t, f.Allocate(12))
+		wantContent(t, fsys, name, "0123456789\x00\x00")
+		if _, err := f.WriteAt([]byte("ab"), 10); err != nil {
+			t.Fatal(err)
+		}
+		must(t, f.Allocate(200_000))
+		if size, err := f.Size(); size != 200_000 || err != nil {
+			t.Errorf("Size = %d, %v", size, err)
+		}
+		must(t, f.Truncate(12))
+		wantContent(t, fsys, name, "0123456789ab")
+		if f.Allocate(-1) == nil {
+			t.Error("Allocate(-1) succeeded")
+		}
+	})
+}
+
 func TestClosedAndReadOnlyFiles(t *testing.T) {
 	eachFS(t, func(t *testing.T, fsys vfs.FS, dir string) {
 		name := filepath.Join(dir, "f")

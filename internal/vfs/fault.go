@@ -19,7 +19,7 @@ const (
 	OpOpen     Op = 1 << iota // OpenFile without O_CREATE
 	OpCreate                  // OpenFile with O_CREATE
 	OpRead                    // ReadAt
-	OpWrite                   // WriteAt, Writev
+	OpWrite                   // WriteAt, Writev, Allocate
 	OpTruncate                // Truncate
 	OpSync                    // File.Sync
 	OpSyncDir                 // SyncDir
@@ -343,6 +343,11 @@ func (f *faultFile) short(o outcome, bufs [][]byte, off int64) (int, error) {
 // Truncate counts as OpTruncate.
 func (f *faultFile) Truncate(size int64) error {
 	return f.fault.do(OpTruncate, f.Name(), func() error { return f.File.Truncate(size) })
+}
+
+// Allocate counts as OpWrite.
+func (f *faultFile) Allocate(size int64) error {
+	return f.fault.do(OpWrite, f.Name(), func() error { return f.File.Allocate(size) })
 }
 
 // Sync counts as OpSync.

@@ -101,3 +101,20 @@ func Walk(fsys FS, root string, visit func(name string, info fs.FileInfo) error)
 	}
 	return nil
 }
+
+// fill is File.Allocate by writing zeros behind the end of the file.
+func fill(f File, size int64) error {
+	at, err := f.Size()
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, min(64<<10, max(0, size-at)))
+	for at < size {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at)
+		if err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return nil
+}

@@ -95,6 +95,30 @@ func (c *memContent) own(i int) *block {
 	return c.blocks[i]
 }
 
+// zeroBlock is what is allocated and was not written to.
+var zeroBlock = new(block)
+
+// allocate takes the space of the first size bytes as far as room goes. After a
+// crash the file may be that long, but the space is not taken.
+func (c *memContent) allocate(size, room int64) (took int64, ok bool) {
+	n := blockCount(size)
+	c.blocks = extend(c.blocks, n)
+	for i := range n {
+		if c.blocks[i] != nil {
+			continue
+		}
+		if took+BlockSize > room {
+			c.space += took
+			return took, false
+		}
+		c.blocks[i] = zeroBlock
+		took += BlockSize
+	}
+	c.space += took
+	c.size = max(c.size, size)
+	return took, true
+}
+
 // truncate cuts or extends to size and returns the space that became free.
 func (c *memContent) truncate(size int64) (freed int64) {
 	if size < c.size {
@@ -246,6 +270,24 @@ func (f *memFile) Truncate(size int64) error {
 		f.fs.used -= f.node.content.truncate(size)
 	}
 	return err
+}
+
+// Allocate takes the space of the first bytes.
+func (f *memFile) Allocate(size int64) error {
+	err := f.begin("allocate", f.writable, size)
+	defer f.fs.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if size > maxMemFile {
+		return pathErr("allocate", f.name, syscall.EFBIG)
+	}
+	took, ok := f.node.content.allocate(size, f.fs.room())
+	f.fs.used += took
+	if !ok {
+		return pathErr("allocate", f.name, syscall.ENOSPC)
+	}
+	return nil
 }
 
 // Sync makes everything written before it durable.

@@ -2,6 +2,7 @@ package vfs_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -466,6 +467,87 @@ func TestCapacity(t *testing.T) {
 	wantFree(2 * b)
 	_, err = create(t, m, "/i", "").WriteAt([]byte("x"), 1<<60)
 	wantErr(t, err, syscall.EFBIG)
+}
+
+// TestAllocatedSpace: what is allocated is taken, and given back by a
+// truncation; writes into it need no other.
+func TestAllocatedSpace(t *testing.T) {
+	const b = vfs.BlockSize
+	m := vfs.NewMem()
+	m.SetCapacity(5 * b)
+	wantFree := func(want uint64) {
+		t.Helper()
+		if u, err := m.Usage("/"); err != nil || u.Free != want {
+			t.Fatalf("Usage = %+v, %v; want %d free", u, err, want)
+		}
+	}
+	f := create(t, m, "/f", "x")
+	must(t, f.Allocate(3*b))
+	must(t, f.Allocate(3*b))
+	wantFree(2 * b)
+	fill(t, f, 'a', 0, 3*b)
+	wantFree(2 * b)
+	wantErr(t, f.Allocate(6*b), syscall.ENOSPC)
+	wantErr(t, f.Allocate(1<<60), syscall.EFBIG)
+	must(t, f.Truncate(b))
+	wantFree(4 * b)
+	must(t, f.Allocate(2*b))
+	must(t, f.Sync())
+	content, err := vfs.ReadFile(clone(m, 1, 0), "/f")
+	if err == nil && len(content) != 2*b {
+		t.Fatalf("a clone has %d bytes", len(content))
+	}
+	must(t, f.Close())
+	wantErr(t, f.Allocate(1), fs.ErrClosed)
+}
+
+// TestRoomy: what finds no space asks for some, and is done again when there
+// is; nothing else is.
+func TestRoomy(t *testing.T) {
+	for _, more := range []bool{true, false} {
+		m := vfs.NewMem()
+		fault := vfs.NewFault(m)
+		var asked []string
+		r := vfs.Roomy{FS: fault, More: func(name string) bool {
+			asked = append(asked, name)
+			return more
+		}}
+		must(t, r.MkdirAll("/d", 0o755))
+		f := create(t, r, "/d/f", "")
+		for name, do := range map[string]func() error{
+			"/d/f":   func() error { _, err := f.WriteAt([]byte("one"), 0); return err },
+			"/d/f ":  func() error { _, err := f.Writev([][]byte{[]byte("two")}, 0); return err },
+			"/d/new": func() error { return r.Rename("/d/old", "/d/new") },
+			"/d/e":   func() error { return r.MkdirAll("/d/e", 0o755) },
+			"/d/g": func() error {
+				g, err := r.OpenFile("/d/g", os.O_RDWR|os.O_CREATE, 0o644)
+				if err == nil {
+					err = g.Close()
+				}
+				return err
+			},
+		} {
+			fails := func(err error) {
+				must(t, create(t, m, "/d/old", "").Close())
+				asked = nil
+				fault.Clear()
+				fault.Add(vfs.Rule{Op: vfs.OpWrite | vfs.OpCreate | vfs.OpRename | vfs.OpMkdir, Count: 1, Err: err})
+			}
+			fails(syscall.ENOSPC)
+			if err := do(); (err == nil) != more || len(asked) != 1 || asked[0] != strings.TrimSpace(name) {
+				t.Errorf("%s with more %v: %v, asked for %q", name, more, err, asked)
+			}
+			fails(syscall.EIO)
+			if err := do(); !errors.Is(err, syscall.EIO) || len(asked) != 0 {
+				t.Errorf("%s: %v, asked for %q", name, err, asked)
+			}
+			fault.Clear()
+			must(t, do())
+		}
+		if _, err := r.OpenFile("/missing", os.O_RDWR, 0); !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+	}
 }
 
 func TestCrashLosesLocks(t *testing.T) {

@@ -54,6 +54,16 @@ func skip(bufs [][]byte, n int) [][]byte {
 	return bufs
 }
 
+// Allocate is fallocate where the file system has it.
+func (f *osFile) Allocate(size int64) error {
+	defer runtime.KeepAlive(f)
+	err := retryInterrupted(func() error { return unix.Fallocate(int(f.fd), 0, 0, size) })
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return fill(f, size)
+	}
+	return f.pathError("fallocate", err)
+}
+
 // Sync is fdatasync: content and length, but not the time of the last change,
 // which would cost a second write of the journal.
 func (f *osFile) Sync() error {

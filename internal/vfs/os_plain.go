@@ -18,6 +18,9 @@ func (f *osFile) Writev(bufs [][]byte, off int64) (int, error) {
 	return total, nil
 }
 
+// Allocate writes zeros: this platform has no call that is as good.
+func (f *osFile) Allocate(size int64) error { return fill(f, size) }
+
 // Sync makes content and length durable. On macOS the os package uses
 // F_FULLFSYNC, because fsync there stops at the drive's own cache.
 func (f *osFile) Sync() error { return f.File.Sync() }

@@ -7,8 +7,8 @@
 // and fails or delays chosen operations.
 //
 // Start reading here; then os.go, mem.go (names), mem_file.go (content),
-// mem_crash.go (what a power loss leaves), fault.go. helpers.go has what is
-// built on FS alone. IsNoSpace tells a full disk from a failed one.
+// mem_crash.go (what a power loss leaves), fault.go. Roomy asks for space where
+// there is none (roomy.go), helpers.go has what is built on FS alone. IsNoSpace tells a full disk from a failed one.
 package vfs
 
 import (
@@ -60,7 +60,7 @@ type FS interface {
 }
 
 // File is an open file. ReadAt, WriteAt, Writev and Sync may run concurrently;
-// Truncate and Close may not run beside anything else.
+// Truncate, Allocate and Close may not run beside anything else.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
@@ -71,6 +71,11 @@ type File interface {
 	Writev(bufs [][]byte, off int64) (int, error)
 	// Truncate cuts or extends the file to size bytes.
 	Truncate(size int64) error
+	// Allocate makes sure that the first size bytes of the file have their space
+	// on the disk; the file becomes that long if it is shorter, its content does
+	// not change. When it fails some of the space may have been taken, and the
+	// file may be longer.
+	Allocate(size int64) error
 	// Sync makes the content and the size of the file durable (fdatasync).
 	Sync() error
 	// Size is the length of the file in bytes.
