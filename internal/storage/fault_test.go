@@ -15,7 +15,8 @@ import (
 )
 
 // TestFaults runs random operations with one I/O after the other failing: by an
-// error, by a full disk, or after a part of what it should have written. Then
+// error, by a full disk with a reserve and without one, or after a part of what
+// it should have written. Then
 //
 //   - no operation panics or hangs, and every error is ErrStorage;
 //   - a full disk leaves the dir online, anything else takes it offline;
@@ -24,20 +25,21 @@ import (
 func TestFaults(t *testing.T) {
 	faults := 0
 	for _, fault := range []struct {
-		name string
-		rule vfs.Rule
+		name    string
+		rule    vfs.Rule
+		reserve int64
 	}{
-		{"EIO", vfs.Rule{Op: vfs.OpAny, Err: syscall.EIO}},
-		{"ENOSPC", vfs.Rule{Op: vfs.OpCreate | vfs.OpWrite | vfs.OpRename | vfs.OpMkdir, Err: syscall.ENOSPC, Short: 13}},
-		{"short write", vfs.Rule{Op: vfs.OpWrite, Err: syscall.EIO, Short: 40}},
+		{"EIO", vfs.Rule{Op: vfs.OpAny, Err: syscall.EIO}, 0},
+		{"ENOSPC", vfs.Rule{Op: vfs.OpCreate | vfs.OpWrite | vfs.OpRename | vfs.OpMkdir, Err: syscall.ENOSPC, Short: 13}, 0},
+		{"EDQUOT with a reserve", vfs.Rule{Op: vfs.OpCreate | vfs.OpWrite | vfs.OpRename | vfs.OpMkdir, Err: syscall.EDQUOT, Short: 13}, 8192},
+		{"short write", vfs.Rule{Op: vfs.OpWrite, Err: syscall.EIO, Short: 40}, 8192},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
-			clean := newFaultRun(t, 5)
+			clean := newFaultRun(t, 5, fault.reserve)
 			clean.run()
 			total := clean.fs.Count(fault.rule.Op)
-			stride := max(1, total/150)
-			for i := 0; i < total; i += stride {
-				f := newFaultRun(t, 5)
+			for i := range total {
+				f := newFaultRun(t, 5, fault.reserve)
 				rule := fault.rule
 				rule.Skip, rule.Count = i, 1
 				f.fs.Add(rule)
@@ -63,11 +65,12 @@ type faultRun struct {
 	failed   []error
 }
 
-func newFaultRun(t *testing.T, seed uint64) *faultRun {
+func newFaultRun(t *testing.T, seed uint64, reserve int64) *faultRun {
 	f := &faultRun{t: t, mem: vfs.NewMem()}
 	f.fs = vfs.NewFault(f.mem)
 	f.o = testOptions(f.fs)
 	f.o.Default.SegmentBytes, f.o.Default.IndexIntervalBytes, f.o.Seed = 1500, 200, seed
+	f.o.ReserveBytes = reserve
 	f.o.OnDirFailure = func(DirFailure) { f.offline = true }
 	return f
 }
@@ -288,4 +291,80 @@ func TestFaultsOfOpen(t *testing.T) {
 		o.whole(batches)
 		o.down(true)
 	}
+}
+
+// TestSlowDisk: one I/O of a log after the other takes its time. Meanwhile
+// whoever reads what is there, from that log too, and whoever writes and
+// flushes in another dir, is not held up; and the log ends as it does without
+// that.
+func TestSlowDisk(t *testing.T) {
+	for i := 0; ; i++ {
+		o := newLogTest(t, func(o *Options) {
+			o.Dirs = []string{"/data", "/fast"}
+			o.Default.SegmentBytes, o.Default.IndexIntervalBytes = 600, 100
+		})
+		id := o.m.dirs[1].id
+		other := must(o.m.Create(TopicPartition{Topic: "other", TopicID: [16]byte{2}}, o.o.Default, id))(t)
+		o.write(5, record.BuilderOptions{})
+		g := newGate()
+		o.fs.Add(vfs.Rule{Op: vfs.OpChange, Path: "/data", Skip: i, Count: 1, Hook: g.hook})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			slowLife(o)
+		}()
+		slow := false
+		select {
+		case <-g.reached:
+			slow = true
+			besides(t, o, other)
+		case <-done:
+		}
+		close(g.open)
+		<-done
+		if o.EndOffset() != 27 || o.StartOffset() != 15 || o.FlushedOffset() != 27 {
+			t.Fatal(i, o.StartOffset(), o.EndOffset(), o.FlushedOffset())
+		}
+		o.close()
+		if !slow {
+			if i < 40 {
+				t.Fatal("too few I/Os", i)
+			}
+			return
+		}
+	}
+}
+
+// slowLife is what a log does that writes to the disk.
+func slowLife(o *oneLog) {
+	for range 25 {
+		if _, err := o.append(1, record.BuilderOptions{}); err != nil {
+			o.t.Error(err)
+		}
+	}
+	err := errors.Join(o.Flush(), o.TruncateTo(27), o.m.Checkpoint())
+	o.SetHighWatermark(20)
+	_, retention := o.m.CheckRetention()
+	if err = errors.Join(err, retention, o.IncrementStartOffset(15), o.Flush()); err != nil {
+		o.t.Error(err)
+	}
+	if _, err := o.m.CheckRetention(); err != nil {
+		o.t.Error(err)
+	}
+}
+
+// besides is what a slow I/O of o must not hold up.
+func besides(t *testing.T, o *oneLog, other *Log) {
+	t.Helper()
+	must(other.AppendAsLeader(batch(t, 1, record.BuilderOptions{}, "v"), AppendOptions{}))(t)
+	if err := other.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	start := o.StartOffset()
+	for _, err := range o.Batches(max(start, 15), o.EndOffset()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = o.LastStableOffset(o.HighWatermark())
 }

@@ -3,11 +3,15 @@ package storage
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"ottla/internal/config"
 	"ottla/internal/record"
 	"ottla/internal/vfs"
 )
@@ -365,4 +369,122 @@ func TestReadersBesideAppends(t *testing.T) {
 	close(done)
 	wg.Wait()
 	o.close()
+}
+
+// TestReadDuringTruncation: while a truncation waits for the disk, nobody gets
+// what it is about to cut, up to the end as a follower or up to a high watermark
+// that is the end as a consumer.
+func TestReadDuringTruncation(t *testing.T) {
+	o := newLogTest(t, nil)
+	o.write(10, record.BuilderOptions{})
+	o.write(10, record.BuilderOptions{})
+	o.SetHighWatermark(10)
+	looked := 0
+	o.fs.Add(vfs.Rule{Op: vfs.OpChange, Hook: func(vfs.Event) {
+		if o.EndOffset() == 20 {
+			return // not yet
+		}
+		looked++
+		for _, upTo := range []int64{o.EndOffset(), o.HighWatermark(), 20} {
+			if _, last, _ := firstAndLast(t, bytesOf(t, must(o.Read(0, upTo, 1<<20, true))(t))); last != 9 {
+				t.Errorf("a read up to %d returns up to %d", upTo, last)
+			}
+		}
+	}})
+	if err := o.TruncateTo(12); err != nil || looked < 2 {
+		t.Fatal(err, looked)
+	}
+	o.fs.Clear()
+	o.close()
+}
+
+// TestReadersBesideDeletion: readers go through a log from its start while
+// retention, DeleteRecords and the end of file.delete.delay.ms take its segments
+// away and appends go on. A reader finishes what it holds, byte for byte, or
+// learns that its offset is out of range; it never gets other bytes.
+func TestReadersBesideDeletion(t *testing.T) {
+	o := newLogTest(t, func(o *Options) {
+		o.Durability, o.OpenFilesMax = config.PageCache, 2
+		o.Default.SegmentBytes, o.Default.IndexIntervalBytes = 1000, 100
+		o.Default.RetentionBytes, o.Default.FileDeleteDelay = 8000, 0
+	})
+	content := func(offset int64) []byte { return fmt.Appendf(nil, "record %d %060d", offset, offset*offset) }
+	check := func(b record.Batch) error {
+		for r, err := range b.Records(o.o.Codecs) {
+			if err != nil {
+				return err
+			}
+			if want := content(r.Offset); !bytes.Equal(r.Value, want) {
+				return fmt.Errorf("offset %d holds %q", r.Offset, r.Value)
+			}
+		}
+		return nil
+	}
+	var stop atomic.Bool
+	var readers sync.WaitGroup
+	var slices, outOfRange atomic.Int64
+	for range 4 {
+		readers.Go(func() {
+			for !stop.Load() {
+				if err := readThrough(o.Log, &slices, check); errors.Is(err, ErrOffsetOutOfRange) {
+					outOfRange.Add(1)
+				} else if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range int64(4000) {
+		b := record.NewBuilder(record.BuilderOptions{})
+		b.Append(startMs, nil, content(i))
+		must(o.AppendAsLeader(must(b.Build())(t), AppendOptions{}))(t)
+		o.SetHighWatermark(i + 1)
+		switch i % 50 {
+		case 20:
+			must(o.m.CheckRetention())(t)
+		case 40:
+			if err := o.IncrementStartOffset(max(o.StartOffset(), i-25)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stop.Store(true)
+	readers.Wait()
+	if slices.Load() < 100 {
+		t.Fatal("too few reads", slices.Load())
+	}
+	t.Logf("%d slices, %d times out of range", slices.Load(), outOfRange.Load())
+	o.close()
+}
+
+// readThrough reads from the start to the end, letting the deletions go on
+// between the moment when it gets a slice and the one when it reads it.
+func readThrough(l *Log, slices *atomic.Int64, check func(record.Batch) error) error {
+	for from := l.StartOffset(); from < l.EndOffset(); {
+		s, err := l.Read(from, l.HighWatermark(), 700, true)
+		if err != nil {
+			return err
+		}
+		slices.Add(1)
+		runtime.Gosched()
+		data := make([]byte, s.Len())
+		n, err := s.ReadAt(data, 0)
+		s.Release()
+		if n < len(data) {
+			return err
+		}
+		next := from
+		for b, rest, err := record.Next(data); err == nil; b, rest, err = record.Next(rest) {
+			if err := errors.Join(b.CheckCRC(), check(b)); err != nil {
+				return err
+			}
+			next = b.NextOffset()
+		}
+		if next == from {
+			return nil // it has not got there yet
+		}
+		from = next
+	}
+	return nil
 }

@@ -47,13 +47,15 @@ func (l *Log) TruncateTo(offset int64) error {
 	}
 	keep := slices.Index(l.segments, s) + 1
 	dropped := l.segments[keep:]
+	size := s.size
 	l.mu.Lock()
 	l.shorten(l.segments[:keep], end)
+	s.size = pos // a reader up to the new end finds nothing behind it
 	l.mu.Unlock()
 	if err := l.dropSegments(dropped); err != nil {
 		return err
 	}
-	if err := l.cutSegment(s, pos, end); err != nil {
+	if err := l.cutSegment(s, size, end); err != nil {
 		return l.dir.fail(err)
 	}
 	return l.reloadProducers()
@@ -164,16 +166,16 @@ func (l *Log) dropSegments(dropped []*segment) error {
 	return nil
 }
 
-// cutSegment cuts the active segment to pos bytes and its indexes to what is
-// below end, all of it durable.
-func (l *Log) cutSegment(s *segment, pos, end int64) error {
+// cutSegment cuts the file of the active segment, of size bytes, to what the
+// segment has, and its indexes to what is below end, all of it durable.
+func (l *Log) cutSegment(s *segment, size, end int64) error {
 	h, err := s.file.acquire()
 	if err != nil {
 		return err
 	}
 	defer s.file.release()
-	if pos < s.size {
-		if err := h.Truncate(pos); err != nil {
+	if s.size < size {
+		if err := h.Truncate(s.size); err != nil {
 			return err
 		}
 	}
@@ -189,7 +191,7 @@ func (l *Log) cutSegment(s *segment, pos, end int64) error {
 		return err
 	}
 	l.mu.Lock()
-	s.size, s.synced = pos, pos
+	s.synced = s.size
 	s.unpin()
 	s.offsets.cut(offsets.n)
 	s.times.cut(times)
@@ -197,7 +199,7 @@ func (l *Log) cutSegment(s *segment, pos, end int64) error {
 	s.lastIndexed = offsets.last.pos
 	s.max, s.maxKnown = last, true
 	s.times.last, s.times.lastKnown = last, true
-	if pos == 0 {
+	if s.size == 0 {
 		s.first, s.createdMs = noFirst, l.env.nowMs()
 	}
 	l.mu.Unlock()
