@@ -76,6 +76,9 @@ func newWorld(t testing.TB, seed uint64, durability config.Durability) *world {
 	w.o = testOptions(w.fs)
 	w.o.Now, w.o.Codecs, w.o.Durability, w.o.Seed, w.o.scanBytes = w.time.now, w.codecs, durability, seed, 8<<10
 	w.o.Default = worldConfig(seed%2 == 1)
+	if seed%3 == 0 {
+		w.o.ReserveBytes = 2 * vfs.BlockSize
+	}
 	w.open()
 	return w
 }

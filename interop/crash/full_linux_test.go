@@ -1,15 +1,17 @@
 package crash
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
-	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -21,8 +23,9 @@ import (
 
 // TestDiskFull fills the disk under the data folder. Producing is then refused
 // with a storage error that clients try again; what was acknowledged can be
-// read; the broker lives, starts again on the full disk, and goes on when there
-// is room. (Apache Kafka ends itself: with it, this test cannot pass.)
+// read; metadata changes; the broker lives, starts again on the full disk, and
+// goes on when there is room, be it that a topic was deleted, records were, or
+// the disk has grown. (Apache Kafka ends itself: with it, this test cannot pass.)
 func TestDiskFull(t *testing.T) {
 	if target.Default() == target.Kafka {
 		t.Skip("Apache Kafka ends itself when its only disk is full")
@@ -32,6 +35,16 @@ func TestDiskFull(t *testing.T) {
 	if err := clients.NewFranz(broker.Addr).Create(patient(t), "full", 1, nil); err != nil {
 		t.Fatal(err)
 	}
+	for _, topic := range []string{"victim", "shrinking"} {
+		if err := clients.NewFranz(broker.Addr).Create(patient(t), topic, 1, map[string]string{"segment.bytes": "1048576"}); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 40 {
+			if _, code := produceOne(t, broker.Addr, topic, n); code != 0 {
+				t.Fatal(kerr.ErrorForCode(code))
+			}
+		}
+	}
 	acked := make(map[position]string)
 
 	fillDisk(t, broker, acked)
@@ -40,15 +53,15 @@ func TestDiskFull(t *testing.T) {
 	}
 	t.Run("reads go on", func(t *testing.T) { readAcked(t, broker, acked) })
 	t.Run("still refused", func(t *testing.T) {
-		if _, code := produceOne(t, broker.Addr, len(acked)); code != kerr.KafkaStorageError.Code {
+		if _, code := produceOne(t, broker.Addr, "full", len(acked)); code != kerr.KafkaStorageError.Code {
 			t.Errorf("got %v, want KAFKA_STORAGE_ERROR", kerr.ErrorForCode(code))
 		}
 	})
+	t.Run("metadata goes on", func(t *testing.T) { changeMetadata(t, broker) })
 	alive(t, broker)
 
 	t.Run("restart", func(t *testing.T) {
-		// A clean shutdown writes checkpoints, for which there is no room.
-		if err := broker.Stop(); err != nil && !strings.Contains(broker.Log(), "no space left") {
+		if err := broker.Stop(); err != nil {
 			t.Errorf("stopping on a full disk: %v", err)
 		}
 		if err := broker.Up(); err != nil {
@@ -63,13 +76,29 @@ func TestDiskFull(t *testing.T) {
 		}
 		readAcked(t, broker, acked)
 	})
+	t.Run("a topic is deleted", func(t *testing.T) {
+		goesOn(t, broker, acked, func(ctx context.Context, admin *kadm.Client) error {
+			_, err := admin.DeleteTopic(ctx, "victim")
+			return err
+		})
+	})
+	t.Run("records are deleted", func(t *testing.T) {
+		fillDisk(t, broker, acked)
+		goesOn(t, broker, acked, func(ctx context.Context, admin *kadm.Client) error {
+			var offsets kadm.Offsets
+			offsets.AddOffset("shrinking", 0, -1, -1) // up to the high watermark
+			deleted, err := admin.DeleteRecords(ctx, offsets)
+			return errors.Join(err, deleted.Error())
+		})
+		fillDisk(t, broker, acked)
+	})
 	t.Run("room again", func(t *testing.T) {
 		if err := mount(dir, 64, syscall.MS_REMOUNT); err != nil {
 			t.Fatal(err)
 		}
 		before := len(acked)
 		for range 5 {
-			offset, code := produceOne(t, broker.Addr, len(acked))
+			offset, code := produceOne(t, broker.Addr, "full", len(acked))
 			if code != 0 {
 				t.Fatalf("with room again: %v", kerr.ErrorForCode(code))
 			}
@@ -108,8 +137,9 @@ func mount(dir string, mib int, flags uintptr) error {
 func fillDisk(t *testing.T, broker *target.Broker, acked map[position]string) {
 	t.Helper()
 	const enough = 1000 // of 100 KiB: several disks
-	for n := range enough {
-		offset, code := produceOne(t, broker.Addr, n)
+	for range enough {
+		n := len(acked)
+		offset, code := produceOne(t, broker.Addr, "full", n)
 		switch code {
 		case 0:
 			acked[position{0, offset}] = bigValue(n)
@@ -122,12 +152,64 @@ func fillDisk(t *testing.T, broker *target.Broker, acked map[position]string) {
 	t.Fatal("the disk did not get full")
 }
 
+// changeMetadata makes a topic, alters another, and sees that both are so.
+func changeMetadata(t *testing.T, broker *target.Broker) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	admin := kadm.NewClient(cl)
+	if _, err := admin.CreateTopic(patient(t), 1, 1, nil, "made-on-a-full-disk"); err != nil {
+		t.Errorf("making a topic: %v", err)
+	}
+	if _, err := admin.AlterTopicConfigs(patient(t), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: kadm.StringPtr("2000000")}}, "full"); err != nil {
+		t.Errorf("altering a topic: %v", err)
+	}
+	got, err := admin.DescribeTopicConfigs(patient(t), "full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range got[0].Configs {
+		if c.Key == "max.message.bytes" && c.MaybeValue() != "2000000" {
+			t.Errorf("max.message.bytes is %q", c.MaybeValue())
+		}
+	}
+}
+
+// goesOn frees space and expects that records are taken again, soon.
+func goesOn(t *testing.T, broker *target.Broker, acked map[position]string, free func(context.Context, *kadm.Client) error) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx := patient(t)
+	if err := free(ctx, kadm.NewClient(cl)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		n := len(acked)
+		offset, code := produceOne(t, broker.Addr, "full", n)
+		if code == 0 {
+			acked[position{0, offset}] = bigValue(n)
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("still refused: %v", kerr.ErrorForCode(code))
+		}
+	}
+	readAcked(t, broker, acked)
+}
+
 // bigValue is a value of about 100 KiB in the form that the judge reads.
 func bigValue(n int) string { return fmt.Sprintf("%0100000d 0 %d", 0, n) }
 
 // produceOne sends one record with acks=all on a connection of its own, without
 // a client that would try again.
-func produceOne(t *testing.T, addr string, n int) (offset int64, code int16) {
+func produceOne(t *testing.T, addr, topicName string, n int) (offset int64, code int16) {
 	t.Helper()
 	conn, err := wire.Dial(addr)
 	if err != nil {
@@ -139,7 +221,7 @@ func produceOne(t *testing.T, addr string, n int) (offset int64, code int16) {
 	p := kmsg.NewProduceRequestTopicPartition()
 	p.Records = oneRecord(bigValue(n))
 	topic := kmsg.NewProduceRequestTopic()
-	topic.Topic, topic.Partitions = "full", append(topic.Partitions, p)
+	topic.Topic, topic.Partitions = topicName, append(topic.Partitions, p)
 	req.Topics = append(req.Topics, topic)
 	answer, err := conn.Request(req)
 	if err != nil {
@@ -155,6 +237,7 @@ func oneRecord(value string) []byte {
 	body := record.AppendTo(nil)[1:] // without the length, which is not known yet: one byte for 0
 	record.Length = int32(len(body))
 	batch := kmsg.RecordBatch{
+		FirstTimestamp: time.Now().UnixMilli(), MaxTimestamp: time.Now().UnixMilli(), // too young for retention
 		PartitionLeaderEpoch: -1, Magic: 2, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: 1,
 		Records: record.AppendTo(nil),
 	}
