@@ -2,9 +2,11 @@ package storage
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"ottla/internal/config"
@@ -35,28 +37,13 @@ var benchSizes = []struct {
 }{{"1x100B", 1, 100}, {"10KiB", 100, 100}, {"100KiB", 1000, 100}, {"1MiB", 10, 100 << 10}}
 
 // BenchmarkAppend is AppendAsLeader in page-cache mode beside the floor: the
-// CRC of the bytes and one pwrite.
+// CRC of the bytes and one pwrite. x-floor is how many times the floor it takes.
 func BenchmarkAppend(b *testing.B) {
 	for _, size := range benchSizes {
 		data := batch(b, size.records, record.BuilderOptions{}, string(make([]byte, size.value)))
-		b.Run("log/"+size.name, func(b *testing.B) {
-			_, l := benchLog(b, config.PageCache)
-			buf := bytes.Clone(data)
-			b.SetBytes(int64(len(data)))
-			b.ReportAllocs()
-			for b.Loop() {
-				record.Batch(buf).SetBaseOffset(0)
-				if _, err := l.AppendAsLeader(buf, AppendOptions{}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		floor := 0.0
 		b.Run("floor/"+size.name, func(b *testing.B) {
-			f, err := vfs.OS{}.OpenFile(filepath.Join(b.TempDir(), "floor"), os.O_RDWR|os.O_CREATE, 0o644)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer f.Close()
+			f := rawFile(b, b.TempDir(), "floor")
 			pos := int64(0)
 			b.SetBytes(int64(len(data)))
 			for b.Loop() {
@@ -70,8 +57,81 @@ func BenchmarkAppend(b *testing.B) {
 					pos = 0
 				}
 			}
+			floor = perOp(b)
+		})
+		b.Run("log/"+size.name, func(b *testing.B) {
+			_, l := benchLog(b, config.PageCache)
+			buf := bytes.Clone(data)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				record.Batch(buf).SetBaseOffset(0)
+				if _, err := l.AppendAsLeader(buf, AppendOptions{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(perOp(b)/floor, "x-floor")
 		})
 	}
+}
+
+// perOp is the time of one operation in ns.
+func perOp(b *testing.B) float64 { return float64(b.Elapsed()) / float64(b.N) }
+
+func rawFile(b *testing.B, dir, name string) vfs.File {
+	f, err := vfs.OS{}.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { f.Close() })
+	return f
+}
+
+// BenchmarkReadBytes reads a log of 256 MiB in slices of 1 MiB into memory,
+// beside the floor: pread of as much.
+func BenchmarkReadBytes(b *testing.B) {
+	_, l := benchLog(b, config.PageCache)
+	data := batch(b, 100, record.BuilderOptions{}, string(make([]byte, 1000)))
+	for l.Size() < 256<<20 {
+		record.Batch(data).SetBaseOffset(0)
+		if _, err := l.AppendAsLeader(data, AppendOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	buf := make([]byte, 1<<20)
+	floor := 0.0
+	b.Run("floor", func(b *testing.B) {
+		f := rawFile(b, l.Path(), segmentName(0, logSuffix))
+		b.SetBytes(int64(len(buf)))
+		pos := int64(0)
+		for b.Loop() {
+			if _, err := f.ReadAt(buf, pos); err != nil {
+				b.Fatal(err)
+			}
+			if pos += int64(len(buf)); pos+int64(len(buf)) > l.Size() {
+				pos = 0
+			}
+		}
+		floor = perOp(b) / float64(len(buf))
+	})
+	b.Run("log", func(b *testing.B) {
+		from, total := int64(0), int64(0)
+		for b.Loop() {
+			s, err := l.Read(from, l.EndOffset(), len(buf), true)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n, _ := s.ReadAt(buf, 0)
+			s.Release()
+			total += int64(n)
+			from += int64(n) / int64(len(data)) * 100
+			if from >= l.EndOffset()-1000 {
+				from = 0
+			}
+		}
+		b.SetBytes(total / int64(b.N))
+		b.ReportMetric(float64(b.Elapsed())/float64(total)/floor, "x-floor")
+	})
 }
 
 // BenchmarkRead is a read near the end, where consumers and followers are, and
@@ -154,6 +214,145 @@ func BenchmarkFlush(b *testing.B) {
 	}
 }
 
+// BenchmarkDurable appends to several partitions from several goroutines, each
+// of which has 5 rounds under way, as a producer's connection has requests: it
+// waits until the batches of the fifth round before are on disk (acks=all). The
+// floor writes as much into plain files and makes it durable by the best call
+// for that number: fdatasync of each, or one syncfs. of-disk is the part of the
+// floor's throughput that is reached.
+func BenchmarkDurable(b *testing.B) {
+	for _, c := range []struct {
+		partitions, workers, records int
+	}{{6, 6, 1000}, {1000, 10, 100}} {
+		data := batch(b, c.records, record.BuilderOptions{}, string(make([]byte, 100)))
+		total := int64(len(data) * c.partitions)
+		floor := 0.0
+		b.Run(fmt.Sprintf("floor/%d", c.partitions), func(b *testing.B) {
+			b.SetBytes(total)
+			floorOfDurable(b, c.partitions, c.workers, data)
+			floor = perOp(b)
+		})
+		b.Run(fmt.Sprintf("log/%d", c.partitions), func(b *testing.B) {
+			b.SetBytes(total)
+			durable(b, c.partitions, c.workers, data)
+			b.ReportMetric(floor/perOp(b), "of-disk")
+		})
+	}
+}
+
+func durable(b *testing.B, partitions, workers int, data []byte) {
+	o := testOptions(vfs.OS{})
+	o.Dirs, o.manual, o.Default.IndexIntervalBytes = []string{b.TempDir()}, false, 4096
+	o.Default.SegmentBytes, o.Default.SegmentIndexBytes = 1<<30, 10<<20
+	m := openManager(b, o)
+	defer m.Close(-1)
+	logs := make([]*Log, partitions)
+	flushed := make([]*reached, partitions)
+	for i := range logs {
+		l, err := m.Create(TopicPartition{Topic: "bench", Partition: int32(i), TopicID: [16]byte{1}}, o.Default, [16]byte{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		logs[i], flushed[i] = l, newReached()
+		l.NotifyFlushed(flushed[i].set)
+	}
+	m.dirs[0].flusher.round()
+	const inFlight = 5
+	records := int64(record.Batch(data).Count())
+	together(b, workers, func(worker int) {
+		own := bytes.Clone(data)
+		for i := worker; i < partitions; i += workers {
+			record.Batch(own).SetBaseOffset(0)
+			a, err := logs[i].AppendAsLeader(own, AppendOptions{})
+			if err != nil {
+				b.Error(err)
+			}
+			flushed[i].wait(a.BaseOffset - (inFlight-1)*records)
+		}
+	})
+}
+
+// reached is an offset that one waits for.
+type reached struct {
+	mu     sync.Mutex
+	more   sync.Cond
+	offset int64
+}
+
+func newReached() *reached {
+	r := new(reached)
+	r.more.L = &r.mu
+	return r
+}
+
+func (r *reached) set(offset int64) {
+	r.mu.Lock()
+	r.offset = offset
+	r.mu.Unlock()
+	r.more.Broadcast()
+}
+
+func (r *reached) wait(offset int64) {
+	r.mu.Lock()
+	for r.offset < offset {
+		r.more.Wait()
+	}
+	r.mu.Unlock()
+}
+
+func floorOfDurable(b *testing.B, partitions, workers int, data []byte) {
+	dir := b.TempDir()
+	files := make([]vfs.File, partitions)
+	for i := range files {
+		files[i] = rawFile(b, dir, fmt.Sprint(i))
+	}
+	syncer, err := vfs.OS{}.OpenSyncer(dir)
+	if err != nil {
+		b.Skip(err)
+	}
+	defer syncer.Close()
+	rounds := make([]int64, workers)
+	var turn sync.Mutex
+	together(b, workers, func(worker int) {
+		at := rounds[worker] * int64(len(data))
+		rounds[worker]++
+		for i := worker; i < partitions; i += workers {
+			if _, err := files[i].WriteAt(data, at); err != nil {
+				b.Error(err)
+			}
+		}
+		if partitions >= syncfsLogs {
+			turn.Lock()
+			err = errors.Join(err, syncer.Sync())
+			turn.Unlock()
+			return
+		}
+		for i := worker; i < partitions; i += workers {
+			if err := files[i].Sync(); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// together runs b.N rounds of each worker at once.
+func together(b *testing.B, workers int, round func(worker int)) {
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for worker := range workers {
+		wg.Go(func() {
+			for range b.N {
+				round(worker)
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+}
+
 // BenchmarkOpen opens 10,000 partitions after kill -9.
 func BenchmarkOpen(b *testing.B) {
 	o := testOptions(vfs.OS{})
@@ -177,8 +376,14 @@ func BenchmarkOpen(b *testing.B) {
 		b.Fatal(err)
 	}
 	m.abandon()
+	logs := 0
 	for b.Loop() {
 		m = openManager(b, o)
+		logs = len(m.logs)
 		m.abandon()
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/open")
+	if logs != 10_000 {
+		b.Fatal(logs)
 	}
 }
