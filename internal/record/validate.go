@@ -125,8 +125,6 @@ func (b Batch) checkHeader(r *Rules) error {
 		return invalid(InvalidRecord, "the record batch counts %d records but its last offset delta is %d", count, delta)
 	case !b.Compression().Valid():
 		return invalid(UnsupportedCompression, "no compression type has the id %d", b.Compression())
-	case r.TimestampType == LogAppendTime && b.TimestampType() == LogAppendTime:
-		return invalid(InvalidTimestamp, "a producer may not set the timestamp type LogAppendTime")
 	case b.IsTransactional() && !b.HasProducer():
 		return invalid(InvalidRecord, "the record batch is transactional but has no producer id")
 	}

@@ -230,6 +230,15 @@ func TestLogAppendTime(t *testing.T) {
 	if got.Batch.TimestampType() != LogAppendTime || got.Batch.MaxTimestamp() != rules.NowMs || got.Batch.CheckCRC() != nil {
 		t.Errorf("%v", got.Batch)
 	}
+	// As for Kafka each record of a batch that claims it is at fault.
+	batch = build(t, BuilderOptions{}, 3)
+	batch.putInt16(atAttributes, flagLogAppendTime)
+	batch.setCRC()
+	_, err = c.Validate(batch, &rules)
+	var invalid *InvalidError
+	if !errors.As(err, &invalid) || invalid.Kind != InvalidTimestamp || len(invalid.Records) != 3 || invalid.Records[2].Index != 2 {
+		t.Errorf("%+v", err)
+	}
 }
 
 // TestRecompress stores each codec's records as each other codec.

@@ -67,6 +67,9 @@ func (w *walk) checkRules(index int32, timestamp int64, keyNull bool) {
 	switch {
 	case w.rules.Compacted && keyNull && !w.batch.IsControl():
 		w.fail(index, "a compacted topic takes no record without a key")
+	case w.rules.TimestampType == LogAppendTime && w.batch.TimestampType() == LogAppendTime:
+		w.misdated = true
+		w.fail(index, "a producer may not set the timestamp type LogAppendTime")
 	case w.rules.TimestampType == LogAppendTime || timestamp == NoTimestamp:
 	case w.rules.outOfBounds(timestamp):
 		w.misdated = true
