@@ -107,7 +107,7 @@ func (l *Log) AppendAsLeader(batches []byte, o AppendOptions) (Appended, error) 
 	}
 	appended, err := l.appendLeader(list, c, o, logAppendTime)
 	if err == nil && !appended.Duplicate {
-		err = l.appendedSome(c)
+		err = l.appendedSome(c, list.bytes)
 	}
 	return appended, err
 }
@@ -301,7 +301,7 @@ func (l *Log) AppendAsFollower(batches []byte) error {
 	if err := l.appendFollower(list, c); err != nil {
 		return err
 	}
-	return l.appendedSome(c)
+	return l.appendedSome(c, list.bytes)
 }
 
 // split checks the batches of a leader: framing, CRC, order.
@@ -449,10 +449,13 @@ func (l *Log) applyProducer(s *segment, b record.Batch, m marker) {
 	}
 }
 
-// appendedSome asks for the flush that the durability mode wants.
-func (l *Log) appendedSome(c *config.Topic) error {
+// appendedSome asks for the flush that the durability mode wants. In durable
+// mode it waits while the disk cannot follow.
+func (l *Log) appendedSome(c *config.Topic, bytes int64) error {
 	if l.env.durable {
-		l.dir.flushSoon(l)
+		if l.dir.flusher != nil {
+			l.dir.flusher.appended(l, bytes)
+		}
 		return nil
 	}
 	l.mu.Lock()

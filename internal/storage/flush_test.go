@@ -4,8 +4,10 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ottla/internal/config"
@@ -94,6 +96,65 @@ func TestGroupCommit(t *testing.T) {
 		t.Fatalf("%d flushes for 10 appends to two logs", n)
 	}
 	o.close()
+}
+
+// TestUnflushedIsBounded: while the disk stands still, appends go on up to a
+// bound and then wait; they go on when the disk does, when it fails, and when the
+// node is closed.
+func TestUnflushedIsBounded(t *testing.T) {
+	for name, end := range map[string]func(o *oneLog, g *gate){
+		"goes on": func(_ *oneLog, g *gate) { close(g.open) },
+		"fails": func(o *oneLog, g *gate) {
+			o.fs.Clear()
+			o.fs.Add(vfs.Rule{Op: vfs.OpSync, Err: syscall.EIO})
+			close(g.open)
+		},
+		"closed": func(o *oneLog, g *gate) {
+			go func() { _ = o.m.Close(-1) }()
+			close(g.open)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newLogTest(t, func(o *Options) { o.manual = false })
+				const limit = 1000
+				o.m.dirs[0].flusher.limit = limit
+				g := newGate()
+				o.fs.Add(vfs.Rule{Op: vfs.OpSync, Hook: g.hook, Count: 1})
+				var appended atomic.Int64
+				done := make(chan error)
+				go func() {
+					for range 100 {
+						if _, err := o.append(1, record.BuilderOptions{}); err != nil {
+							done <- err
+							return
+						}
+						appended.Add(1)
+					}
+					done <- nil
+				}()
+				synctest.Wait()
+				size := o.Size() / o.EndOffset()
+				if n := appended.Load(); n*size > limit+size || n*size < limit-2*size {
+					t.Errorf("%d batches of %d bytes were appended without a flush", n, size)
+				}
+				end(o, g)
+				err := <-done
+				switch name {
+				case "goes on":
+					if err != nil || o.EndOffset() != 100 {
+						t.Error(err, o.EndOffset())
+					}
+					o.close()
+				case "fails":
+					if !errors.Is(err, ErrStorage) {
+						t.Error(err)
+					}
+					_ = o.m.Close(-1)
+				}
+			})
+		})
+	}
 }
 
 // TestFlushMethods: many dirty logs are flushed by one syncfs, few one by one,

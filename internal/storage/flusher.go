@@ -19,6 +19,8 @@ import (
 //     the disk one journal commit for all (ottla.flush.method).
 //  3. Note for each log what is durable now, unless it was truncated meanwhile,
 //     and tell its owner, without any lock held.
+//  4. Let those go on who appended more than the disk can follow: what is not on
+//     disk is at most unflushedMax bytes and one batch of each appender.
 //
 // Rejected: one flusher for each log, which is as many journal commits as logs;
 // and a delay that gathers more, which costs the lone producer what the busy
@@ -33,6 +35,10 @@ type flusher struct {
 	mu    sync.Mutex
 	queue []*Log
 	spare []*Log // the queue of the round before, for reuse
+	// bytes were appended since the round that is under way began, taken before.
+	bytes, taken, limit int64
+	settled             sync.Cond // a round ended
+	ended               bool
 
 	wake    chan struct{}
 	stop    chan struct{}
@@ -45,10 +51,14 @@ const (
 	syncfsLogs = 8
 	// flushWidth is how many files are flushed at once.
 	flushWidth = 16
+	// unflushedMax bounds the bytes of a dir that are not on disk yet: producers
+	// with acks=1 would else fill the memory while the disk stands still.
+	unflushedMax = 64 << 20
 )
 
 func newFlusher(d *dir, method config.FlushMethod) (*flusher, error) {
-	f := &flusher{dir: d, method: method, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	f := &flusher{dir: d, method: method, limit: unflushedMax, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	f.settled.L = &f.mu
 	if method == config.FlushFdatasync {
 		return f, nil
 	}
@@ -77,6 +87,23 @@ func (f *flusher) add(l *Log) {
 	}
 }
 
+// appended puts a log into the next round that has bytes more, and waits while
+// too many are not on disk. The caller holds no lock.
+func (f *flusher) appended(l *Log, bytes int64) {
+	f.mu.Lock()
+	f.bytes += bytes
+	f.mu.Unlock()
+	f.add(l)
+	if f.serial {
+		return // the caller itself does the rounds
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.bytes+f.taken > f.limit && !f.ended && f.dir.failed() == nil {
+		f.settled.Wait()
+	}
+}
+
 // start flushes from now on until end.
 func (f *flusher) start() {
 	f.running.Go(func() {
@@ -95,6 +122,10 @@ func (f *flusher) start() {
 func (f *flusher) end() {
 	close(f.stop)
 	f.running.Wait()
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+	f.settled.Broadcast()
 }
 
 // close gives the descriptor of syncfs back.
@@ -111,6 +142,7 @@ func (f *flusher) round() {
 	f.mu.Lock()
 	logs := f.queue
 	f.queue, f.spare = f.spare[:0], nil
+	f.taken, f.bytes = f.bytes, 0
 	for _, l := range logs {
 		l.queued = false
 	}
@@ -126,8 +158,9 @@ func (f *flusher) round() {
 	}
 	clear(logs)
 	f.mu.Lock()
-	f.spare = logs[:0]
+	f.spare, f.taken = logs[:0], 0
 	f.mu.Unlock()
+	f.settled.Broadcast()
 }
 
 // bulk tells whether n logs are flushed by syncfs.
