@@ -12,5 +12,6 @@
 // gives it its offset, segment.go writes it, flusher.go makes it durable,
 // read.go finds it again, recover.go is what a crash leaves to do, retention.go
 // lets it go. Manager (manager.go) and dirs.go are the folders around that,
+// reserve.go is what keeps a node going on a full disk, and
 // Verify (verify.go) checks all of it on a stopped node.
 package storage
