@@ -51,7 +51,7 @@ var logKeys = []Key{
 	key("log.cleanup.policy", List, "delete",
 		"What happens to old segments: delete drops them by age and size, compact keeps the last record of "+
 			"each key. Both may be given; an empty list keeps everything.",
-		listOf("compact", "delete"), clusterWide),
+		listOf("compact", "delete"), clusterWide, used),
 	key("log.segment.delete.delay.ms", Long, "60000",
 		"Milliseconds between taking a segment out of a log and removing its file, so that reads in progress "+
 			"can finish.",

@@ -5,7 +5,7 @@ var topicKeys = []Key{
 	key("cleanup.policy", List, "delete",
 		"What happens to old segments: delete drops them by age and size, compact keeps the last record of "+
 			"each key. Both may be given; an empty list keeps everything.",
-		listOf("compact", "delete"), from(same("log.cleanup.policy"))),
+		listOf("compact", "delete"), used, from(same("log.cleanup.policy"))),
 	key("compression.type", String, "producer",
 		"How batches are stored: producer keeps what the producer chose, uncompressed unpacks them, a codec "+
 			"name recompresses them.",
@@ -23,7 +23,7 @@ var topicKeys = []Key{
 	key("delete.retention.ms", Long, "86400000",
 		"Milliseconds that a compacted topic keeps deletion markers, which is the time a reader from the "+
 			"start has to see them.",
-		atLeast(0), from(same("log.cleaner.delete.retention.ms"))),
+		atLeast(0), used, from(same("log.cleaner.delete.retention.ms"))),
 	key("file.delete.delay.ms", Long, "60000",
 		"Milliseconds between taking a segment out of the log and removing its file, so that reads in "+
 			"progress can finish.",
@@ -61,7 +61,7 @@ var topicKeys = []Key{
 	key("max.compaction.lag.ms", Long, "9223372036854775807",
 		"Milliseconds after which a record must become eligible for compaction, however small the uncompacted "+
 			"share is.",
-		atLeast(1), from(same("log.cleaner.max.compaction.lag.ms"))),
+		atLeast(1), used, from(same("log.cleaner.max.compaction.lag.ms"))),
 	key("max.message.bytes", Int, "1048588",
 		"Largest record batch in bytes, after compression.",
 		atLeast(0), used, from(same("message.max.bytes"))),
@@ -80,10 +80,10 @@ var topicKeys = []Key{
 	key("min.cleanable.dirty.ratio", Double, "0.5",
 		"Share of a log that must be uncompacted before it is compacted again, from 0 to 1. Lower wastes less "+
 			"space and costs more I/O.",
-		ratio(0, 1), from(same("log.cleaner.min.cleanable.ratio"))),
+		ratio(0, 1), used, from(same("log.cleaner.min.cleanable.ratio"))),
 	key("min.compaction.lag.ms", Long, "0",
 		"Milliseconds during which a new record is safe from compaction.",
-		atLeast(0), from(same("log.cleaner.min.compaction.lag.ms"))),
+		atLeast(0), used, from(same("log.cleaner.min.compaction.lag.ms"))),
 	key("min.insync.replicas", Int, "1",
 		"Replicas that must be in sync for an acks=all write to be accepted; with fewer, producers get "+
 			"NOT_ENOUGH_REPLICAS.",

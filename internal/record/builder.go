@@ -20,8 +20,9 @@ type BuilderOptions struct {
 	Control bool
 	// TimestampType LogAppendTime takes MaxTimestamp for every record.
 	TimestampType TimestampType
-	// MaxTimestamp is a lower bound of the header's field, in ms; 0 is none.
-	// Compaction hands over that of the batch it rewrites.
+	// MaxTimestamp is a lower bound of the header's field, in ms. Compaction
+	// hands over NoTimestamp, which is none even where records have none, or for
+	// a batch that it empties what the header said.
 	MaxTimestamp int64
 	// LastOffsetDelta is a lower bound of the header's field: compaction keeps
 	// the last offset of a batch whose last record went.

@@ -15,13 +15,15 @@ import (
 //
 //	0                  version
 //	2                  number of lines that follow
-//	orders 0 1500      topic, partition, offset: in the four of a log dir
+//	orders 0 1500      topic, partition, offset: in those of a log dir
 //	orders 1 1497
 //
 // In leader-epoch-checkpoint a line is a leader epoch and the offset at which
 // it begins. recovery-point-offset-checkpoint is the offset below which a log
 // is on disk; log-start-offset-checkpoint its start, where that is not the base
-// of its first segment; replication-offset-checkpoint its high watermark.
+// of its first segment; replication-offset-checkpoint its high watermark;
+// cleaner-offset-checkpoint the offset below which it is compacted, if it ever
+// was.
 const checkpointVersion = "0"
 
 // partitionKey names a partition within a node.

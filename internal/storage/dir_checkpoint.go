@@ -100,6 +100,12 @@ func (d *dir) writeHighWatermarks() error {
 	return d.write(replicationName, &d.highWatermarks, func(l *Log) (int64, bool) { return l.hw, true })
 }
 
+// writeCleaned writes cleaner-offset-checkpoint, with a line for each log that
+// was ever compacted.
+func (d *dir) writeCleaned() error {
+	return d.write(cleanerName, &d.cleaned, func(l *Log) (int64, bool) { return l.cleaned, l.cleaned != noOffset })
+}
+
 // write replaces a checkpoint if its content, known from onDisk, changed.
 // offset is called with a log's mu held. A full disk keeps the old one, which
 // is behind but not wrong.
@@ -146,32 +152,39 @@ func (d *dir) startOnDisk(l *Log) int64 {
 // write and flushing.
 func (d *dir) lowerRecoveryPoint(l *Log, offset int64) error {
 	d.mu.Lock()
-	points, starts := d.points[l.key()] > offset, d.starts[l.key()] > offset
+	lower := []struct {
+		is    bool
+		write func() error
+	}{
+		{d.points[l.key()] > offset, d.writePoints},
+		{d.starts[l.key()] > offset, d.writeStarts},
+		{d.cleaned[l.key()] > offset, d.writeCleaned},
+	}
 	d.mu.Unlock()
 	l.mu.Lock()
-	l.point, l.start = min(l.point, offset), min(l.start, offset)
+	l.point, l.start, l.cleaned = min(l.point, offset), min(l.start, offset), min(l.cleaned, offset)
 	l.mu.Unlock()
-	if points {
-		if err := d.writePoints(); err != nil {
+	for _, c := range lower {
+		if !c.is {
+			continue
+		}
+		if err := c.write(); err != nil {
 			return err
 		}
 	}
-	if !starts {
-		return nil
-	}
-	return d.writeStarts()
+	return nil
 }
 
 // forget drops the lines of a partition that is created anew: they are about
 // another log of that name.
 func (d *dir) forget(key partitionKey) error {
 	d.mu.Lock()
-	known := d.points[key] != 0 || d.starts[key] != 0 || d.highWatermarks[key] != 0
+	known := d.points[key] != 0 || d.starts[key] != 0 || d.highWatermarks[key] != 0 || d.cleaned[key] != 0
 	d.mu.Unlock()
 	if !known {
 		return nil
 	}
-	for _, write := range []func() error{d.writePoints, d.writeStarts, d.writeHighWatermarks} {
+	for _, write := range []func() error{d.writePoints, d.writeStarts, d.writeHighWatermarks, d.writeCleaned} {
 		if err := write(); err != nil {
 			return err
 		}

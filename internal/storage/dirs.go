@@ -46,8 +46,9 @@ type dir struct {
 
 	mu      sync.Mutex
 	failure *StorageError
-	// points, starts and highWatermarks are the checkpoints as they are on disk.
-	points, starts, highWatermarks map[partitionKey]int64
+	// points, starts, highWatermarks and cleaned are the checkpoints as they are
+	// on disk.
+	points, starts, highWatermarks, cleaned map[partitionKey]int64
 	// tell is called once, in a goroutine of its own, when the dir fails.
 	tell func(error)
 }
@@ -87,12 +88,16 @@ func (d *dir) fail(err error) error {
 func (d *dir) writeFailed(err error) error {
 	if vfs.IsNoSpace(err) {
 		d.ranFull()
-		return &StorageError{Dir: d.path, Err: err}
 	}
-	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+	if passes(err) {
 		return &StorageError{Dir: d.path, Err: err}
 	}
 	return d.fail(err)
+}
+
+// passes tells want of space, or of file descriptors.
+func passes(err error) bool {
+	return vfs.IsNoSpace(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // flushSoon asks for a flush of a log.
@@ -202,7 +207,7 @@ func (d *dir) readState() error {
 	for _, c := range []struct {
 		name string
 		to   *map[partitionKey]int64
-	}{{recoveryName, &d.points}, {startName, &d.starts}, {replicationName, &d.highWatermarks}} {
+	}{{recoveryName, &d.points}, {startName, &d.starts}, {replicationName, &d.highWatermarks}, {cleanerName, &d.cleaned}} {
 		offsets, err := readOffsets(d.env.fs, filepath.Join(d.path, c.name))
 		var corrupt *CorruptError
 		if errors.As(err, &corrupt) {
@@ -300,13 +305,17 @@ func (d *dir) partitions() ([]partitionKey, error) {
 // loadLog opens one partition. Damage keeps that partition closed, an error of
 // the disk takes the dir offline.
 func (m *Manager) loadLog(d *dir, key partitionKey) error {
-	c := m.options.Default
+	c, known := m.options.Default, false
 	if m.options.TopicConfig != nil {
 		if own, ok := m.options.TopicConfig(key.topic); ok {
-			c = own
+			c, known = own, true
 		}
 	}
 	l := newLog(d, TopicPartition{Topic: key.topic, Partition: key.partition}, d.partitionPath(key), c)
+	l.configured = known
+	if cleaned, ok := d.cleaned[key]; ok {
+		l.cleaned = cleaned
+	}
 	point := d.points[key]
 	if d.clean {
 		point = afterCleanStop
@@ -374,6 +383,7 @@ func (l *Log) create() error {
 	}
 	l.segments = []*segment{s}
 	l.touched, l.epochs.changed = true, true
+	l.configured = true
 	l.notified = noOffset
 	return nil
 }

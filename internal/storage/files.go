@@ -151,6 +151,24 @@ func (f *file) retireTo(path string) error {
 	return ignoreMissing(f.files.fs.Rename(old, path))
 }
 
+// rename gives the file another name, on disk too. Only for a file that nobody
+// opens meanwhile: it is open, or its segment is not in a log.
+func (f *file) rename(path string) error {
+	old, _ := f.where()
+	if err := f.files.fs.Rename(old, path); err != nil {
+		return err
+	}
+	f.setPath(path)
+	return nil
+}
+
+// setPath is rename for a file that does not exist.
+func (f *file) setPath(path string) {
+	f.files.mu.Lock()
+	defer f.files.mu.Unlock()
+	f.path = path
+}
+
 // remove retires the file and removes it on disk.
 func (f *file) remove() error {
 	f.retire()

@@ -95,10 +95,51 @@ func (f *folder) add(name string, info fs.FileInfo) {
 }
 
 // finishSwaps is the part of tidyFolder that renames; it tells whether
-// something changed.
+// something changed. A crash inside it must leave what the next start takes the
+// same way, whichever of its changes survive: so the folder is made durable
+// between those that depend on each other.
+//
+//  1. .deleted goes, and each .swap that is not to be used.
+//  2. .cleaned goes, which told so.
+//  3. What the .swap replace goes.
+//  4. The .log.swap take their names.
+//  5. The indexes take theirs.
 func (f *folder) finishSwaps(fsys vfs.FS, path string) (changed bool, err error) {
-	var remove, swaps []string
-	cleaned := int64(math.MaxInt64)
+	remove, cleaned, swaps := f.leftBehind()
+	replaced, err := f.replacedBy(fsys, path, swaps)
+	if err != nil {
+		return false, err
+	}
+	steps := []struct {
+		names []string
+		do    func(name string) error
+	}{
+		{remove, func(name string) error { return ignoreMissing(fsys.Remove(name)) }},
+		{cleaned, func(name string) error { return ignoreMissing(fsys.Remove(name)) }},
+		{replaced, func(name string) error { return ignoreMissing(fsys.Remove(name)) }},
+		{withSuffix(swaps, logSuffix+swapSuffix, true), func(name string) error { return fsys.Rename(name, strings.TrimSuffix(name, swapSuffix)) }},
+		{withSuffix(swaps, logSuffix+swapSuffix, false), func(name string) error { return fsys.Rename(name, strings.TrimSuffix(name, swapSuffix)) }},
+	}
+	for _, step := range steps {
+		for _, name := range step.names {
+			if err := step.do(filepath.Join(path, name)); err != nil {
+				return false, err
+			}
+		}
+		if len(step.names) > 0 && len(cleaned)+len(swaps) > 0 {
+			if err := fsys.SyncDir(path); err != nil {
+				return false, err
+			}
+		}
+		changed = changed || len(step.names) > 0
+	}
+	return changed, nil
+}
+
+// leftBehind lists what an interrupted operation left, each list sorted: the
+// files that go, the .cleaned ones, and the .swap that are to be used.
+func (f *folder) leftBehind() (remove, cleaned, swaps []string) {
+	first := int64(math.MaxInt64)
 	for name := range f.sizes {
 		offset, suffix, ok := parseSegmentName(name)
 		switch {
@@ -106,35 +147,27 @@ func (f *folder) finishSwaps(fsys vfs.FS, path string) (changed bool, err error)
 		case strings.HasSuffix(suffix, deletedSuffix):
 			remove = append(remove, name)
 		case strings.HasSuffix(suffix, cleanedSuffix):
-			remove, cleaned = append(remove, name), min(cleaned, offset)
+			cleaned, first = append(cleaned, name), min(first, offset)
 		case strings.HasSuffix(suffix, swapSuffix):
 			swaps = append(swaps, name)
 		}
 	}
-	slices.Sort(swaps)
 	swaps = slices.DeleteFunc(swaps, func(name string) bool {
 		offset, _, _ := parseSegmentName(name)
-		if offset >= cleaned {
+		if offset >= first {
 			remove = append(remove, name)
 		}
-		return offset >= cleaned
+		return offset >= first
 	})
-	replaced, err := f.replacedBy(fsys, path, swaps)
-	if err != nil {
-		return false, err
-	}
-	for _, name := range append(remove, replaced...) {
-		if err := ignoreMissing(fsys.Remove(filepath.Join(path, name))); err != nil {
-			return false, err
-		}
-	}
-	for _, name := range swaps {
-		from := filepath.Join(path, name)
-		if err := fsys.Rename(from, strings.TrimSuffix(from, swapSuffix)); err != nil {
-			return false, err
-		}
-	}
-	return len(remove)+len(swaps) > 0, nil
+	slices.Sort(remove)
+	slices.Sort(cleaned)
+	slices.Sort(swaps)
+	return remove, cleaned, swaps
+}
+
+// withSuffix lists the names that end so, or do not.
+func withSuffix(names []string, suffix string, want bool) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return strings.HasSuffix(name, suffix) != want })
 }
 
 // replacedBy lists the files of the segments that lie in the range of offsets

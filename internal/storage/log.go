@@ -68,6 +68,14 @@ type Log struct {
 	// was in the state that a clean close leaves.
 	touched bool
 
+	// cleaned is the offset below which the log is compacted, noOffset when it
+	// never was. cleaning tells that a pass is under way, uncleanable why none is
+	// tried any more. configured tells that config is the topic's own.
+	cleaned     int64
+	cleaning    bool
+	uncleanable error
+	configured  bool
+
 	notify   func(int64)
 	notified int64 // what notify was told last
 	closed   error
@@ -153,8 +161,14 @@ func (l *Log) Size() int64 {
 // Config is the config that is in force.
 func (l *Log) Config() config.Topic { return *l.config.Load() }
 
-// UpdateConfig replaces the config; it holds from the next append on.
-func (l *Log) UpdateConfig(c config.Topic) { l.config.Store(&c) }
+// UpdateConfig replaces the config; it holds from the next append on. Only a
+// log whose config was given here, or at Create, is ever compacted.
+func (l *Log) UpdateConfig(c config.Topic) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.config.Store(&c)
+	l.configured = true
+}
 
 // EpochEnd returns the largest known leader epoch that is not above epoch, and
 // the offset where it ends (KIP-279); NoEpoch and -1 when epoch is unknown and

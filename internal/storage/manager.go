@@ -19,6 +19,7 @@ import (
 type Manager struct {
 	options Options
 	env     *env
+	cleaner *Cleaner
 	dirs    []*dir // those that are online at open
 	offline []DirFailure
 
@@ -59,6 +60,7 @@ func OpenManager(ctx context.Context, o Options) (*Manager, error) {
 		scanBytes:        o.scanBytes,
 		metrics:          o.Metrics,
 	}, o.OpenFilesMax, o.Seed)
+	m.cleaner = newCleaner(m)
 	if err := m.open(ctx); err != nil {
 		m.abandon()
 		return nil, err
@@ -114,6 +116,11 @@ func (m *Manager) start() {
 	m.every(o.Producers.IDExpirationCheck, m.ExpireProducers)
 	if o.Durability == config.PageCache {
 		m.every(o.Logs.FlushSchedulerInterval, m.FlushOverdue)
+	}
+	if o.Logs.CleanerEnable {
+		for range o.Logs.CleanerThreads {
+			m.tasks.Go(m.cleaner.run)
+		}
 	}
 	if o.Logs.RetentionCheckInterval > 0 {
 		m.every(trashInterval, m.relieve)

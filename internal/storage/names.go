@@ -33,6 +33,7 @@ const (
 	recoveryName    = "recovery-point-offset-checkpoint"
 	startName       = "log-start-offset-checkpoint"
 	replicationName = "replication-offset-checkpoint"
+	cleanerName     = "cleaner-offset-checkpoint"
 	reserveName     = ".ottla_reserve" // space for a full disk; Kafka looks at folders only
 )
 

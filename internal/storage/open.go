@@ -39,7 +39,7 @@ func OpenLog(o LogOptions) (*Log, error) {
 }
 
 func newLog(d *dir, tp TopicPartition, path string, c config.Topic) *Log {
-	l := &Log{env: d.env, dir: d, tp: tp, path: path}
+	l := &Log{env: d.env, dir: d, tp: tp, path: path, cleaned: noOffset}
 	l.config.Store(&c)
 	l.producers.reset()
 	return l

@@ -288,7 +288,8 @@ func (l *Log) yieldSlice(slice *Slice, buf []byte, from, upTo int64, yield func(
 		}
 		if err != nil {
 			pos := slice.pos + int64(len(buf)-len(rest))
-			yield(nil, &CorruptError{File: slice.handle.Name(), Segment: -1, Offset: next, Pos: pos, Reason: err.Error()})
+			path, _ := slice.file.where() // compaction may have renamed it
+			yield(nil, &CorruptError{File: path, Segment: -1, Offset: next, Pos: pos, Reason: err.Error()})
 			return 0, false
 		}
 		if !yield(b, nil) {
@@ -308,7 +309,17 @@ type AbortedTxn struct {
 
 // AbortedTxns lists the aborted transactions that overlap [from, upTo), by the
 // offset of their markers (T11).
-func (l *Log) AbortedTxns(from, upTo int64) (found []AbortedTxn, err error) {
+func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {
+	list, err := l.abortedBetween(from, upTo)
+	var found []AbortedTxn
+	for _, t := range list {
+		found = append(found, AbortedTxn{t.producerID, t.first})
+	}
+	return found, err
+}
+
+// abortedBetween is AbortedTxns with all that the index says.
+func (l *Log) abortedBetween(from, upTo int64) (found []abortedTxn, err error) {
 	for range 4 { // again when a segment was removed meanwhile
 		if found, err = l.abortedTxns(from, upTo); !isClosed(err) {
 			break
@@ -317,7 +328,7 @@ func (l *Log) AbortedTxns(from, upTo int64) (found []AbortedTxn, err error) {
 	return found, err
 }
 
-func (l *Log) abortedTxns(from, upTo int64) ([]AbortedTxn, error) {
+func (l *Log) abortedTxns(from, upTo int64) ([]abortedTxn, error) {
 	l.mu.Lock()
 	if err := l.usable(); err != nil {
 		l.mu.Unlock()
@@ -330,13 +341,13 @@ func (l *Log) abortedTxns(from, upTo int64) ([]AbortedTxn, error) {
 		counts[i], tails[i] = s.txns.tailStart(), append([]byte(nil), s.txns.tail...)
 	}
 	l.mu.Unlock()
-	var found []AbortedTxn
+	var found []abortedTxn
 	for i, s := range segments {
 		done := false
 		visit := func(_ int, b []byte) error {
 			t := decodeTxn(b)
 			if !done && t.last >= from && t.first < upTo {
-				found = append(found, AbortedTxn{t.producerID, t.first})
+				found = append(found, t)
 			}
 			done = done || t.lastStable >= upTo
 			return nil

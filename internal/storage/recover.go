@@ -275,7 +275,8 @@ func (r *recovery) passTo(next, finished *segment) error {
 }
 
 // follows tells whether a segment goes on where the one before it ended. Below
-// the recovery point a gap is what compaction left. Above it, it is what a power
+// the recovery point a gap is what Kafka's compaction left; that of Cleaner
+// leaves none between segments. Above it, it is what a power
 // loss left of the end of the segment before; but not in a compacted topic,
 // where a segment is flushed before the next one begins. What a topic is may not
 // be known yet when a node starts, and another broker may have left an old

@@ -92,7 +92,7 @@ func (o *oneLog) whole(batches []record.Batch) {
 	if o.EndOffset() != int64(len(batches)) {
 		o.t.Fatalf("the log ends at %d, not at %d", o.EndOffset(), len(batches))
 	}
-	w.compare(o.Log, batches, false)
+	w.compare(o.Log, batches)
 }
 
 // TestRecoveryRebuilds: whatever is missing or damaged beside the batches is

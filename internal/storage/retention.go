@@ -140,8 +140,10 @@ func (l *Log) DeleteBelowStart() (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
-	if err := l.keepSnapshot(l.segments[n].base); err != nil {
-		return 0, err
+	for _, s := range l.segments[1 : n+1] {
+		if err := l.keepSnapshot(s.base); err != nil {
+			return 0, err
+		}
 	}
 	gone := l.segments[:n]
 	l.mu.Lock()
@@ -150,12 +152,21 @@ func (l *Log) DeleteBelowStart() (int, error) {
 		s.unpin()
 	}
 	l.mu.Unlock()
+	if err := l.discard(gone); err != nil {
+		return n, err
+	}
+	// A crash that brought a segment back without its snapshot would forget
+	// what its producers did before.
+	if err := l.env.fs.SyncDir(l.path); err != nil {
+		return n, l.dir.fail(err)
+	}
 	l.dropSnapshots(func(offset int64) bool { return offset < l.segments[0].base })
-	return n, l.discard(gone)
+	return n, nil
 }
 
 // keepSnapshot makes the producer snapshot durable at which the log is to
-// begin: what the batches before it say of the producers is gone then.
+// begin, or may after a crash that removed only some of the segments: what the
+// batches before it say of the producers is gone then.
 func (l *Log) keepSnapshot(base int64) error {
 	i := slices.Index(l.snapshots.unsynced, base)
 	if i < 0 {

@@ -39,8 +39,12 @@ func (l *Log) due(s *segment, bytes, maxTimestamp int64, c *config.Topic) bool {
 	if s.size == 0 {
 		return false
 	}
+	age := c.SegmentAge.Milliseconds()
+	if c.Compact && c.MaxCompactionLagMs > 0 {
+		age = min(age, c.MaxCompactionLagMs) // the active segment is never compacted
+	}
 	return s.size > int64(c.SegmentBytes)-bytes ||
-		l.age(s, maxTimestamp) > c.SegmentAge.Milliseconds()-s.jitterMs ||
+		l.age(s, maxTimestamp) > age-s.jitterMs ||
 		s.offsets.full(c.SegmentIndexBytes) || s.times.full(c.SegmentIndexBytes)
 }
 

@@ -47,7 +47,12 @@ const (
 
 // openSegment makes the object; nothing is opened on disk.
 func openSegment(files *files, dir string, base int64) *segment {
-	path := func(suffix string) string { return filepath.Join(dir, segmentName(base, suffix)) }
+	return openSegmentAs(files, dir, base, "")
+}
+
+// openSegmentAs is openSegment for files with one more suffix.
+func openSegmentAs(files *files, dir string, base int64, more string) *segment {
+	path := func(suffix string) string { return filepath.Join(dir, segmentName(base, suffix+more)) }
 	return &segment{
 		base:    base,
 		file:    files.file(path(logSuffix)),

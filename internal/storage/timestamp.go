@@ -79,7 +79,83 @@ func (l *Log) maxTimestamp() (TimestampOffset, bool, error) {
 	if at < 0 {
 		return TimestampOffset{}, false, nil
 	}
-	return l.findTimestamp(segments[at], best.timestamp, start)
+	found, ok, err := l.findTimestamp(segments[at], best.timestamp, start)
+	if ok || err != nil {
+		return found, ok, err
+	}
+	return l.maxTimestampOfRecords(segments, start)
+}
+
+// maxTimestampOfRecords is maxTimestamp where no record has the largest
+// timestamp: it is that of a batch that compaction left empty, or it lies below
+// the start. Then the headers of all batches with records are looked at.
+func (l *Log) maxTimestampOfRecords(segments []*segment, start int64) (TimestampOffset, bool, error) {
+	best, at := record.NoTimestamp, -1
+	for i, s := range segments {
+		err := l.walk(s, func(scan *scanner) error {
+			largest, err := l.maxTimestampFrom(scan, start)
+			if largest > best {
+				best, at = largest, i
+			}
+			return err
+		})
+		if err != nil {
+			return TimestampOffset{}, false, err
+		}
+	}
+	if at < 0 {
+		return TimestampOffset{}, false, nil
+	}
+	return l.findTimestamp(segments[at], best, start)
+}
+
+// maxTimestampFrom is the largest timestamp of the records of a batch from
+// start on, record.NoTimestamp if there is none.
+func (l *Log) maxTimestampFrom(scan *scanner, start int64) (int64, error) {
+	switch b := scan.header; {
+	case b.Count() == 0 || b.LastOffset() < start:
+		return record.NoTimestamp, nil
+	case b.BaseOffset() >= start:
+		return b.MaxTimestamp(), nil
+	}
+	b, err := scan.whole()
+	if err != nil {
+		return 0, l.readFailed(err)
+	}
+	largest := record.NoTimestamp
+	for r, err := range b.Records(l.env.codecs) {
+		if err != nil {
+			return 0, err
+		}
+		if r.Offset >= start {
+			largest = max(largest, r.Timestamp)
+		}
+	}
+	return largest, nil
+}
+
+// walk visits the headers of a segment's batches.
+func (l *Log) walk(s *segment, visit func(*scanner) error) error {
+	h, err := s.file.acquire()
+	if err != nil {
+		return l.readFailed(err)
+	}
+	defer s.file.release()
+	l.mu.Lock()
+	end := s.size
+	l.mu.Unlock()
+	buf := l.env.scan.Get().(*[]byte)
+	defer l.env.scan.Put(buf)
+	scan := newScanner(h, 0, end, *buf)
+	for scan.next() {
+		if err := visit(&scan); err != nil {
+			return err
+		}
+	}
+	if scan.err != nil {
+		return l.scanFailed(s, &scan)
+	}
+	return nil
 }
 
 // largest is the largest timestamp of a segment. For one that was not written

@@ -79,6 +79,10 @@ func (l *Log) restart(offset int64) error {
 	if err := l.lowerRecoveryPoint(offset); err != nil {
 		return err
 	}
+	// A crash may leave a part of the old log, which then grows again.
+	if err := l.forgetCleaned(); err != nil {
+		return err
+	}
 	old := l.segments
 	s := openSegment(l.env.files, l.path, offset)
 	s.startEmpty(l.env.nowMs())

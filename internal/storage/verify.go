@@ -69,7 +69,11 @@ const defaultProblems = 1000
 //	producers   every snapshot can be read and is what the batches make of the
 //	            one before it; aborted transactions likewise (T11)
 //	epochs      P4: strictly ascending, and those of the batches
-//	checkpoints P1: start, recovery point and high watermark lie in the log
+//	checkpoints P1: start, recovery point, high watermark and the end of what is
+//	            compacted lie in the log
+//
+// Of a compacted log less can be told: a snapshot may know of batches that are
+// gone, and a transaction index of transactions without records.
 func Verify(dir string, o VerifyOptions) ([]Problem, error) {
 	if o.Limit == 0 {
 		o.Limit = defaultProblems
@@ -152,11 +156,11 @@ func (v *verifier) unreadable(name string, err error) error {
 	return err
 }
 
-// checkpoints verifies the three of a dir that speak of its logs' offsets.
+// checkpoints verifies those of a dir that speak of its logs' offsets.
 func (v *verifier) checkpoints(path string, logs map[partitionKey]extent) error {
 	for _, c := range []struct {
 		name, what string
-	}{{recoveryName, "recovery point"}, {startName, "start"}, {replicationName, "high watermark"}} {
+	}{{recoveryName, "recovery point"}, {startName, "start"}, {replicationName, "high watermark"}, {cleanerName, "end of the compacted part"}} {
 		name := filepath.Join(path, c.name)
 		offsets, err := readOffsets(v.FS, name)
 		if err != nil {
@@ -196,6 +200,20 @@ type partitionCheck struct {
 	// with a snapshot.
 	known   bool
 	aborted []abortedTxn // in the current segment
+	// compacted tells that something is missing between the batches so far, or
+	// in one: then the fold of what is left may say less than was there.
+	compacted bool
+	// left are the producers of which records of the open transaction are there.
+	// abortMarkers are those of the current segment, by offset: what they end.
+	left         map[int64]bool
+	abortMarkers map[int64]endedTxn
+}
+
+// endedTxn is what an ABORT marker ends: a producer's transaction, and whether
+// records of it are there.
+type endedTxn struct {
+	producerID int64
+	records    bool
 }
 
 // partition verifies one folder, which was closed cleanly or not, and returns
@@ -207,7 +225,7 @@ func (v *verifier) partition(path string, clean bool) (extent, error) {
 	}
 	e := newEnv(&env{fs: v.FS, log: slog.New(slog.DiscardHandler), codecs: v.Codecs}, 0, 0)
 	e.now = nil // the clock is asked by nothing that is used here
-	p := &partitionCheck{verifier: v, path: path, clean: clean, folder: f, epoch: NoEpoch}
+	p := &partitionCheck{verifier: v, path: path, clean: clean, folder: f, epoch: NoEpoch, left: make(map[int64]bool)}
 	p.log = &Log{env: e, dir: &dir{env: e, path: path}, path: path}
 	p.producers.reset()
 	if len(f.bases) == 0 {
@@ -275,7 +293,9 @@ func (p *partitionCheck) snapshot(offset int64) error {
 }
 
 // compareProducers finds producers whose entry differs from the fold. One that
-// is missing on either side may have expired.
+// is missing on either side may have expired. Where batches were compacted away
+// the snapshot may know more than the fold, never less, and the fold goes on
+// with what it says.
 func (p *partitionCheck) compareProducers(name string, offset int64, list []producer) error {
 	for _, found := range list {
 		want := p.producers.byID[found.id]
@@ -284,8 +304,9 @@ func (p *partitionCheck) compareProducers(name string, offset int64, list []prod
 		}
 		last, _ := want.last()
 		foundLast, _ := found.last()
-		if found.epoch == want.epoch && last.lastSeq == foundLast.lastSeq && last.lastOffset == foundLast.lastOffset &&
-			found.coordinatorEpoch == want.coordinatorEpoch && found.txnFirst == want.txnFirst {
+		same := found.epoch == want.epoch && last.lastSeq == foundLast.lastSeq && last.lastOffset == foundLast.lastOffset &&
+			found.coordinatorEpoch == want.coordinatorEpoch && found.txnFirst == want.txnFirst
+		if same || p.compacted && found.knowsMore(want) {
 			continue
 		}
 		err := p.report(Problem{File: name, Invariant: "T3", Segment: -1, Offset: offset, Pos: -1, Message: fmt.Sprintf(
@@ -295,5 +316,21 @@ func (p *partitionCheck) compareProducers(name string, offset int64, list []prod
 			return err
 		}
 	}
+	if p.compacted {
+		p.producers.reset()
+		for _, producer := range list {
+			p.producers.load(producer)
+		}
+	}
 	return nil
+}
+
+// knowsMore tells whether p can be the state that x is of, when x was made of
+// what compaction left of the batches.
+func (p *producer) knowsMore(x *producer) bool {
+	last, _ := p.last()
+	less, _ := x.last()
+	behind := p.epoch < x.epoch || p.epoch == x.epoch && last.lastOffset < less.lastOffset
+	opened := x.txnFirst == noOffset || p.txnFirst != noOffset && p.txnFirst <= x.txnFirst
+	return !behind && opened && p.coordinatorEpoch >= x.coordinatorEpoch
 }

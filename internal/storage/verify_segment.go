@@ -40,7 +40,7 @@ func (p *partitionCheck) segment(base int64, last bool) error {
 			return err
 		}
 	}
-	p.end, p.aborted = max(p.end, base), nil
+	p.end, p.aborted, p.abortMarkers = max(p.end, base), nil, make(map[int64]endedTxn)
 	c.s.size = p.folder.sizes[segmentName(base, logSuffix)]
 	c.max = c.s.times.none()
 	if err := c.readIndexes(); err != nil {
@@ -142,6 +142,7 @@ func (c *segmentCheck) batches() error {
 func (c *segmentCheck) batch(scan *scanner) error {
 	b := scan.header
 	base, last := b.BaseOffset(), b.LastOffset()
+	c.compacted = c.compacted || base > c.end || b.Count() <= b.LastOffsetDelta() || b.HasDeleteHorizon()
 	switch {
 	case base < c.end:
 		if err := c.problem("P2", base, scan.pos, "the batch before it reaches to offset %d", c.end); err != nil {
@@ -185,7 +186,9 @@ func (c *segmentCheck) content(scan *scanner) error {
 	if err != nil {
 		return err
 	}
-	if b := scan.header; b.HasProducer() && (end != nil || !b.IsControl()) {
+	b := scan.header
+	c.noteTxn(b, end)
+	if b.HasProducer() && (end != nil || !b.IsControl()) {
 		done, lastStable, ended := c.producers.apply(b, end, timestamp)
 		if ended && done.aborted {
 			c.aborted = append(c.aborted, abortedTxn{done.producerID, done.first, done.last, lastStable})
@@ -194,7 +197,7 @@ func (c *segmentCheck) content(scan *scanner) error {
 	if c.Headers {
 		return nil
 	}
-	b, err := scan.whole()
+	b, err = scan.whole()
 	if err != nil {
 		return err
 	}
@@ -274,6 +277,38 @@ func (c *segmentCheck) indexEnds() error {
 	return nil
 }
 
+// noteTxn notes what a compacted segment's transaction index is compared with.
+func (c *segmentCheck) noteTxn(b record.Batch, end *record.EndTxnMarker) {
+	switch {
+	case end == nil && b.IsTransactional() && !b.IsControl() && b.Count() > 0:
+		c.left[b.ProducerID()] = true
+	case end != nil && !end.Commit:
+		c.abortMarkers[b.BaseOffset()] = endedTxn{b.ProducerID(), c.left[b.ProducerID()]}
+	}
+	if end != nil {
+		delete(c.left, b.ProducerID())
+	}
+}
+
+// compactedTransactions is transactions for a segment of which something may
+// be missing: every entry is about an ABORT marker that is there, and each
+// aborted transaction of which a record is left has its entry.
+func (c *segmentCheck) compactedTransactions(found []abortedTxn) error {
+	told := make(map[int64]bool)
+	for i, t := range found {
+		if ended, ok := c.abortMarkers[t.last]; !ok || ended.producerID != t.producerID || t.first >= t.last {
+			return c.indexProblem(&c.s.txns.index, i, t.last, "entry %d is about no aborted transaction", i)
+		}
+		told[t.last] = true
+	}
+	for last, ended := range c.abortMarkers {
+		if ended.records && !told[last] {
+			return c.indexProblem(&c.s.txns.index, len(found), last, "records of a transaction of producer %d were aborted but it is not there", ended.producerID)
+		}
+	}
+	return nil
+}
+
 // transactions compares the transaction index with the ABORT markers (T11).
 func (c *segmentCheck) transactions() error {
 	if !c.known || !c.clean {
@@ -286,6 +321,9 @@ func (c *segmentCheck) transactions() error {
 	})
 	if err != nil {
 		return err
+	}
+	if c.compacted {
+		return c.compactedTransactions(found)
 	}
 	for i := range max(len(found), len(c.aborted)) {
 		switch {

@@ -32,6 +32,10 @@ type world struct {
 	doing   string
 	deleted int
 	codecs  *record.Codecs
+
+	// compacted: the topics are; passes and gone count what compaction did.
+	compacted    bool
+	passes, gone int
 }
 
 // model is what a partition must hold.
@@ -58,6 +62,8 @@ type model struct {
 	// never flushed.
 	creating, deleting, unflushed bool
 	producers                     []*modelProducer
+	// tombstones says when a pass first covered a tombstone, by offset.
+	tombstones map[int64]int64
 }
 
 type modelProducer struct {
@@ -75,9 +81,16 @@ func newWorld(t testing.TB, seed uint64, durability config.Durability) *world {
 	w.fs = vfs.NewFault(w.mem)
 	w.o = testOptions(w.fs)
 	w.o.Now, w.o.Codecs, w.o.Durability, w.o.Seed, w.o.scanBytes = w.time.now, w.codecs, durability, seed, 8<<10
-	w.o.Default = worldConfig(seed%2 == 1)
+	w.o.Default = worldConfig(seed%2 == 1 || seed%3 == 2)
 	if seed%3 == 0 {
 		w.o.ReserveBytes = 2 * vfs.BlockSize
+	}
+	if w.compacted = seed%3 == 2; w.compacted {
+		w.o.Default.Compact, w.o.Default.Delete = true, seed%4 >= 2
+		w.o.Default.MinCleanableRatio, w.o.Default.DeleteRetentionMs, w.o.Default.MaxCompactionLagMs = 0.2, 600, 2000
+		w.o.Default.MinCompactionLagMs = int64(seed % 5 * 40)
+		w.o.Logs.CleanerDedupeBufferSize = int64(seed%7) * 100 // the smallest map holds a key
+		w.o.Logs.CleanerIOBufferSize = 1
 	}
 	w.open()
 	return w
@@ -107,6 +120,7 @@ func (w *world) open() {
 		// A recovery is a flush; and what it found is what there is.
 		p.settle(l, w.o.Durability)
 		l.SetHighWatermark(p.hw)
+		l.UpdateConfig(w.o.Default)
 		w.watch(p, l)
 	}
 }
@@ -181,6 +195,10 @@ func (w *world) create() *model {
 func (w *world) step() {
 	p := w.pick()
 	w.time.ms += w.rng.Int64N(50)
+	if w.compacted && w.rng.IntN(9) == 0 {
+		w.clean()
+		return
+	}
 	switch n := w.rng.IntN(100); {
 	case n < 42:
 		w.append(p)
@@ -245,7 +263,15 @@ func (w *world) build(o record.BuilderOptions, records int) record.Batch {
 	}
 	b := record.NewBuilder(o)
 	for range records {
-		b.Append(w.time.ms-w.rng.Int64N(200), []byte{byte(w.rng.IntN(8))}, w.payload())
+		timestamp := w.time.ms - w.rng.Int64N(200)
+		key, value := []byte{byte(w.rng.IntN(8))}, w.payload()
+		if w.compacted && w.rng.IntN(4) == 0 {
+			value = nil
+		}
+		if w.compacted && o.LeaderEpoch > 0 && w.rng.IntN(20) == 0 {
+			key = nil // from before the topic was compacted
+		}
+		b.Append(timestamp, key, value)
 	}
 	out, err := b.Build()
 	w.must(err)
@@ -351,6 +377,12 @@ func (w *world) deleteRecords(p *model) {
 }
 
 func (w *world) retention() {
+	if w.compacted {
+		// Retention above the recovery point may leave a hole below the start at
+		// a crash, and recovery then forgets producers: not compaction's doing.
+		w.doing = "checkpoint before retention"
+		w.must(w.m.Checkpoint())
+	}
 	w.doing = "retention"
 	// Where the starts move to is the log's decision; it is checked against
 	// the high watermark and, after it, the size.
@@ -398,6 +430,7 @@ func (p *model) cut(end int64) {
 	p.batches = slices.DeleteFunc(p.batches, func(b record.Batch) bool { return b.LastOffset() >= end })
 	p.end, p.cutting = end, -1
 	p.hw, p.start, p.startLow = min(p.hw, end), min(p.start, end), min(p.startLow, end)
+	maps.DeleteFunc(p.tombstones, func(offset, _ int64) bool { return offset >= end })
 	p.resetProducers()
 }
 
@@ -421,6 +454,7 @@ func (w *world) restart(p *model) {
 	p.restarting, p.durable = offset, 0
 	w.must(w.log(p).TruncateFullyAndStartAt(offset))
 	p.batches, p.restarting = nil, -1
+	clear(p.tombstones)
 	p.start, p.startLow, p.end, p.hw, p.durable = offset, offset, offset, offset, offset
 	p.unflushed = false
 	p.resetProducers()

@@ -1,0 +1,418 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"ottla/internal/config"
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
+
+// Cleaner compacts the logs whose cleanup.policy has compact: of each key only
+// the last record stays (P13). A pass over one log:
+//
+//  1. Choose the log whose share of bytes that were never compacted is largest,
+//     and how far it may be cleaned: whole segments below the active one, the
+//     last stable offset, min.compaction.lag.ms, and a producer snapshot below
+//     the recovery point on disk. So no recovery ever replays what is cleaned to
+//     learn of the producers. See Log.cleanable.
+//  2. Read the part that was never compacted and note the last offset of each
+//     key in a map of bounded memory; when it is full, the pass ends there.
+//  3. Group the segments from the first on, so that each group fits a segment.
+//  4. Copy what stays of each group into new segments, named .cleaned, and make
+//     them durable: cleanFilter decides, cleanWriter writes.
+//  5. Swap them in for the group, see cleanPass.swap. A crash leaves the old
+//     segments or the new ones.
+//  6. Note in cleaner-offset-checkpoint how far the log is compacted.
+//
+// Appends, flushes and readers go on meanwhile; a pass holds Log.write only for
+// the swap of a group. It gives up when the log was truncated, deleted, closed
+// or is not compacted any more, or when retention took a segment of its group:
+// what was not swapped in is thrown away, and a later pass begins anew.
+//
+// Rejected: merging the map into the offset index, or one map for several
+// logs, which would read each log once less but bind memory while idle. The map
+// and the buffers of a pass are garbage when it ends.
+type Cleaner struct {
+	manager *Manager
+	// keyBytes, readBytes are what each thread may use; load is the share of
+	// the map that is filled.
+	keyBytes  int64
+	readBytes int
+	load      float64
+	throttle  *throttle
+}
+
+// Kafka's defaults, for options that say nothing.
+const (
+	defaultDedupeBytes   = 128 << 20
+	defaultCleanerBytes  = 512 << 10
+	defaultCleanerLoad   = 0.9
+	minCleanerBufferSize = 4 << 10
+)
+
+func newCleaner(m *Manager) *Cleaner {
+	o := &m.options.Logs
+	threads := int64(max(1, o.CleanerThreads))
+	c := &Cleaner{manager: m, keyBytes: defaultDedupeBytes / threads, readBytes: int(defaultCleanerBytes / threads / 2), load: defaultCleanerLoad}
+	if o.CleanerDedupeBufferSize > 0 {
+		c.keyBytes = o.CleanerDedupeBufferSize / threads
+	}
+	if o.CleanerIOBufferSize > 0 {
+		c.readBytes = int(int64(o.CleanerIOBufferSize) / threads / 2)
+	}
+	c.readBytes = max(c.readBytes, minCleanerBufferSize)
+	if o.CleanerIOBufferLoadFactor > 0 {
+		c.load = o.CleanerIOBufferLoadFactor
+	}
+	c.throttle = &throttle{rate: o.CleanerIOMaxBytesPerSecond, now: m.env.now, pause: m.pause}
+	return c
+}
+
+// errCleaningAborted ends a pass whose log has changed under it. It is no
+// failure.
+var errCleaningAborted = errors.New("the compaction was given up, for the log has changed")
+
+// cleanPass is one pass over one log.
+type cleanPass struct {
+	*Cleaner
+	cleanable
+	config config.Topic
+	keys   *keyMap
+	buf    []byte // for reading
+	out    []byte // for writing
+	big    []byte // for a batch larger than buf
+	nowMs  int64
+	// The bytes before and after.
+	before, after int64
+}
+
+// clean does steps 2 to 6 and returns how far the log is compacted now.
+func (c *Cleaner) clean(t cleanable) (*cleanPass, error) {
+	l := t.log
+	p := &cleanPass{
+		Cleaner: c, cleanable: t, config: l.Config(), nowMs: l.env.nowMs(),
+		keys: newKeyMap(c.keyBytes, c.load), buf: make([]byte, c.readBytes), out: make([]byte, 0, c.readBytes),
+	}
+	if err := p.note(); err != nil {
+		return p, err
+	}
+	txns := newCleanedTxns(l.env.codecs)
+	filter := &cleanFilter{
+		keys: p.keys, txns: txns, codecs: l.env.codecs, nowMs: p.nowMs, retainMs: p.config.DeleteRetentionMs,
+		builder: record.NewBuilder(record.BuilderOptions{}),
+	}
+	for _, group := range p.groups() {
+		filter.producers = l.lastOfProducers()
+		if err := p.cleanGroup(group, filter); err != nil {
+			return p, err
+		}
+	}
+	return p, l.cleanedTo(p.keys.latest+1, p.generation)
+}
+
+// note is step 2.
+func (p *cleanPass) note() error {
+	l := p.log
+	aborted, err := l.abortedBetween(p.dirty, p.end)
+	if err != nil {
+		return err
+	}
+	txns := newCleanedTxns(l.env.codecs)
+	txns.add(aborted)
+	for i := floor(p.segments, p.dirty); i < len(p.segments); i++ {
+		full, err := p.noteSegment(p.segments[i], txns)
+		if err != nil || full {
+			return err
+		}
+		p.keys.latest = p.next(i) - 1
+	}
+	return nil
+}
+
+// next is the base of the segment that follows number i.
+func (p *cleanPass) next(i int) int64 {
+	if i+1 < len(p.segments) {
+		return p.segments[i+1].base
+	}
+	return p.end
+}
+
+// noteSegment notes the keys of a segment from the first offset on that was
+// never compacted; true when the map is full.
+func (p *cleanPass) noteSegment(s *segment, txns *cleanedTxns) (full bool, err error) {
+	pos := int64(0)
+	if s.base < p.dirty {
+		if pos, err = p.log.indexedPos(s, p.dirty); err != nil {
+			return false, err
+		}
+	}
+	err = p.walk(s, pos, func(b record.Batch, _ int64) error {
+		switch {
+		case b.IsControl():
+			_, _ = txns.control(b)
+		case txns.data(b):
+		default:
+			if full, err = p.noteBatch(b); err != nil || full {
+				return stopUnless(err)
+			}
+		}
+		if b.LastOffset() >= p.dirty {
+			p.keys.latest = b.LastOffset()
+		}
+		return nil
+	})
+	return full, err
+}
+
+// errStopWalk ends a walk without an error.
+var errStopWalk = errors.New("enough")
+
+func stopUnless(err error) error {
+	if err != nil {
+		return err
+	}
+	return errStopWalk
+}
+
+func (p *cleanPass) noteBatch(b record.Batch) (full bool, err error) {
+	for r, err := range b.Records(p.log.env.codecs) {
+		if err != nil {
+			return false, err
+		}
+		if r.Offset < p.dirty {
+			continue
+		}
+		if r.Key != nil && !p.keys.put(r.Key, r.Offset) {
+			return true, nil
+		}
+		p.keys.latest = r.Offset
+	}
+	return false, nil
+}
+
+// walk visits the batches of a segment from pos on, each whole, its CRC
+// checked: what is damaged is never copied as if it were sound (P5). Errors
+// name the file, the segment and the offset.
+func (p *cleanPass) walk(s *segment, pos int64, visit func(b record.Batch, end int64) error) error {
+	h, err := s.file.acquire()
+	if err != nil {
+		return p.log.readFailed(err)
+	}
+	defer s.file.release()
+	scan := newScanner(h, pos, s.size, p.buf)
+	for scan.next() {
+		if err := p.goOn(scan.size); err != nil {
+			return err
+		}
+		offset := scan.header.BaseOffset()
+		b, err := p.whole(h, &scan)
+		if err == nil {
+			err = b.CheckCRC()
+		}
+		if err == nil {
+			err = visit(b, scan.pos+scan.size)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, errStopWalk):
+			return nil
+		case errors.Is(err, errCleaningAborted):
+			return err
+		case isInvalid(err):
+			path, _ := s.file.where()
+			return &CorruptError{File: path, Segment: s.base, Offset: offset, Pos: scan.pos, Reason: err.Error()}
+		default:
+			return fmt.Errorf("segment %d at offset %d: %w", s.base, offset, p.log.readFailed(err))
+		}
+	}
+	if scan.err != nil {
+		return p.log.scanFailed(s, &scan)
+	}
+	return nil
+}
+
+// whole reads the current batch of a walk; it is valid until the next one.
+func (p *cleanPass) whole(h vfs.File, scan *scanner) (record.Batch, error) {
+	if scan.size <= int64(len(scan.buf)) {
+		b, err := scan.window(scan.pos, int(scan.size))
+		return record.Batch(b), err
+	}
+	if int64(cap(p.big)) < scan.size {
+		p.big = make([]byte, scan.size)
+	}
+	b := p.big[:scan.size]
+	return record.Batch(b), readFull(h, b, scan.pos)
+}
+
+// goOn is called for each batch with the bytes that are read or written next:
+// it waits as log.cleaner.io.max.bytes.per.second demands, and tells whether
+// the pass may go on.
+func (p *cleanPass) goOn(bytes int64) error {
+	if !p.throttle.wait(bytes) {
+		return errCleaningAborted
+	}
+	l := p.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cleaningAllowed(p.generation)
+}
+
+// cleaningAllowed tells whether a pass that began at a generation may go on.
+// The caller holds mu.
+func (l *Log) cleaningAllowed(generation uint64) error {
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if l.generation != generation || !l.config.Load().Compact {
+		return errCleaningAborted
+	}
+	return nil
+}
+
+// groups is step 3. A group's bytes fit a segment, its index entries the
+// indexes, and its offsets the 31 bits of an index entry.
+func (p *cleanPass) groups() [][]*segment {
+	var groups [][]*segment
+	var bytes, offsets, times int64
+	p.log.mu.Lock()
+	defer p.log.mu.Unlock()
+	for i, s := range p.segments {
+		if s.base > p.keys.latest {
+			break
+		}
+		o, t := int64(s.offsets.count*offsetEntryLen), int64(s.times.count*timeEntryLen)
+		last := len(groups) - 1
+		fits := last >= 0 && bytes+s.size <= int64(p.config.SegmentBytes) &&
+			offsets+o <= int64(p.config.SegmentIndexBytes) && times+t <= int64(p.config.SegmentIndexBytes) &&
+			p.next(i)-1-groups[last][0].base <= math.MaxInt32
+		if !fits {
+			groups, last = append(groups, nil), last+1
+			bytes, offsets, times = 0, 0, 0
+		}
+		groups[last] = append(groups[last], s)
+		bytes, offsets, times = bytes+s.size, offsets+o, times+t
+	}
+	return groups
+}
+
+// cleanGroup is steps 4 and 5.
+func (p *cleanPass) cleanGroup(group []*segment, filter *cleanFilter) error {
+	p.published = false
+	w := &cleanWriter{cleanPass: p, base: group[0].base}
+	err := p.filterGroup(group, filter, w)
+	if err == nil {
+		err = w.finish()
+	}
+	if err == nil {
+		err = p.swap(group, w.segments)
+	}
+	if err != nil {
+		p.discardUnfinished(w.segments)
+	}
+	w.release()
+	return err
+}
+
+func (p *cleanPass) filterGroup(group []*segment, filter *cleanFilter, w *cleanWriter) error {
+	l := p.log
+	final := group[0] // the segment that holds the last batch
+	for _, s := range group {
+		if s.size > 0 {
+			final = s
+		}
+	}
+	for _, s := range group {
+		p.before += s.size
+		aborted, err := l.abortedBetween(s.base, p.next(floor(p.segments, s.base)))
+		if err != nil {
+			return err
+		}
+		filter.txns.add(aborted)
+		err = p.walk(s, 0, func(b record.Batch, end int64) error {
+			out, kept, err := filter.batch(b, s == final && end == s.size)
+			if err != nil || out == nil {
+				return err
+			}
+			return w.append(out, kept)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastOfProducers copies what cleanFilter needs to know of the producers.
+func (l *Log) lastOfProducers() map[int64]lastOfProducer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := make(map[int64]lastOfProducer, len(l.producers.byID))
+	for id, p := range l.producers.byID {
+		x := lastOfProducer{noOffset, p.epoch}
+		if m, ok := p.last(); ok {
+			x.offset = m.lastOffset
+		}
+		last[id] = x
+	}
+	return last
+}
+
+// indexedPos returns where the batch of the last index entry at or below an
+// offset begins.
+func (l *Log) indexedPos(s *segment, offset int64) (int64, error) {
+	l.mu.Lock()
+	e, inFile := s.offsets.floorInTail(offset)
+	l.mu.Unlock()
+	if inFile > 0 {
+		var err error
+		if e, err = s.offsets.floorInFile(offset, inFile); err != nil {
+			return 0, l.readFailed(err)
+		}
+	}
+	return e.pos, nil
+}
+
+// throttle holds what all cleaner threads read and write below a rate.
+type throttle struct {
+	rate  float64 // bytes per second; 0 or less: no limit
+	now   func() time.Time
+	pause func(time.Duration) bool
+
+	mu   sync.Mutex
+	free time.Time // when the bytes so far are paid for
+}
+
+// throttleStep is the shortest pause: less is gathered.
+const throttleStep = 100 * time.Millisecond
+
+// wait counts bytes and pauses if they come too fast; false when the node
+// stops.
+func (t *throttle) wait(bytes int64) bool {
+	var long time.Duration
+	if t.rate > 0 {
+		long = t.count(bytes)
+	}
+	if long < throttleStep {
+		long = 0
+	}
+	return t.pause(long)
+}
+
+// count returns how far ahead of the rate the bytes are. A clock that jumps
+// back must not stop the cleaner for longer than the bytes cost.
+func (t *throttle) count(bytes int64) time.Duration {
+	cost := time.Duration(min(float64(bytes)/t.rate*float64(time.Second), float64(time.Hour)))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	if ahead := t.free.Sub(now); ahead < 0 || ahead > cost+throttleStep+time.Minute {
+		t.free = now
+	}
+	t.free = t.free.Add(cost)
+	return t.free.Sub(now)
+}

@@ -1,0 +1,241 @@
+package storage
+
+import (
+	"errors"
+	"os"
+
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
+
+// cleanWriter writes what is left of a group of segments: one new segment as a
+// rule, several when compression or delete horizons made it longer than
+// segment.bytes. Nobody sees them before they are swapped in. Their files stay
+// open until release, so that no limit on open files closes one under a name
+// that is about to change.
+type cleanWriter struct {
+	*cleanPass
+	base     int64 // of the next segment
+	segments []*segment
+	held     []*file
+	// handle is the file of the last segment; written how much of it is there,
+	// the rest up to its size is in cleanPass.out.
+	handle  vfs.File
+	written int64
+}
+
+// append adds a batch, and the entry of the transaction index that it brings.
+func (w *cleanWriter) append(b record.Batch, kept *abortedTxn) error {
+	s, err := w.segment(b)
+	if err != nil {
+		return err
+	}
+	if len(w.out)+len(b) > cap(w.out) {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	if len(b) > cap(w.out) {
+		if err := w.write(b); err != nil {
+			return err
+		}
+	} else {
+		w.out = append(w.out, b...)
+	}
+	s.note(b, s.size, w.config.IndexIntervalBytes, w.config.SegmentIndexBytes)
+	if kept != nil {
+		s.txns.add(*kept)
+	}
+	s.size += int64(len(b))
+	w.base = b.NextOffset()
+	if max(s.offsets.unwritten(), s.times.unwritten()) < spillEntries {
+		return nil
+	}
+	return w.spill(s, &s.offsets.index, &s.times.index)
+}
+
+// segment returns the segment that takes a batch. Another one begins where the
+// one before it ends.
+func (w *cleanWriter) segment(b record.Batch) (*segment, error) {
+	if n := len(w.segments); n > 0 {
+		s := w.segments[n-1]
+		full := s.size+int64(len(b)) > int64(w.config.SegmentBytes) || !s.fits(b.LastOffset()) ||
+			s.offsets.full(w.config.SegmentIndexBytes) || s.times.full(w.config.SegmentIndexBytes)
+		if !full {
+			return s, nil
+		}
+		if err := w.flush(); err != nil {
+			return nil, err
+		}
+	}
+	return w.begin()
+}
+
+// begin makes the files of a new segment. It takes the lock of the log, so that
+// a folder that is being given up gets no new names.
+func (w *cleanWriter) begin() (*segment, error) {
+	l := w.log
+	l.write.Lock()
+	defer l.write.Unlock()
+	if err := w.current(nil); err != nil {
+		return nil, err
+	}
+	s := openSegmentAs(l.env.files, l.path, w.base, cleanedSuffix)
+	w.segments = append(w.segments, s)
+	for _, f := range []*file{s.file, s.offsets.file, s.times.file} {
+		h, err := f.open(os.O_RDWR | os.O_CREATE | os.O_TRUNC)
+		if err != nil {
+			return nil, l.dir.writeFailed(err)
+		}
+		w.held = append(w.held, f)
+		if f == s.file {
+			w.handle, w.written = h, 0
+		}
+	}
+	s.startEmpty(l.env.nowMs())
+	return s, nil
+}
+
+// flush writes what was gathered.
+func (w *cleanWriter) flush() error {
+	err := w.write(w.out)
+	w.out = w.out[:0]
+	return err
+}
+
+func (w *cleanWriter) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if err := w.goOn(int64(len(b))); err != nil {
+		return err
+	}
+	if _, err := w.handle.WriteAt(b, w.written); err != nil {
+		return w.log.dir.writeFailed(err)
+	}
+	w.written += int64(len(b))
+	return nil
+}
+
+func (w *cleanWriter) spill(s *segment, list ...*index) error {
+	for _, x := range list {
+		if err := x.spill(); err != nil {
+			return w.log.dir.writeFailed(err)
+		}
+		x.spilled(0)
+	}
+	return nil
+}
+
+// finish completes the segments and makes them durable, content and names. A
+// full disk shows at the latest here, while they can still be thrown away.
+func (w *cleanWriter) finish() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	for _, s := range w.segments {
+		if err := w.finishIndexes(s); err != nil {
+			return err
+		}
+		w.after += s.size
+		for _, f := range s.existing() {
+			if err := w.goOn(0); err != nil {
+				return err
+			}
+			h, err := f.acquire()
+			if err == nil {
+				err = h.Sync()
+				f.release()
+			}
+			if err != nil {
+				return w.log.dir.writeFailed(err)
+			}
+		}
+	}
+	if err := w.log.env.fs.SyncDir(w.log.path); ignoreMissing(err) != nil {
+		return w.log.dir.fail(err)
+	}
+	return nil
+}
+
+// finishIndexes writes the rest of the indexes; the transaction index is made
+// only now, and only if there is something in it.
+func (w *cleanWriter) finishIndexes(s *segment) error {
+	l := w.log
+	s.finish()
+	l.write.Lock()
+	defer l.write.Unlock()
+	if err := w.current(nil); err != nil {
+		return err
+	}
+	if s.txns.count > 0 {
+		if _, err := s.txns.file.create(); err != nil {
+			return l.dir.writeFailed(err)
+		}
+		w.held = append(w.held, s.txns.file)
+	}
+	if err := w.spill(s, &s.offsets.index, &s.times.index, &s.txns.index); err != nil {
+		return err
+	}
+	s.synced = s.size
+	for _, x := range s.indexes() {
+		x.unsynced, x.unnamed = false, false
+	}
+	return nil
+}
+
+// existing lists the files that the segment has on disk.
+func (s *segment) existing() []*file {
+	all := s.all()
+	if s.txns.count == 0 {
+		return all[:3]
+	}
+	return all[:]
+}
+
+// release lets the files go.
+func (w *cleanWriter) release() {
+	for _, f := range w.held {
+		f.release()
+	}
+	w.held = nil
+}
+
+// discardUnfinished throws away new segments that did not get into the log. In
+// a folder that is not this log's any more the next start does it.
+func (p *cleanPass) discardUnfinished(fresh []*segment) {
+	l := p.log
+	l.write.Lock()
+	defer l.write.Unlock()
+	if p.published {
+		return // the dir is offline
+	}
+	for _, s := range fresh {
+		s.retire()
+	}
+	if l.usable() != nil {
+		return
+	}
+	if err := p.removeUnfinished(fresh); err != nil {
+		l.env.log.Warn("cannot remove what a compaction left", "log", l.path, "err", err)
+	}
+}
+
+// removeUnfinished removes the files of new segments, those first that a start
+// would take for finished: while one .cleaned is there, it takes none.
+func (p *cleanPass) removeUnfinished(fresh []*segment) error {
+	var errs []error
+	for _, swapped := range []bool{true, false} {
+		for _, s := range fresh {
+			for _, f := range s.all() {
+				if path, _ := f.where(); hasSuffix(path, swapSuffix) == swapped {
+					errs = append(errs, f.remove())
+				}
+			}
+		}
+		if swapped {
+			errs = append(errs, p.log.env.fs.SyncDir(p.log.path))
+		}
+	}
+	return errors.Join(errs...)
+}
