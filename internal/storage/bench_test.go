@@ -181,6 +181,39 @@ func BenchmarkRead(b *testing.B) {
 	})
 }
 
+// BenchmarkCheckedRead reads a segment of 64 MiB from begin to end, in fetches
+// of 1 MiB as a response would: own is what this process appended, first what
+// another process wrote and is checked, again the same once more.
+func BenchmarkCheckedRead(b *testing.B) {
+	_, l := benchLog(b, config.PageCache)
+	data := batch(b, 100, record.BuilderOptions{}, string(make([]byte, 160)))
+	for l.Size() < 64<<20 {
+		record.Batch(data).SetBaseOffset(0)
+		if _, err := l.AppendAsLeader(data, AppendOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	buf := make([]byte, 1<<20)
+	read := func(b *testing.B, prepare func(*segment)) {
+		b.SetBytes(l.Size())
+		for b.Loop() {
+			prepare(l.active())
+			for from := int64(0); from < l.EndOffset(); {
+				s, err := l.Read(from, l.EndOffset(), len(buf), true)
+				if err != nil {
+					b.Fatal(err)
+				}
+				n, _ := s.ReadAt(buf, 0)
+				s.Release()
+				from += int64(n / len(data) * 100)
+			}
+		}
+	}
+	b.Run("own", func(b *testing.B) { read(b, func(*segment) {}) })
+	b.Run("first", func(b *testing.B) { read(b, func(s *segment) { s.foreign, s.checks = s.size, nil }) })
+	b.Run("again", func(b *testing.B) { read(b, func(s *segment) { s.foreign = s.size }) })
+}
+
 // BenchmarkFlush is one round of group commit over many partitions with 10 KiB
 // each, by fdatasync and by syncfs.
 func BenchmarkFlush(b *testing.B) {

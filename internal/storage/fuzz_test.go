@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -96,11 +95,6 @@ func fixCRCs(data []byte) {
 		binary.BigEndian.PutUint32(b[17:], crcOf(b))
 		data = rest
 	}
-}
-
-func isCorrupt(err error) bool {
-	var corrupt *CorruptError
-	return err != nil && errors.As(err, &corrupt)
 }
 
 // FuzzFolder puts whatever bytes into each file beside the batches of a good

@@ -227,7 +227,7 @@ func (l *Log) openSegments(f folder, base int64) error {
 	for _, b := range f.bases {
 		s := openSegment(l.env.files, l.path, b)
 		s.size = f.sizes[segmentName(b, logSuffix)]
-		s.synced = s.size
+		s.synced, s.foreign = s.size, s.size
 		s.first, s.createdMs = unknownFirst, l.env.nowMs()
 		for _, x := range []struct {
 			suffix string

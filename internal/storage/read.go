@@ -60,20 +60,38 @@ func (s *Slice) Release() {
 // The Slice is empty when there is nothing (yet) in between. An offset below
 // StartOffset or above EndOffset is ErrOffsetOutOfRange. upTo is the high
 // watermark or the last stable offset for consumers, EndOffset for followers.
+//
+// What this process did not write is checked before it is returned for the
+// first time (see checks): a batch that is bad ends the region, and a read that
+// begins with it is a *CorruptError (P5).
 func (l *Log) Read(from, upTo int64, maxBytes int, minOne bool) (Slice, error) {
+	slice, _, err := l.readChecked(from, upTo, maxBytes, minOne, true)
+	return slice, err
+}
+
+// readChecked is Read, which also returns how it was planned; with check false
+// the caller checks all batches itself.
+func (l *Log) readChecked(from, upTo int64, maxBytes int, minOne, check bool) (Slice, readPlan, error) {
 	// A segment may be removed between the plan and the opening of its file:
-	// then the next plan finds the offset out of range, or in another one.
+	// then the next plan finds the offset out of range, or in another one. The
+	// same for a truncation.
 	for range 4 {
 		p, err := l.planRead(from, upTo)
 		if err != nil || p.segment == nil {
-			return Slice{}, err
+			return Slice{}, p, err
 		}
+		p.check = p.check && check
 		slice, err := l.read(&p, maxBytes, minOne)
-		if !errors.Is(err, ErrClosed) {
-			return slice, err
+		switch {
+		case errors.Is(err, errNotHere) && p.next < p.upTo:
+			return l.readChecked(p.next, p.upTo, maxBytes, minOne, check)
+		case errors.Is(err, errNotHere):
+			return Slice{}, p, nil
+		case !errors.Is(err, ErrClosed) && !errors.Is(err, errAgain):
+			return slice, p, err
 		}
 	}
-	return Slice{}, ErrClosed
+	return Slice{}, readPlan{}, ErrClosed
 }
 
 // readPlan is what is known of a read without I/O.
@@ -84,7 +102,15 @@ type readPlan struct {
 	bounded  bool  // and before the batch at to
 	next     int64 // base of the next segment, for offsets that are not in this one
 	upTo     int64
+	check    bool // some of the segment may have to be checked
+	// The log as it was planned with.
+	generation uint64
+	end        int64
+	epoch      int32 // the latest
 }
+
+// below is what every offset in the segment is below of.
+func (p *readPlan) below() int64 { return min(p.next, p.end) }
 
 // target is an offset whose batch is looked for in a segment: the first one
 // whose last offset is at or above it.
@@ -93,9 +119,10 @@ type target struct {
 	// exact: the batch is at pos and has size bytes.
 	exact     bool
 	pos, size int64
-	// Else it is at or after pos; the entry may lie in the first inFile
-	// entries of the index file.
-	inFile int
+	// Else it is at or after pos, to which an index entry about the offset
+	// indexed led; the entry may lie in the first inFile entries of the file.
+	indexed int64
+	inFile  int
 }
 
 // planRead finds segment and index entries in memory.
@@ -113,7 +140,10 @@ func (l *Log) planRead(from, upTo int64) (readPlan, error) {
 	}
 	i := floor(l.segments, from)
 	s := l.segments[i]
-	p := readPlan{segment: s, limit: s.size, next: math.MaxInt64, upTo: upTo, from: l.seek(s, from)}
+	p := readPlan{
+		segment: s, limit: s.size, next: math.MaxInt64, upTo: upTo, from: l.seek(s, from),
+		check: s.foreign > 0 || s.checks != nil, generation: l.generation, end: l.end, epoch: l.latestEpoch(),
+	}
 	if i+1 < len(l.segments) {
 		p.next = l.segments[i+1].base
 	}
@@ -131,7 +161,7 @@ func (l *Log) seek(s *segment, offset int64) target {
 		}
 	}
 	e, inFile := s.offsets.floorInTail(offset)
-	return target{offset: offset, pos: e.pos, inFile: inFile}
+	return target{offset: offset, pos: e.pos, indexed: e.offset, inFile: inFile}
 }
 
 // read is the part of Read that needs I/O.
@@ -146,11 +176,9 @@ func (l *Log) read(p *readPlan, maxBytes int, minOne bool) (Slice, error) {
 		return Slice{file: s.file, handle: h, pos: p.from.pos, length: n}, nil
 	}
 	s.file.release()
-	if errors.Is(err, errNotHere) && p.next < p.upTo {
-		return l.Read(p.next, p.upTo, maxBytes, minOne)
-	}
-	if errors.Is(err, errNotHere) {
-		err = nil
+	var corrupt *CorruptError
+	if errors.As(err, &corrupt) {
+		err = l.damaged(s, corrupt, p.generation)
 	}
 	return Slice{}, err
 }
@@ -181,6 +209,9 @@ func (l *Log) region(p *readPlan, h vfs.File, maxBytes int, minOne bool) (int, e
 	default:
 		return 0, nil
 	}
+	if p.check {
+		return l.check(p, h, int(length))
+	}
 	return int(length), nil
 }
 
@@ -188,8 +219,13 @@ func (l *Log) region(p *readPlan, h vfs.File, maxBytes int, minOne bool) (int, e
 // a later one may: compaction leaves gaps.
 var errNotHere = errors.New("no such batch in this segment")
 
+// maxEntries is how many index entries a search tries before it walks the
+// whole segment.
+const maxEntries = 4
+
 // resolve makes a target exact: the index in the file, then the headers from
-// the entry on.
+// the entry on. An index that leads astray is no reason to serve other records
+// than were asked for, nor to serve none: the entry before is tried.
 func (l *Log) resolve(s *segment, t *target, h vfs.File, end int64) error {
 	if t.exact {
 		return nil
@@ -199,21 +235,68 @@ func (l *Log) resolve(s *segment, t *target, h vfs.File, end int64) error {
 		if err != nil {
 			return l.readFailed(err)
 		}
-		t.pos = e.pos
+		t.pos, t.indexed = e.pos, e.offset
+	}
+	for try := 1; ; try++ {
+		proven, err := l.walkTo(s, t, h, end)
+		if proven || t.exact || !isCorrupt(err) && !errors.Is(err, errNotHere) {
+			return err
+		}
+		l.mu.Lock()
+		e, inFile := s.offsets.floorInTail(t.indexed - 1)
+		l.mu.Unlock()
+		if inFile > 0 {
+			if e, err = s.offsets.floorInFile(t.indexed-1, inFile); err != nil {
+				return l.readFailed(err)
+			}
+		}
+		if try == maxEntries || e.pos >= t.pos {
+			e = offsetEntry{s.base, 0}
+		}
+		t.pos, t.indexed = e.pos, e.offset
+	}
+}
+
+// walkTo walks from the batch that an index entry led to. proven tells that
+// there is a batch with the offset of the entry, so that the entry is not to
+// blame for an error; the begin of the segment needs no proof.
+func (l *Log) walkTo(s *segment, t *target, h vfs.File, end int64) (proven bool, err error) {
+	if t.pos < 0 || t.pos > end {
+		return false, errNotHere
 	}
 	buf := l.env.search.Get().(*[]byte)
 	defer l.env.search.Put(buf)
 	scan := newScanner(h, t.pos, end, *buf)
+	last := s.base - 1
+	proven = t.pos == 0
 	for scan.next() {
-		if scan.header.LastOffset() >= t.offset {
+		base := scan.header.BaseOffset()
+		if base <= last {
+			return proven, l.corruptAt(s, last, scan.pos, fmt.Sprintf("its base offset %d follows offset %d", base, last))
+		}
+		last = scan.header.LastOffset()
+		if proven = proven || last == t.indexed; !proven && last > t.indexed {
+			return false, l.corruptAt(s, last, scan.pos, fmt.Sprintf("the offset index says that a batch with the last offset %d precedes it", t.indexed))
+		}
+		if last >= t.offset {
 			t.exact, t.pos, t.size = true, scan.pos, scan.size
-			return nil
+			return proven, nil
 		}
 	}
-	if scan.err != nil {
-		return l.scanFailed(s, &scan)
+	if scan.err == nil {
+		return proven, errNotHere
 	}
-	return errNotHere
+	err = l.scanFailed(s, &scan)
+	var corrupt *CorruptError
+	if errors.As(err, &corrupt) {
+		corrupt.Offset = last + 1
+	}
+	return proven, err
+}
+
+func isCorrupt(err error) bool {
+	var corrupt *CorruptError
+	return errors.As(err, &corrupt)
 }
 
 // scanFailed turns what ended a walk over a segment into what the caller of
@@ -229,7 +312,7 @@ func (l *Log) scanFailed(s *segment, scan *scanner) error {
 // readFailed is the error for a read that failed. It does not take the dir
 // offline: one unreadable sector is no reason to give up the other partitions.
 func (l *Log) readFailed(err error) error {
-	if errors.Is(err, ErrClosed) || errors.Is(err, ErrStorage) {
+	if errors.Is(err, ErrClosed) || errors.Is(err, ErrStorage) || isCorrupt(err) {
 		return err
 	}
 	return &StorageError{Dir: l.dir.path, Err: err}
@@ -245,7 +328,7 @@ func (l *Log) Batches(from, upTo int64) iter.Seq2[record.Batch, error] {
 	return func(yield func(record.Batch, error) bool) {
 		var buf []byte
 		for from < upTo {
-			slice, err := l.Read(from, upTo, batchesBytes, true)
+			slice, p, err := l.readChecked(from, upTo, batchesBytes, true, false)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -257,7 +340,7 @@ func (l *Log) Batches(from, upTo int64) iter.Seq2[record.Batch, error] {
 				buf = make([]byte, slice.Len())
 			}
 			buf = buf[:slice.Len()]
-			next, ok := l.yieldSlice(&slice, buf, from, upTo, yield)
+			next, ok := l.yieldSlice(&p, &slice, buf, from, upTo, yield)
 			slice.Release()
 			if !ok {
 				return
@@ -269,7 +352,7 @@ func (l *Log) Batches(from, upTo int64) iter.Seq2[record.Batch, error] {
 
 // yieldSlice yields the whole batches of a slice, and returns the offset that
 // follows them. The base offset is not covered by the CRC, but it must fit.
-func (l *Log) yieldSlice(slice *Slice, buf []byte, from, upTo int64, yield func(record.Batch, error) bool) (next int64, ok bool) {
+func (l *Log) yieldSlice(p *readPlan, slice *Slice, buf []byte, from, upTo int64, yield func(record.Batch, error) bool) (next int64, ok bool) {
 	if n, err := slice.ReadAt(buf, 0); n < len(buf) {
 		yield(nil, l.readFailed(err))
 		return 0, false
@@ -288,8 +371,7 @@ func (l *Log) yieldSlice(slice *Slice, buf []byte, from, upTo int64, yield func(
 		}
 		if err != nil {
 			pos := slice.pos + int64(len(buf)-len(rest))
-			path, _ := slice.file.where() // compaction may have renamed it
-			yield(nil, &CorruptError{File: path, Segment: -1, Offset: next, Pos: pos, Reason: err.Error()})
+			yield(nil, l.damaged(p.segment, l.corruptAt(p.segment, next, pos, err.Error()), p.generation))
 			return 0, false
 		}
 		if !yield(b, nil) {

@@ -52,6 +52,7 @@ type recovery struct {
 	cut          bool  // the end of the log was
 	rebuilt      bool  // indexes were not what they should be
 	compacted    bool  // a batch was seen from which compaction took something
+	wrongEpoch   bool  // the last batch contradicts the checkpoint of epochs
 }
 
 // load opens the folder of the log, which exists. start is the log start
@@ -324,6 +325,7 @@ func (r *recovery) scanSegment(s *segment, pos int64) (torn bool, err error) {
 	if r.point != afterCleanStop {
 		s.synced = pos
 	}
+	s.foreign = pos // the scan checks the rest
 	scan := newScanner(h, pos, s.size, r.buf)
 	for scan.next() {
 		if bad := r.checkBatch(s, &scan); bad != nil {
@@ -361,6 +363,7 @@ func (r *recovery) checkBatch(s *segment, scan *scanner) error {
 	err := scan.checkCRC()
 	switch {
 	case err == nil:
+		r.checkEpoch(s, scan)
 		return nil
 	case isInvalid(err):
 	default:
@@ -369,9 +372,26 @@ func (r *recovery) checkBatch(s *segment, scan *scanner) error {
 	if l.end >= r.point {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
-	path, _ := s.file.where()
-	l.env.log.Error("a record batch that was on disk is damaged", "err", &CorruptError{File: path, Segment: s.base, Offset: b.BaseOffset(), Pos: scan.pos, Reason: err.Error()})
+	r.markBad(s, scan, err.Error())
 	return nil
+}
+
+// markBad lets a batch that is on disk not be served.
+func (r *recovery) markBad(s *segment, scan *scanner, why string) {
+	_ = r.log.damaged(s, r.log.corruptAt(s, scan.header.BaseOffset(), scan.pos, why), r.log.generation) // is told by it
+}
+
+// checkEpoch compares the leader epoch of a batch, which the CRC does not cover,
+// with the checkpoint that a clean stop wrote. The checkpoint is taken for
+// right: an epoch that is too high would fence every leader to come.
+func (r *recovery) checkEpoch(s *segment, scan *scanner) {
+	b := scan.header
+	onFile := epochs{entries: r.epochsOnFile}
+	at := onFile.at(b.BaseOffset())
+	r.wrongEpoch = r.point == afterCleanStop && at != NoEpoch && b.LeaderEpoch() > at
+	if r.wrongEpoch {
+		r.markBad(s, scan, fmt.Sprintf("its leader epoch is %d, that of the checkpoint %d", b.LeaderEpoch(), at))
+	}
 }
 
 // isInvalid tells a batch with a wrong CRC from a failed read.
@@ -383,9 +403,11 @@ func isInvalid(err error) bool {
 // noteBatch is what an append does after the write.
 func (r *recovery) noteBatch(s *segment, scan *scanner) error {
 	l, b := r.log, scan.header
-	r.epoch = b.LeaderEpoch()
 	r.compacted = r.compacted || b.Count() <= b.LastOffsetDelta()
-	l.epochs.assignNewer(b.LeaderEpoch(), b.BaseOffset())
+	if !r.wrongEpoch {
+		r.epoch = b.LeaderEpoch()
+		l.epochs.assignNewer(b.LeaderEpoch(), b.BaseOffset())
+	}
 	if b.HasProducer() && b.BaseOffset() >= r.snapshot {
 		end, timestamp, err := scan.marker(l.env.codecs)
 		if err != nil {

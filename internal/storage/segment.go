@@ -37,7 +37,11 @@ type segment struct {
 	// counts; noFirst while there is none, and unknownFirst until it is read.
 	first     int64
 	createdMs int64
-	jitterMs  int64
+	// foreign is how many bytes another process wrote, which are checked before
+	// they are sent; checks is what is known of them. See checks.
+	foreign  int64
+	checks   *checks
+	jitterMs int64
 }
 
 const (

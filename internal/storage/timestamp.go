@@ -1,6 +1,11 @@
 package storage
 
-import "ottla/internal/record"
+import (
+	"errors"
+
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
 
 // TimestampOffset is a record found by its timestamp.
 type TimestampOffset struct {
@@ -24,7 +29,7 @@ func (l *Log) OffsetForTimestamp(timestampMs int64) (TimestampOffset, bool, erro
 // searchAgain repeats a search whose segment was removed under its hands.
 func (l *Log) searchAgain(search func() (TimestampOffset, bool, error)) (found TimestampOffset, ok bool, err error) {
 	for range 4 {
-		if found, ok, err = search(); !isClosed(err) {
+		if found, ok, err = search(); !isClosed(err) && !errors.Is(err, errAgain) {
 			break
 		}
 	}
@@ -171,10 +176,67 @@ func (l *Log) largest(s *segment) (timeEntry, error) {
 	if err != nil {
 		return timeEntry{}, l.readFailed(err)
 	}
+	if entries > 0 {
+		if latest, err = l.provenLargest(s, latest); err != nil {
+			return timeEntry{}, err
+		}
+	}
 	l.mu.Lock()
 	s.max, s.maxKnown = latest, true
 	l.mu.Unlock()
 	return latest, nil
+}
+
+// provenLargest returns the last entry of the time index if there is a batch
+// that it is about, else what the batches say: retention deletes by it.
+func (l *Log) provenLargest(s *segment, latest timeEntry) (timeEntry, error) {
+	h, err := s.file.acquire()
+	if err != nil {
+		return timeEntry{}, l.readFailed(err)
+	}
+	defer s.file.release()
+	l.mu.Lock()
+	end := s.size
+	l.mu.Unlock()
+	if ok, err := l.timeHolds(s, latest, h, end); ok || err != nil {
+		return latest, err
+	}
+	l.env.log.Warn("a time index is wrong, reading the batches", "log", l.path, "segment", s.base)
+	buf := l.env.search.Get().(*[]byte)
+	defer l.env.search.Put(buf)
+	latest = s.times.none()
+	scan := newScanner(h, 0, end, *buf)
+	for scan.next() {
+		if b := scan.header; b.MaxTimestamp() > latest.timestamp {
+			latest = timeEntry{b.MaxTimestamp(), b.LastOffset()}
+		}
+	}
+	if scan.err != nil {
+		return timeEntry{}, l.scanFailed(s, &scan)
+	}
+	return latest, nil
+}
+
+// timeHolds tells whether the batch that an entry of the time index is about is
+// there. Some versions of Kafka name the record and not the end of its batch.
+func (l *Log) timeHolds(s *segment, e timeEntry, h vfs.File, end int64) (bool, error) {
+	if e.offset < s.base {
+		return false, nil
+	}
+	l.mu.Lock()
+	t := l.seek(s, e.offset)
+	l.mu.Unlock()
+	if err := l.resolve(s, &t, h, end); isCorrupt(err) || errors.Is(err, errNotHere) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	var header [record.HeaderLen]byte
+	scan := newScanner(h, t.pos, end, header[:])
+	if !scan.next() {
+		return false, l.readFailed(scan.err)
+	}
+	return scan.header.BaseOffset() <= e.offset && scan.header.MaxTimestamp() == e.timestamp, nil
 }
 
 // findTimestamp is steps 2 to 4 of OffsetForTimestamp.
@@ -184,7 +246,13 @@ func (l *Log) findTimestamp(s *segment, timestampMs, start int64) (TimestampOffs
 		return TimestampOffset{}, false, l.readFailed(err)
 	}
 	defer s.file.release()
-	pos, end, err := l.seekTimestamp(s, timestampMs, start)
+	l.mu.Lock()
+	generation := l.generation
+	l.mu.Unlock()
+	pos, end, err := l.seekTimestamp(s, h, timestampMs, start)
+	if errors.Is(err, errNotHere) {
+		return TimestampOffset{}, false, nil
+	}
 	if err != nil {
 		return TimestampOffset{}, false, l.readFailed(err)
 	}
@@ -196,6 +264,10 @@ func (l *Log) findTimestamp(s *segment, timestampMs, start int64) (TimestampOffs
 			continue
 		}
 		found, ok, err := l.findRecord(s, &scan, timestampMs, start)
+		var corrupt *CorruptError
+		if errors.As(err, &corrupt) {
+			err = l.damaged(s, corrupt, generation)
+		}
 		if err != nil || ok {
 			return found, ok, err
 		}
@@ -206,8 +278,9 @@ func (l *Log) findTimestamp(s *segment, timestampMs, start int64) (TimestampOffs
 	return TimestampOffset{}, false, nil
 }
 
-// seekTimestamp returns where in the segment to begin, and where it ends.
-func (l *Log) seekTimestamp(s *segment, timestampMs, start int64) (pos, end int64, err error) {
+// seekTimestamp returns where in the segment to begin, and where it ends;
+// errNotHere when it holds nothing from start on.
+func (l *Log) seekTimestamp(s *segment, h vfs.File, timestampMs, start int64) (pos, end int64, err error) {
 	// One below: an entry with this very timestamp names the first batch that
 	// has it, but only among those that the index looked at.
 	l.mu.Lock()
@@ -219,16 +292,18 @@ func (l *Log) seekTimestamp(s *segment, timestampMs, start int64) (pos, end int6
 			return 0, 0, err
 		}
 	}
-	offset := max(e.offset, start)
-	l.mu.Lock()
-	o, inFile := s.offsets.floorInTail(offset)
-	l.mu.Unlock()
-	if inFile > 0 {
-		if o, err = s.offsets.floorInFile(offset, inFile); err != nil {
+	if e.offset > s.base {
+		if ok, err := l.timeHolds(s, e, h, end); err != nil {
 			return 0, 0, err
+		} else if !ok {
+			e = s.times.none()
 		}
 	}
-	return o.pos, end, nil
+	l.mu.Lock()
+	t := l.seek(s, max(e.offset, start))
+	l.mu.Unlock()
+	err = l.resolve(s, &t, h, end)
+	return t.pos, end, err
 }
 
 // findRecord looks into the current batch of a walk.
@@ -238,13 +313,11 @@ func (l *Log) findRecord(s *segment, scan *scanner, timestampMs, start int64) (T
 		return TimestampOffset{}, false, l.readFailed(err)
 	}
 	if err := b.CheckCRC(); err != nil {
-		path, _ := s.file.where()
-		return TimestampOffset{}, false, &CorruptError{File: path, Segment: s.base, Offset: b.BaseOffset(), Pos: scan.pos, Reason: err.Error()}
+		return TimestampOffset{}, false, l.corruptAt(s, b.BaseOffset(), scan.pos, err.Error())
 	}
 	for r, err := range b.Records(l.env.codecs) {
 		if err != nil {
-			path, _ := s.file.where()
-			return TimestampOffset{}, false, &CorruptError{File: path, Segment: s.base, Offset: b.BaseOffset(), Pos: scan.pos, Reason: err.Error()}
+			return TimestampOffset{}, false, l.corruptAt(s, b.BaseOffset(), scan.pos, err.Error())
 		}
 		if r.Timestamp >= timestampMs && r.Offset >= start {
 			return TimestampOffset{r.Offset, r.Timestamp, b.LeaderEpoch()}, true, nil

@@ -196,6 +196,7 @@ func (l *Log) cutSegment(s *segment, size, end int64) error {
 	}
 	l.mu.Lock()
 	s.synced = s.size
+	s.cutChecks(s.size)
 	s.unpin()
 	s.offsets.cut(offsets.n)
 	s.times.cut(times)

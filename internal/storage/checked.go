@@ -1,0 +1,286 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
+
+// checks is what is known of the bytes of a segment that this process did not
+// write: they were checked by another process when they were appended, and may
+// have rotted on the disk since. Before they are sent for the first time they
+// are checked again (P5):
+//
+//  1. A read finds its region as always. What lies in it below the segment's
+//     foreign bytes and in no span is walked batch by batch: framing, CRC,
+//     offsets and leader epochs that ascend. A batch that the region cuts is left
+//     to the read that sends it whole.
+//  2. Base offset and leader epoch are outside the CRC. So the header that
+//     follows the region is looked at too: a batch must end below it.
+//  3. What was walked becomes a span; spans that meet are merged, so that a
+//     reader that goes on from there checks each byte once. Several readers make
+//     several spans; when there are too many the shortest is forgotten, and
+//     checked again.
+//  4. The first bad batch ends the region; a read that begins with it gets a
+//     CorruptError, from now on without another look. Reads that begin behind it
+//     go on.
+//
+// So the work of one read is the checksum of the bytes it returns, and no lock
+// is held meanwhile. What this process appends, or a recovery has scanned, is
+// never checked: it goes out by sendfile, and clients check it.
+//
+// Rejected: a check of the whole segment at its first read, which would let one
+// fetch wait for a gigabyte; and a bit for each block, which costs 32 KiB for a
+// segment that nobody reads twice.
+type checks struct {
+	spans []span // sorted, apart from each other
+	bad   []*CorruptError
+}
+
+// span is the bytes [from, to) of a segment.
+type span struct{ from, to int64 }
+
+// The limits of what is remembered for a segment.
+const (
+	maxSpans = 16
+	maxBad   = 64
+)
+
+// add notes that a span was checked.
+func (c *checks) add(s span) {
+	if s.from >= s.to {
+		return
+	}
+	i := sort.Search(len(c.spans), func(i int) bool { return c.spans[i].to >= s.from })
+	k := i
+	for k < len(c.spans) && c.spans[k].from <= s.to {
+		s = span{min(s.from, c.spans[k].from), max(s.to, c.spans[k].to)}
+		k++
+	}
+	c.spans = slices.Replace(c.spans, i, k, s)
+	if len(c.spans) <= maxSpans {
+		return
+	}
+	shortest := 0
+	for i, s := range c.spans {
+		if s.to-s.from < c.spans[shortest].to-c.spans[shortest].from {
+			shortest = i
+		}
+	}
+	c.spans = slices.Delete(c.spans, shortest, shortest+1)
+}
+
+// gap is the first part of [from, to) that was not checked; empty when all was.
+func (c *checks) gap(from, to int64) span {
+	for _, s := range c.spans {
+		switch {
+		case s.to <= from:
+		case s.from > from:
+			return span{from, min(to, s.from)}
+		default:
+			from = s.to
+		}
+	}
+	return span{from, max(from, to)}
+}
+
+// firstBad is the first bad batch at or behind pos, nil if none is known.
+func (c *checks) firstBad(pos int64) *CorruptError {
+	for _, b := range c.bad {
+		if b.Pos >= pos {
+			return b
+		}
+	}
+	return nil
+}
+
+// addBad remembers a bad batch; false when it was known, or there are too many.
+func (c *checks) addBad(bad *CorruptError) bool {
+	i, known := slices.BinarySearchFunc(c.bad, bad.Pos, func(b *CorruptError, pos int64) int { return int(max(-1, min(1, b.Pos-pos))) })
+	if known || len(c.bad) >= maxBad {
+		return false
+	}
+	c.bad = slices.Insert(c.bad, i, bad)
+	return true
+}
+
+// cut forgets what lies at or behind size.
+func (c *checks) cut(size int64) {
+	c.bad = slices.DeleteFunc(c.bad, func(b *CorruptError) bool { return b.Pos >= size })
+	c.spans = slices.DeleteFunc(c.spans, func(s span) bool { return s.from >= size })
+	if n := len(c.spans); n > 0 {
+		c.spans[n-1].to = min(c.spans[n-1].to, size)
+	}
+}
+
+// noted returns the checks of the segment, made when first needed. The caller
+// holds Log.mu or owns the segment.
+func (s *segment) noted() *checks {
+	if s.checks == nil {
+		s.checks = new(checks)
+	}
+	return s.checks
+}
+
+// cutChecks follows a truncation to size bytes. The caller holds Log.mu.
+func (s *segment) cutChecks(size int64) {
+	s.foreign = min(s.foreign, size)
+	if s.checks != nil {
+		s.checks.cut(size)
+	}
+}
+
+// errAgain says that a truncation came between: what was read means nothing.
+var errAgain = errors.New("the log was truncated meanwhile")
+
+// damaged remembers a batch that was found bad, so that it is not served, and
+// tells the operator once. Its error is for the reader: errAgain when the
+// generation of the log is another one than when the read began.
+func (l *Log) damaged(s *segment, bad *CorruptError, generation uint64) error {
+	l.mu.Lock()
+	current := l.generation == generation
+	fresh := current && s.noted().addBad(bad)
+	l.mu.Unlock()
+	if !current {
+		return errAgain
+	}
+	if fresh {
+		l.env.log.Error("a record batch is damaged and will not be served", "file", bad.File, "segment", bad.Segment, "offset", bad.Offset, "position", bad.Pos, "reason", bad.Reason)
+	}
+	return bad
+}
+
+// check is how a read makes sure of its region of length bytes: it returns how
+// many of them may be sent.
+func (l *Log) check(p *readPlan, h vfs.File, length int) (int, error) {
+	s, from := p.segment, p.from.pos
+	for {
+		l.mu.Lock()
+		bad, gap := (*CorruptError)(nil), span{}
+		if s.checks != nil {
+			bad = s.checks.firstBad(from)
+		}
+		if bad != nil && bad.Pos < from+int64(length) {
+			length = int(bad.Pos - from)
+		}
+		if upTo := min(from+int64(length), s.foreign); upTo > from {
+			gap = s.noted().gap(from, upTo)
+		}
+		l.mu.Unlock()
+		if bad != nil && length == 0 {
+			return 0, bad
+		}
+		if gap.from >= gap.to {
+			return length, nil
+		}
+		reached, err := l.checkSpan(p, h, gap)
+		l.mu.Lock()
+		if l.generation == p.generation {
+			s.noted().add(span{gap.from, reached})
+		}
+		l.mu.Unlock()
+		var corrupt *CorruptError
+		switch {
+		case errors.As(err, &corrupt): // the next turn finds it, as others do
+			if err := l.damaged(s, corrupt, p.generation); errors.Is(err, errAgain) || corrupt.Pos == from {
+				return 0, err
+			}
+			length = min(length, int(corrupt.Pos-from))
+		case err != nil:
+			return 0, err
+		case reached < gap.to:
+			return length, nil // the region ends inside a batch
+		}
+	}
+}
+
+// checkSpan walks the batches that lie whole in a span and returns where it
+// ended.
+func (l *Log) checkSpan(p *readPlan, h vfs.File, gap span) (reached int64, err error) {
+	buf := l.env.scan.Get().(*[]byte)
+	defer l.env.scan.Put(buf)
+	scan := newScanner(h, gap.from, p.limit, *buf)
+	w := order{last: p.segment.base - 1, epoch: NoEpoch, below: p.below(), maxEpoch: p.epoch}
+	for reached = gap.from; scan.next(); reached = scan.pos + scan.size {
+		if why := w.beyond(scan.header); why != "" {
+			return reached, l.corruptAt(p.segment, scan.header.BaseOffset(), scan.pos, why)
+		}
+		if why := w.next(scan.header); why != "" {
+			return l.outOfOrder(p, &w, gap, &scan, why)
+		}
+		if scan.pos+scan.size > gap.to {
+			return reached, nil
+		}
+		if err := scan.checkCRC(); isInvalid(err) || errors.Is(err, errTorn) {
+			return reached, l.corruptAt(p.segment, scan.header.BaseOffset(), scan.pos, err.Error())
+		} else if err != nil {
+			return reached, l.readFailed(err)
+		}
+		w.previous, w.previousOffset = scan.pos, scan.header.BaseOffset()
+	}
+	switch {
+	case scan.err == nil:
+		return reached, nil
+	case !errors.Is(scan.err, errTorn) && !errors.Is(scan.err, errBroken):
+		return reached, l.readFailed(scan.err)
+	case scan.pos >= gap.to:
+		return reached, nil // for the read that begins there
+	}
+	return reached, l.corruptAt(p.segment, w.last+1, scan.pos, scan.err.Error())
+}
+
+// outOfOrder reports a batch that does not follow the one before. Which of the
+// two has the wrong offset nobody can tell, so neither is sent.
+func (l *Log) outOfOrder(p *readPlan, w *order, gap span, scan *scanner, why string) (reached int64, err error) {
+	current := l.corruptAt(p.segment, scan.header.BaseOffset(), scan.pos, why)
+	if scan.pos == gap.from {
+		return scan.pos, current
+	}
+	if err := l.damaged(p.segment, current, p.generation); errors.Is(err, errAgain) {
+		return w.previous, err
+	}
+	return w.previous, l.corruptAt(p.segment, w.previousOffset, w.previous, "what follows it does not: "+why)
+}
+
+func (l *Log) corruptAt(s *segment, offset, pos int64, reason string) *CorruptError {
+	path, _ := s.file.where()
+	return &CorruptError{File: path, Segment: s.base, Offset: offset, Pos: pos, Reason: reason}
+}
+
+// order follows what of a header is outside the CRC: offsets ascend, leader
+// epochs do not go back (P2, P4).
+type order struct {
+	last     int64 // offset
+	epoch    int32
+	below    int64 // every offset is
+	maxEpoch int32
+	// The batch before, for who reports it.
+	previous, previousOffset int64
+}
+
+// beyond says why a header can belong to no batch of the segment.
+func (o *order) beyond(b record.Batch) (why string) {
+	switch {
+	case b.LastOffset() >= o.below:
+		return fmt.Sprintf("its last offset %d is not below %d, where what follows begins", b.LastOffset(), o.below)
+	case b.LeaderEpoch() < NoEpoch || b.LeaderEpoch() > o.maxEpoch:
+		return fmt.Sprintf("its leader epoch is %d, the latest one %d", b.LeaderEpoch(), o.maxEpoch)
+	}
+	return ""
+}
+
+// next takes a header; it says why it cannot follow the one before.
+func (o *order) next(b record.Batch) (why string) {
+	switch {
+	case b.BaseOffset() <= o.last:
+		return fmt.Sprintf("its base offset %d follows offset %d", b.BaseOffset(), o.last)
+	case b.LeaderEpoch() < o.epoch:
+		return fmt.Sprintf("its leader epoch %d follows %d", b.LeaderEpoch(), o.epoch)
+	}
+	o.last, o.epoch = b.LastOffset(), b.LeaderEpoch()
+	return ""
+}
