@@ -171,7 +171,7 @@ func (l *Log) check(p *readPlan, h vfs.File, length int) (int, error) {
 			gap = s.noted().gap(from, upTo)
 		}
 		l.mu.Unlock()
-		if bad != nil && length == 0 {
+		if bad != nil && int64(length) < p.from.size {
 			return 0, bad
 		}
 		if gap.from >= gap.to {
@@ -283,4 +283,31 @@ func (o *order) next(b record.Batch) (why string) {
 	}
 	o.last, o.epoch = b.LastOffset(), b.LeaderEpoch()
 	return ""
+}
+
+// checkEnd compares the end of a log that was closed cleanly with the recovery
+// point that was written then, 0 if none. An end beyond it comes from a last
+// batch whose offset is wrong, with no batch behind it to tell.
+func (l *Log) checkEnd(point int64) error {
+	switch {
+	case point <= 0 || l.end == point:
+		return nil
+	case l.end < point:
+		l.env.log.Error("the end of a log is missing", "log", l.path, "end", l.end, "closed at", point)
+		return nil
+	}
+	s := l.active()
+	h, err := s.file.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.file.release()
+	t := target{offset: l.end - 1}
+	if err := l.resolve(s, &t, h, s.size); errors.Is(err, errNotHere) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	_ = l.damaged(s, l.corruptAt(s, point, t.pos, fmt.Sprintf("its last offset is %d, but the log was closed at %d", l.end-1, point)), l.generation) // is told by it
+	return nil
 }

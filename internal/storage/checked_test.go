@@ -28,8 +28,11 @@ func (o *oneLog) readAll(from int64, maxBytes int) (list []record.Batch, err err
 			o.t.Fatal(n, err)
 		}
 		s.Release()
-		for {
+		for before := from; ; {
 			b, rest, err := record.Next(buf)
+			if err != nil && from == before {
+				return list, fmt.Errorf("a read at %d of a log up to %d gave %d bytes and no batch", from, o.EndOffset(), len(buf))
+			}
 			if err != nil {
 				break
 			}

@@ -100,7 +100,11 @@ func decodeOffsets(data []byte) (map[partitionKey]int64, error) {
 	err := decodeCheckpoint(data, 3, func(fields []string) error {
 		partition, err1 := strconv.ParseInt(fields[1], 10, 32)
 		offset, err2 := strconv.ParseInt(fields[2], 10, 64)
-		offsets[partitionKey{fields[0], int32(partition)}] = offset
+		key := partitionKey{fields[0], int32(partition)}
+		if _, twice := offsets[key]; twice {
+			return fmt.Errorf("%s-%d is there twice", key.topic, key.partition)
+		}
+		offsets[key] = offset
 		return errors.Join(err1, err2)
 	})
 	return offsets, err

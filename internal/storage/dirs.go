@@ -324,6 +324,9 @@ func (m *Manager) loadLog(d *dir, key partitionKey) error {
 	if err == nil {
 		err = l.load(point, d.starts[key])
 	}
+	if err == nil && d.clean {
+		err = l.checkEnd(d.points[key])
+	}
 	if err != nil {
 		l.retire(ErrClosed)
 		if isFatal(err) {

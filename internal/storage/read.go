@@ -267,7 +267,7 @@ func (l *Log) walkTo(s *segment, t *target, h vfs.File, end int64) (proven bool,
 	buf := l.env.search.Get().(*[]byte)
 	defer l.env.search.Put(buf)
 	scan := newScanner(h, t.pos, end, *buf)
-	last := s.base - 1
+	last, before := s.base-1, t.pos
 	proven = t.pos == 0
 	for scan.next() {
 		base := scan.header.BaseOffset()
@@ -278,6 +278,7 @@ func (l *Log) walkTo(s *segment, t *target, h vfs.File, end int64) (proven bool,
 		if proven = proven || last == t.indexed; !proven && last > t.indexed {
 			return false, l.corruptAt(s, last, scan.pos, fmt.Sprintf("the offset index says that a batch with the last offset %d precedes it", t.indexed))
 		}
+		before = scan.pos
 		if last >= t.offset {
 			t.exact, t.pos, t.size = true, scan.pos, scan.size
 			return proven, nil
@@ -290,6 +291,10 @@ func (l *Log) walkTo(s *segment, t *target, h vfs.File, end int64) (proven bool,
 	var corrupt *CorruptError
 	if errors.As(err, &corrupt) {
 		corrupt.Offset = last + 1
+		// It may be the length of the batch before that led here.
+		if scan = newScanner(h, before, end, *buf); scan.next() && isInvalid(scan.checkCRC()) {
+			corrupt.Offset, corrupt.Pos = scan.header.BaseOffset(), scan.pos
+		}
 	}
 	return proven, err
 }

@@ -1,10 +1,13 @@
 package storage
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,10 +73,13 @@ const defaultProblems = 1000
 //	            one before it; aborted transactions likewise (T11)
 //	epochs      P4: strictly ascending, and those of the batches
 //	checkpoints P1: start, recovery point, high watermark and the end of what is
-//	            compacted lie in the log
+//	            compacted lie in the log; after a clean stop the recovery point
+//	            is its end, and the first leader epoch begins at its start
 //
 // Of a compacted log less can be told: a snapshot may know of batches that are
-// gone, and a transaction index of transactions without records.
+// gone, and a transaction index of transactions without records. The folder of
+// the metadata log is checked as any other log; what else is in it is package
+// raft's.
 func Verify(dir string, o VerifyOptions) ([]Problem, error) {
 	if o.Limit == 0 {
 		o.Limit = defaultProblems
@@ -113,12 +119,8 @@ func (v *verifier) dir(path string) error {
 			return err
 		}
 	}
-	_, err := v.FS.Stat(filepath.Join(path, cleanName))
-	v.clean = err == nil
-	if _, err := ReadMetaProperties(v.FS, path); err != nil {
-		if err := v.unreadable(filepath.Join(path, metaName), err); err != nil {
-			return err
-		}
+	if err := v.identity(path); err != nil {
+		return err
 	}
 	entries, err := v.FS.ReadDir(path)
 	if err != nil {
@@ -135,13 +137,63 @@ func (v *verifier) dir(path string) error {
 		if err != nil {
 			return err
 		}
-		logs[partitionKey{topic, partition}] = found
+		if topic != metadataTopic {
+			logs[partitionKey{topic, partition}] = found
+		}
 	}
 	return v.checkpoints(path, logs)
 }
 
-// extent is from where to where a log reaches.
-type extent struct{ first, end int64 }
+// identity verifies meta.properties and the marker of a clean stop, whose
+// content is empty or JSON.
+func (v *verifier) identity(path string) error {
+	name := filepath.Join(path, cleanName)
+	data, err := vfs.ReadFile(v.FS, name)
+	if ignoreMissing(err) != nil {
+		return err
+	}
+	v.clean = err == nil
+	if stop := (cleanStop{Version: -1, BrokerEpoch: math.MinInt64}); len(data) > 0 {
+		err := json.Unmarshal(data, &stop)
+		if err == nil && (stop.Version != 0 || stop.BrokerEpoch < -1) {
+			err = fmt.Errorf("version is %d, brokerEpoch %d", stop.Version, stop.BrokerEpoch)
+		}
+		if err != nil {
+			if err := v.report(Problem{File: name, Segment: -1, Offset: -1, Pos: -1, Message: err.Error()}); err != nil {
+				return err
+			}
+		}
+	}
+	name = filepath.Join(path, metaName)
+	meta, err := ReadMetaProperties(v.FS, path)
+	switch {
+	case err != nil:
+		return v.unreadable(name, err)
+	case meta.DirectoryID == [16]byte{}:
+		return v.report(Problem{File: name, Segment: -1, Offset: -1, Pos: -1, Message: "directory.id is missing"})
+	}
+	return nil
+}
+
+// extent is from where to where a log reaches, and at which offset its first
+// leader epoch begins, -1 if it has none.
+type extent struct{ first, end, epochStart int64 }
+
+// topicID verifies partition.metadata, which only folders from before topic ids
+// lack. A crash may leave it empty or cut, which the broker puts right once the
+// cluster tells it the id.
+func (v *verifier) topicID(path string) error {
+	name := filepath.Join(path, partitionName)
+	data, err := vfs.ReadFile(v.FS, name)
+	whole := len(encodePartitionMetadata([16]byte{}))
+	if err != nil || len(bytes.Trim(data, "\x00")) < whole {
+		return ignoreMissing(err)
+	}
+	if _, err := decodePartitionMetadata(data); err != nil {
+		return v.report(Problem{File: name, Segment: -1, Offset: -1, Pos: -1, Message: err.Error()})
+	}
+	return nil
+}
 
 // unreadable reports what made a small file useless, and returns errors of the
 // file system. A missing file is a problem too.
@@ -169,19 +221,48 @@ func (v *verifier) checkpoints(path string, logs map[partitionKey]extent) error 
 			}
 			continue
 		}
+		if !v.clean {
+			continue // a crash may leave them behind or ahead
+		}
+		if offsets == nil {
+			offsets = make(map[partitionKey]int64)
+		}
+		for key := range logs {
+			if c.name == recoveryName {
+				offsets[key] += 0 // a missing line is a point of 0
+			}
+		}
 		for key, offset := range offsets {
 			log, ok := logs[key]
-			if !ok || !v.clean || offset >= 0 && offset <= log.end {
+			why := "there is no folder of that partition"
+			if ok {
+				why = log.unlike(c.name, c.what, offset)
+			}
+			if why == "" {
 				continue
 			}
 			err := v.report(Problem{File: name, Invariant: "P1", Segment: -1, Offset: offset, Pos: -1,
-				Message: fmt.Sprintf("%s-%d: the %s is not within the log, which ends at %d", key.topic, key.partition, c.what, log.end)})
+				Message: fmt.Sprintf("%s-%d: %s", key.topic, key.partition, why)})
 			if err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// unlike says why a log that was closed cleanly cannot have the offset that a
+// checkpoint says.
+func (e extent) unlike(checkpoint, what string, offset int64) string {
+	switch {
+	case offset < 0 || offset > e.end:
+		return fmt.Sprintf("the %s is not within the log, which ends at %d", what, e.end)
+	case checkpoint == recoveryName && offset != e.end:
+		return fmt.Sprintf("the recovery point is not the end of the log, %d, although it was closed", e.end)
+	case checkpoint == startName && e.epochStart >= 0 && e.epochStart != offset:
+		return fmt.Sprintf("the start is not where the first leader epoch begins, %d", e.epochStart)
+	}
+	return ""
 }
 
 // partitionCheck is the verification of one partition's folder: a fold over
@@ -228,8 +309,8 @@ func (v *verifier) partition(path string, clean bool) (extent, error) {
 	p := &partitionCheck{verifier: v, path: path, clean: clean, folder: f, epoch: NoEpoch, left: make(map[int64]bool)}
 	p.log = &Log{env: e, dir: &dir{env: e, path: path}, path: path}
 	p.producers.reset()
-	if len(f.bases) == 0 {
-		return extent{}, nil
+	if err := v.topicID(path); err != nil || len(f.bases) == 0 {
+		return extent{epochStart: -1}, err
 	}
 	if err := p.readEpochs(); err != nil {
 		return extent{}, err
@@ -240,7 +321,18 @@ func (v *verifier) partition(path string, clean bool) (extent, error) {
 			return extent{}, err
 		}
 	}
-	return extent{f.bases[0], p.end}, p.snapshot(p.end)
+	reach := extent{f.bases[0], p.end, -1}
+	if list := p.log.epochs.entries; len(list) > 0 {
+		reach.epochStart = list[0].start
+		if last := list[len(list)-1]; clean && last.start > p.end {
+			err := p.report(Problem{File: p.log.epochsPath(), Invariant: "P4", Segment: -1, Offset: last.start, Pos: -1,
+				Message: fmt.Sprintf("epoch %d begins behind the end of the log, %d", last.epoch, p.end)})
+			if err != nil {
+				return extent{}, err
+			}
+		}
+	}
+	return reach, p.snapshot(p.end)
 }
 
 // readEpochs reads the leader epoch checkpoint, whose entries must ascend.

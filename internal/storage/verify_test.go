@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"path/filepath"
@@ -186,79 +185,6 @@ func TestVerifyErrors(t *testing.T) {
 		}
 		if !errors.Is(err, syscall.EIO) {
 			t.Fatalf("a fault at I/O %d: %v", i, err)
-		}
-	}
-}
-
-// TestBitFlips: any bit of any file of a stopped dir may be wrong: Verify finds
-// it, or it is harmless: the node starts, and either every record reads as it
-// was, or the damage is told.
-func TestBitFlips(t *testing.T) {
-	o := sound(t)
-	var want []record.Batch
-	o.m = openManager(t, o.o)
-	o.Log = o.m.Log("t", 0)
-	for b, err := range o.Batches(o.StartOffset(), o.EndOffset()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, bytes.Clone(b))
-	}
-	o.close()
-	var files []string
-	if err := vfs.Walk(o.mem, "/data", func(name string, info fs.FileInfo) error {
-		if !info.IsDir() && info.Size() > 0 {
-			files = append(files, name)
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	flips := 0
-	for _, name := range files {
-		size := int(must(o.mem.Stat(name))(t).Size())
-		for pos := 0; pos < size; pos += max(1, size/60) {
-			mem := o.mem.CrashClone(vfs.CrashOptions{KeepProbability: 1})
-			flip(t, mem, name, int64(pos))
-			flips++
-			problems, err := Verify("/data", VerifyOptions{FS: mem, Codecs: o.o.Codecs})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(problems) == 0 {
-				readsTheSame(t, o.o, mem, want, fmt.Sprintf("%s at byte %d", name, pos))
-			}
-		}
-	}
-	t.Logf("%d flips in %d files", flips, len(files))
-}
-
-// readsTheSame opens a dir and compares what it serves.
-func readsTheSame(t *testing.T, o Options, mem *vfs.Mem, want []record.Batch, what string) {
-	t.Helper()
-	o.FS = mem
-	m, err := OpenManager(t.Context(), o)
-	if err != nil {
-		return // told
-	}
-	defer m.abandon()
-	l := m.Log("t", 0)
-	if l == nil {
-		return // told by Broken
-	}
-	i := 0
-	for b, err := range l.Batches(l.StartOffset(), l.EndOffset()) {
-		if err != nil {
-			return // told
-		}
-		for i < len(want) && want[i].LastOffset() < b.BaseOffset() {
-			i++
-		}
-		if b.LastOffset() < want[0].BaseOffset() {
-			continue // a start that went back shows what was deleted, as a crash may
-		}
-		if i < len(want) && !bytes.Equal(b, want[i]) {
-			t.Fatalf("%s: %v was served", what, b)
 		}
 	}
 }
