@@ -185,6 +185,15 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error { return usage(check(cmd, args)) }
 }
 
+// UsageArgs is usageArgs for the commands of other packages.
+func UsageArgs(check cobra.PositionalArgs) cobra.PositionalArgs { return usageArgs(check) }
+
+// Usagef is a wrong call of a command, as fmt.Errorf makes it.
+func Usagef(format string, args ...any) error { return usagef(format, args...) }
+
+// ErrItems ends a command whose failed items are told already.
+var ErrItems = errItems
+
 // errItems ends a command whose failed items are told already.
 var errItems = errors.New("some items failed")
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 )
@@ -45,4 +46,18 @@ func (i *items) result() error {
 		return errItems
 	}
 	return nil
+}
+
+// PrintLine prints one of many results: v as one line of JSON, or what text
+// writes.
+func (a *App) PrintLine(v any, text func(w io.Writer)) error {
+	if a.format != "json" {
+		w := bufio.NewWriter(a.Out)
+		text(w)
+		return w.Flush()
+	}
+	a.printed = true // lines went out: no error object behind them
+	e := json.NewEncoder(a.Out)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
 }

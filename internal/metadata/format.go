@@ -23,6 +23,15 @@ func Format(m Message) string {
 	return b.String()
 }
 
+// Text is Format for a struct that is no Message, as those of control records.
+func Text(m any) string {
+	v := reflect.ValueOf(m).Elem()
+	var b strings.Builder
+	b.WriteString(v.Type().Name())
+	formatFields(&b, v, reflect.Zero(v.Type()))
+	return b.String()
+}
+
 func formatFields(b *strings.Builder, v, normal reflect.Value) {
 	for i := range v.NumField() {
 		// A list that is empty but not nil says something in a change record.
@@ -63,4 +72,42 @@ func formatValue(b *strings.Builder, v reflect.Value) {
 	default:
 		fmt.Fprint(b, v.Interface())
 	}
+}
+
+// Tree is a record, or a struct of a control record, for programs: its type,
+// and its fields by name, ids as Kafka writes them and bytes in hex.
+func Tree(m any) (name string, fields map[string]any) {
+	v := reflect.ValueOf(m).Elem()
+	return v.Type().Name(), tree(v).(map[string]any)
+}
+
+func tree(v reflect.Value) any {
+	if id, ok := v.Interface().(UUID); ok {
+		return FormatUUID(id)
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return nil
+		}
+		return tree(v.Elem())
+	case reflect.Struct:
+		fields := make(map[string]any, v.NumField())
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Name; name != "UnknownTags" || v.Field(i).Len() > 0 {
+				fields[name] = tree(v.Field(i))
+			}
+		}
+		return fields
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return fmt.Sprintf("%x", v.Bytes())
+		}
+		list := make([]any, v.Len())
+		for i := range list {
+			list[i] = tree(v.Index(i))
+		}
+		return list
+	}
+	return v.Interface()
 }

@@ -239,6 +239,10 @@ func loadSnapshot(fsys vfs.FS, folder string, id SnapshotID, codecs *record.Code
 	return s, nil
 }
 
+// errNoVoters is a snapshot that does not name the voters, as Kafka writes it
+// when its configuration does.
+var errNoVoters = errors.New("the voters are missing")
+
 // parseSnapshot reads the content of a snapshot. With an error comes the
 // position of the batch at fault.
 func parseSnapshot(id SnapshotID, data []byte, codecs *record.Codecs) (*snapshot, int, error) {
@@ -260,7 +264,7 @@ func parseSnapshot(id SnapshotID, data []byte, codecs *record.Codecs) (*snapshot
 		return nil, len(data), errors.New("the footer is missing")
 	}
 	if s.voters == nil {
-		return nil, len(data), errors.New("the voters are missing")
+		return nil, len(data), errNoVoters
 	}
 	return s, 0, nil
 }

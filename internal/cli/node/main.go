@@ -36,7 +36,7 @@ func Main() int {
 // New is the whole command line.
 func New(s cli.Streams) *cli.App {
 	app := cli.New(s)
-	app.Root.AddCommand(serve(app))
+	app.Root.AddCommand(serve(app), storageCommand(app))
 	return app
 }
 

@@ -1,0 +1,188 @@
+package raft
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"ottla/internal/metadata"
+	"ottla/internal/record"
+	"ottla/internal/storage"
+	"ottla/internal/vfs"
+)
+
+// Verify checks the folder of the metadata log of a stopped node, Ottla's or
+// Kafka's, and changes nothing: quorum-state can be read, every snapshot is
+// whole, the batches follow each other, none is of an epoch that quorum-state
+// does not know, every record is one of metadata, and the log reaches back to the
+// oldest snapshot that is needed. dir is the metadata log dir; one without the
+// folder is sound. What storage.Verify finds (CRC, indexes) it does not repeat.
+// The error is one of the file system.
+func Verify(fsys vfs.FS, dir string, codecs *record.Codecs) ([]storage.Problem, error) {
+	v := &verifier{fs: fsys, folder: filepath.Join(dir, TopicPartition), codecs: codecs}
+	if _, err := fsys.Stat(v.folder); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	for _, step := range []func() error{v.quorumState, v.snapshots, v.log} {
+		if err := v.found(step()); err != nil {
+			return v.problems, err
+		}
+	}
+	return v.problems, nil
+}
+
+type verifier struct {
+	fs       vfs.FS
+	folder   string
+	codecs   *record.Codecs
+	problems []storage.Problem
+	maxEpoch int32
+	oldest   SnapshotID
+	any      bool // a snapshot is whole
+}
+
+// found takes a CorruptError for a problem; other errors stay.
+func (v *verifier) found(err error) error {
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) {
+		return err
+	}
+	v.problems = append(v.problems, storage.Problem{File: corrupt.File, Segment: -1, Offset: corrupt.Offset, Pos: corrupt.Pos, Message: corrupt.Reason})
+	return nil
+}
+
+func (v *verifier) quorumState() error {
+	q, err := openQuorumState(v.fs, v.folder)
+	v.maxEpoch = math.MaxInt32
+	if err == nil && q.found {
+		v.maxEpoch = q.epoch
+	}
+	return err
+}
+
+// snapshots checks every snapshot. Kafka's need not name the voters, which its
+// configuration may.
+func (v *verifier) snapshots() error {
+	ids, _, err := listSnapshots(v.fs, v.folder)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		data, err := vfs.ReadFile(v.fs, id.file(v.folder))
+		if err != nil {
+			return err
+		}
+		_, pos, err := parseSnapshot(id, data, v.codecs)
+		if err != nil && !errors.Is(err, errNoVoters) {
+			if err := v.found(&CorruptError{File: id.file(v.folder), Offset: -1, Pos: int64(pos), Reason: err.Error()}); err != nil {
+				return err
+			}
+			continue
+		}
+		if !v.any {
+			v.oldest, v.any = id, true
+		}
+	}
+	return nil
+}
+
+// log checks the batches and their records. A torn tail is no problem, a start
+// cuts it; nor is it when nothing proves that it was synced once.
+func (v *verifier) log() error {
+	scan, err := scanLog(v.fs, v.folder, v.maxEpoch)
+	if err != nil {
+		return err
+	}
+	if scan.torn != nil && scan.proof != "" {
+		scan.torn.Reason += "; " + scan.proof
+		return scan.torn
+	}
+	if begin := scan.index.before.offset; begin > 0 && (!v.any || v.oldest.EndOffset < begin) && !v.covers(begin) {
+		return &CorruptError{File: v.folder, Offset: begin, Reason: "the log begins there, but no snapshot reaches to it"}
+	}
+	for _, segment := range scan.segments {
+		if err := v.records(segment, scan); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// covers tells whether a snapshot ends at or behind an offset.
+func (v *verifier) covers(offset int64) bool {
+	ids, _, err := listSnapshots(v.fs, v.folder)
+	return err == nil && slices.ContainsFunc(ids, func(id SnapshotID) bool { return id.EndOffset >= offset })
+}
+
+// records parses every record of a segment's good batches.
+func (v *verifier) records(segment segmentFile, scan *logScan) error {
+	f, err := v.fs.OpenFile(segment.path, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	r := &batchReader{file: f, size: size}
+	for scan.torn == nil || segment.path != scan.torn.File || r.pos < scan.torn.Pos {
+		batch, err := r.next()
+		var bad *badBatch
+		if err != nil && !errors.As(err, &bad) {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if err == nil {
+			err = v.batch(batch)
+		}
+		if err != nil {
+			return &CorruptError{File: segment.path, Offset: -1, Pos: r.pos, Reason: err.Error()}
+		}
+		r.pos += int64(len(batch))
+	}
+	return nil
+}
+
+func (v *verifier) batch(batch record.Batch) error {
+	if !batch.IsControl() {
+		_, err := dataRecords(nil, batch, v.codecs)
+		return err
+	}
+	return controlRecords(batch, func(t record.ControlType, value []byte) error {
+		_, err := ParseControl(t, value)
+		return err
+	})
+}
+
+// ParseControl reads the value of a control record of the metadata log; nil for
+// a type that it does not know.
+func ParseControl(t record.ControlType, value []byte) (any, error) {
+	var m interface {
+		Parse(src []byte, version int16) error
+	}
+	switch t {
+	case record.ControlLeaderChange:
+		m = &metadata.LeaderChangeMessage{}
+	case record.ControlSnapshotHeader:
+		m = &metadata.SnapshotHeaderRecord{}
+	case record.ControlSnapshotFooter:
+		m = &metadata.SnapshotFooterRecord{}
+	case record.ControlKRaftVersion:
+		m = &metadata.KRaftVersionRecord{}
+	case record.ControlKRaftVoters:
+		m = &metadata.VotersRecord{}
+	default:
+		return nil, nil
+	}
+	return m, m.Parse(value, 0)
+}
