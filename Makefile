@@ -7,7 +7,7 @@ LONG     := OTTLA_TEST=long
 LINT     := .peers/bin/golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test test-long unit race vet lint tidy interop peers powerloss bench bench-kafka fuzz golden generate docs clean
+.PHONY: help build serve test test-long unit race vet lint tidy interop peers powerloss bench bench-kafka fuzz golden golden-data generate docs clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ fuzz: ## every fuzz target for FUZZTIME (default 1m)
 
 golden: ## rewrite the golden files after an intended change; read the diff
 	$(GO) test ./... -args -rewrite
+
+golden-data: ## write golden data folders, NAME=version; those that exist are never written again
+	$(GO) test -count=1 -run '^TestGolden$$' ./internal/storage ./internal/broker -args -golden $(NAME)
 
 generate: ## generated code and docs/configuration.md
 	$(GO) generate ./...

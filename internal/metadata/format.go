@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"encoding/hex"
 	"fmt"
 	"reflect"
 	"strings"
@@ -101,7 +102,7 @@ func tree(v reflect.Value) any {
 		return fields
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return fmt.Sprintf("%x", v.Bytes())
+			return hex.EncodeToString(v.Bytes())
 		}
 		list := make([]any, v.Len())
 		for i := range list {

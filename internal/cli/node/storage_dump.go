@@ -178,10 +178,10 @@ func text(b []byte) string {
 
 // writeLine writes a line as Kafka's tool does: name: value.
 func writeLine(w io.Writer, line storage.DumpLine) {
-	switch {
-	case line.Kind == "record":
+	switch line.Kind {
+	case "record":
 		fmt.Fprint(w, "|")
-	case line.Kind == "entry":
+	case "entry":
 	default:
 		fmt.Fprint(w, line.Kind)
 	}
