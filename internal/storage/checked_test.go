@@ -355,3 +355,26 @@ func TestChecksAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestFolderOfAnotherTopic: the folder of a topic that was deleted and created
+// again is not opened as the new one (P14).
+func TestFolderOfAnotherTopic(t *testing.T) {
+	mem := vfs.NewMem()
+	o := testOptions(mem)
+	open := func(id byte) error {
+		l, err := OpenLog(LogOptions{FS: mem, Path: "/x/t-0", TP: TopicPartition{Topic: "t", TopicID: [16]byte{id}}, Config: testConfig(), Now: o.Now, Log: o.Log, Codecs: o.Codecs})
+		if err != nil {
+			return err
+		}
+		return l.Close()
+	}
+	if err := open(1); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(2); !errors.Is(err, ErrTopicID) {
+		t.Error(err)
+	}
+	if err := open(1); err != nil {
+		t.Error(err)
+	}
+}
