@@ -83,16 +83,10 @@ func awaitDeleted(t *testing.T, b *target.Broker, topic string) {
 	}
 }
 
-// ottlaCompacts tells that Ottla has a cleaner.
-const ottlaCompacts = false
-
 // TestKafkaReadsCompacted lets a broker compact, and Kafka's own tool read what
 // the cleaner left.
 func TestKafkaReadsCompacted(t *testing.T) {
 	target.Jars(t)
-	if target.Default() == target.Ottla && !ottlaCompacts {
-		t.Skip("Ottla does not compact yet")
-	}
 	broker := target.Start(t, target.Options{Set: quickCleaner})
 	createMoved(t, broker, []moved{{topic: "compacted", configs: compactConfigs}}, true)
 	compact(t, broker, "compacted")

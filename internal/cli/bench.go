@@ -185,7 +185,7 @@ type benchLatencies struct {
 func (a *App) printBench(r *bench.Result, of string) error {
 	l := &r.Latency
 	report := benchReport{
-		Seconds: round(r.Elapsed.Seconds()), Records: r.Records, Bytes: r.Bytes, Requests: r.Requests, Failed: r.Failed,
+		Seconds: r.Elapsed.Round(time.Microsecond).Seconds(), Records: r.Records, Bytes: r.Bytes, Requests: r.Requests, Failed: r.Failed,
 		RecordsPerSecond: round(r.PerSecond(r.Records)), MBPerSecond: round(r.PerSecond(r.Bytes) / 1e6), RequestsPerSecond: round(r.PerSecond(r.Requests)),
 		LatencyMs: benchLatencies{of, l.Count, millisOf(l.Mean), millisOf(l.Lowest), millisOf(l.P50), millisOf(l.P90), millisOf(l.P99), millisOf(l.P999), millisOf(l.Highest)},
 	}

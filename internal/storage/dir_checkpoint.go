@@ -32,6 +32,9 @@ func (d *dir) checkpoint(closing bool) error {
 	if err := d.writeStarts(); err != nil {
 		return err
 	}
+	if err := d.writeCleaned(); err != nil {
+		return err
+	}
 	return d.writeHighWatermarks()
 }
 

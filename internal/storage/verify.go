@@ -176,8 +176,12 @@ func (v *verifier) identity(path string) error {
 }
 
 // extent is from where to where a log reaches, and at which offset its first
-// leader epoch begins, -1 if it has none.
-type extent struct{ first, end, epochStart int64 }
+// leader epoch begins, -1 if it has none. That of a compacted log may lie behind
+// its start: the batches between are gone.
+type extent struct {
+	first, end, epochStart int64
+	compacted              bool
+}
 
 // topicID verifies partition.metadata, which only folders from before topic ids
 // lack. A crash may leave it empty or cut, which the broker puts right once the
@@ -259,7 +263,7 @@ func (e extent) unlike(checkpoint, what string, offset int64) string {
 		return fmt.Sprintf("the %s is not within the log, which ends at %d", what, e.end)
 	case checkpoint == recoveryName && offset != e.end:
 		return fmt.Sprintf("the recovery point is not the end of the log, %d, although it was closed", e.end)
-	case checkpoint == startName && e.epochStart >= 0 && e.epochStart != offset:
+	case checkpoint == startName && e.epochStart >= 0 && e.epochStart != offset && !(e.compacted && offset < e.epochStart):
 		return fmt.Sprintf("the start is not where the first leader epoch begins, %d", e.epochStart)
 	}
 	return ""
@@ -321,7 +325,7 @@ func (v *verifier) partition(path string, clean bool) (extent, error) {
 			return extent{}, err
 		}
 	}
-	reach := extent{f.bases[0], p.end, -1}
+	reach := extent{first: f.bases[0], end: p.end, epochStart: -1, compacted: p.compacted}
 	if list := p.log.epochs.entries; len(list) > 0 {
 		reach.epochStart = list[0].start
 		if last := list[len(list)-1]; clean && last.start > p.end {
