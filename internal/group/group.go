@@ -17,6 +17,8 @@ import (
 	"ottla/internal/metadata"
 )
 
+//go:generate go run ../schema/gen
+
 // Kind is the protocol of a group, as ListGroups names it.
 type Kind string
 

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"ottla/internal/schema"
 )
 
 // FuzzParseValue: no bytes make the parser panic, and what it accepts it writes
@@ -37,10 +39,10 @@ func FuzzParseValue(f *testing.F) {
 			return
 		}
 		// In the version it came in: an unknown tag of one is a field of another.
-		header := reader{src: raw}
-		header.uvarint()
-		header.uvarint()
-		version := int16(header.uvarint())
+		header := schema.NewReader(raw)
+		header.Uvarint()
+		header.Uvarint()
+		version := int16(header.Uvarint())
 		body := m.AppendTo(nil, version)
 		back := reflect.New(reflect.TypeOf(m).Elem()).Interface().(Message)
 		if err := back.Parse(body, version); err != nil {

@@ -7,8 +7,8 @@
 //
 // Start reading at Image (image.go), then apply.go, which folds one record
 // after the other, records.go, which writes an Image as records again, and
-// delta.go. message.go is the framing of a record in the log, codec.go the
-// encodings, gen/schema.txt the fields; records_gen.go is generated from it.
+// delta.go. message.go is the framing of a record in the log, schema.txt has
+// its fields; records_gen.go is generated from it.
 package metadata
 
 import (
@@ -16,13 +16,24 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kbin"
+
+	"ottla/internal/schema"
 )
 
-//go:generate go run ./gen
+//go:generate go run ../schema/gen
 
-// UUID is the id of a topic, a log dir, an incarnation or an ACL. The zero
-// UUID stands for none.
-type UUID = [16]byte
+// The encodings are those of package schema, and so are these names.
+type (
+	// UUID is the id of a topic, a log dir, an incarnation or an ACL. The zero
+	// UUID stands for none.
+	UUID = schema.UUID
+	// Tag is a tagged field that this program does not know.
+	Tag = schema.Tag
+)
+
+// ErrMalformed is wrapped by every error about bytes that are not the record
+// they claim to be.
+var ErrMalformed = schema.ErrMalformed
 
 // FormatUUID writes an id as Kafka does: base64 for URLs, without padding.
 func FormatUUID(id UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
@@ -71,10 +82,10 @@ func AppendValueAt(dst []byte, m Message, level int16) []byte {
 // ParseValue reads the value of a record of the metadata log. Errors wrap
 // ErrMalformed; an api key or a version that is not known is one.
 func ParseValue(value []byte) (Message, error) {
-	r := reader{src: value}
-	frame, key, version := r.uvarint(), r.uvarint(), r.uvarint()
-	if r.err != nil {
-		return nil, r.err
+	r := schema.NewReader(value)
+	frame, key, version := r.Uvarint(), r.Uvarint(), r.Uvarint()
+	if err := r.Err(); err != nil {
+		return nil, err
 	}
 	if frame != frameVersion {
 		return nil, fmt.Errorf("%w: frame version %d, want %d", ErrMalformed, frame, frameVersion)
@@ -86,5 +97,5 @@ func ParseValue(value []byte) (Message, error) {
 	if version > uint32(m.LastVersion()) {
 		return nil, fmt.Errorf("%w: %T version %d, known are 0 to %d", ErrMalformed, m, version, m.LastVersion())
 	}
-	return m, m.Parse(r.src, int16(version))
+	return m, m.Parse(r.Rest(), int16(version))
 }

@@ -48,6 +48,20 @@ func goType(f *field) string {
 	return t
 }
 
+// empty is the default of a nullable field that is there without content.
+const empty = "empty"
+
+// literal is the default of a field as Go.
+func literal(f *field) string {
+	switch {
+	case f.fallback != empty:
+		return f.fallback
+	case f.list:
+		return goType(f) + "{}"
+	}
+	return "&" + f.typ + "{}"
+}
+
 // ordered are the tagged fields, ascending.
 func ordered(m *message) []*field {
 	var out []*field
@@ -66,6 +80,10 @@ func differs(f *field) string {
 	switch {
 	case f.list && !f.nullable:
 		return "len(" + value + ") > 0"
+	case f.list && f.fallback == empty:
+		return fmt.Sprintf("(%s == nil || len(%s) > 0)", value, value)
+	case f.fallback == empty:
+		return fmt.Sprintf("!schema.IsDefault(%s, version)", value)
 	case f.nullable:
 		return value + " != nil"
 	case f.fallback != "":
@@ -79,11 +97,13 @@ func encoding(f *field, dst string) string {
 	value := "m." + goName(f.name)
 	switch {
 	case f.list && f.sub != nil:
-		return fmt.Sprintf("appendStructs(%s, %s, version)", dst, value)
+		return fmt.Sprintf("schema.AppendStructs(%s, %s, version)", dst, value)
 	case f.list && f.nullable:
-		return fmt.Sprintf("nullable(%s, %s, %s)", dst, value, listEncoder(f))
+		return fmt.Sprintf("schema.Nullable(%s, %s, %s)", dst, value, listEncoder(f))
 	case f.list:
 		return fmt.Sprintf("%s(%s, %s)", listEncoder(f), dst, value)
+	case f.sub != nil && f.nullable:
+		return fmt.Sprintf("schema.AppendNullable(%s, %s, version)", dst, value)
 	case f.sub != nil:
 		return fmt.Sprintf("%s.AppendTo(%s, version)", value, dst)
 	}
@@ -98,25 +118,33 @@ func encoding(f *field, dst string) string {
 }
 
 func listEncoder(f *field) string {
-	return map[string]string{"int32": "appendInt32s", "uuid": "appendUUIDs", "string": "appendStrings"}[f.typ]
+	return map[string]string{"int32": "schema.AppendInt32s", "uuid": "schema.AppendUUIDs", "string": "schema.AppendStrings"}[f.typ]
+}
+
+// reading maps the types of the schema to the methods of schema.Reader.
+var reading = map[string]string{
+	"bool": "Bool", "int8": "Int8", "int16": "Int16", "uint16": "Uint16", "int32": "Int32", "int64": "Int64",
+	"float64": "Float64", "string": "CompactString", "bytes": "Bytes", "uuid": "UUID",
 }
 
 // decoding is the statement that reads a field from r.
 func decoding(f *field) string {
 	value := "m." + goName(f.name)
-	one := "(*reader)." + f.typ
+	one := "(*schema.Reader)." + reading[f.typ]
 	if f.sub != nil {
-		one = fmt.Sprintf("func(r *reader) (v %s) { v.readFrom(r, version); return v }", f.sub.name)
+		one = fmt.Sprintf("func(r *schema.Reader) (v %s) { v.readFrom(r, version); return v }", f.sub.name)
 	}
 	switch {
 	case f.list && f.nullable:
-		return fmt.Sprintf("%s = nullableList(r, %s)", value, one)
+		return fmt.Sprintf("%s = schema.NullableList(r, %s)", value, one)
 	case f.list:
-		return fmt.Sprintf("%s = list(r, %s)", value, one)
+		return fmt.Sprintf("%s = schema.List(r, %s)", value, one)
+	case f.sub != nil && f.nullable:
+		return fmt.Sprintf("%s = nil\nif r.Present() {\n%s = &%s{}\n%s.readFrom(r, version)\n}", value, value, f.sub.name, value)
 	case f.sub != nil:
 		return value + ".readFrom(r, version)"
 	case f.nullable:
-		return value + " = r.nullableString()"
+		return value + " = r.NullableString()"
 	}
-	return fmt.Sprintf("%s = r.%s()", value, f.typ)
+	return fmt.Sprintf("%s = r.%s()", value, reading[f.typ])
 }

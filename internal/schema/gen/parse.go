@@ -9,14 +9,24 @@ import (
 // versions is an inclusive range; last is -1 when it has no end.
 type versions struct{ first, last int }
 
-// message is one record, control record or struct inside one.
+// kind is what a message is.
+type kind int
+
+const (
+	structure kind = iota // part of another message
+	record                // of the metadata log: it has an api key
+	value                 // what has a version and no key of its own
+	key                   // of a record of an internal topic: not flexible
+)
+
+// message is one record, key, value or struct inside one.
 type message struct {
-	name    string // Kafka's name
-	doc     []string
-	key     int // api key, -1 for control records and structs
-	last    int // highest version; the first is always 0
-	control bool
-	fields  []*field
+	kind   kind
+	name   string // Kafka's name
+	doc    []string
+	key    int // api key of a record, kind of a key
+	last   int // highest version; the first is always 0
+	fields []*field
 }
 
 // field is one field of a message.
@@ -35,7 +45,7 @@ type field struct {
 // primitives maps the types of the schema to those of Go.
 var primitives = map[string]string{
 	"bool": "bool", "int8": "int8", "int16": "int16", "uint16": "uint16", "int32": "int32",
-	"int64": "int64", "float64": "float64", "string": "string", "bytes": "[]byte", "uuid": "UUID",
+	"int64": "int64", "float64": "float64", "string": "string", "bytes": "[]byte", "uuid": "schema.UUID",
 }
 
 // parse reads the schema:
@@ -90,20 +100,28 @@ func parse(schema string) ([]*message, error) {
 }
 
 func parseMessage(words []string) (*message, error) {
-	m := &message{key: -1}
+	m := &message{}
+	numbered := len(words) >= 3 && (words[0] == "record" || words[0] == "key")
 	switch {
 	case len(words) == 4 && words[0] == "record":
-		key, err := strconv.Atoi(words[2])
-		if err != nil {
-			return nil, err
-		}
-		m.key = key
-	case len(words) == 3 && words[0] == "control":
-		m.control = true
+		m.kind = record
+	case len(words) == 3 && words[0] == "key":
+		m.kind = key
+	case len(words) == 3 && words[0] == "value":
+		m.kind = value
 	default:
-		return nil, fmt.Errorf("want record NAME KEY VERSIONS or control NAME VERSIONS, got %q", words)
+		return nil, fmt.Errorf("want record NAME KEY VERSIONS, key NAME KIND or value NAME VERSIONS, got %q", words)
 	}
 	m.name = words[1]
+	var err error
+	if numbered {
+		if m.key, err = strconv.Atoi(words[2]); err != nil {
+			return nil, err
+		}
+	}
+	if m.kind == key {
+		return m, nil
+	}
 	v, err := parseVersions(words[len(words)-1])
 	m.last = v.last
 	return m, err
@@ -116,7 +134,7 @@ func parseField(words []string) (*field, error) {
 	f := &field{name: words[0], typ: strings.TrimPrefix(words[1], "[]"), tag: -1}
 	f.list = f.typ != words[1]
 	if primitives[f.typ] == "" {
-		f.sub = &message{name: f.typ, key: -1}
+		f.sub = &message{name: f.typ}
 	}
 	var err error
 	if f.versions, err = parseVersions(words[2]); err != nil {
