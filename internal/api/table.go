@@ -97,6 +97,8 @@ func Table() []Endpoint {
 		{64, "UnregisterBroker", 0, 0, OnBroker | OnController, smallFrame, false, unary((*Handler).unregisterBroker)},
 		{65, "DescribeTransactions", 0, 0, OnBroker, smallFrame, false, unary((*Handler).describeTransactions)},
 		{66, "ListTransactions", 0, 2, OnBroker, smallFrame, false, unary((*Handler).listTransactions)},
+		{68, "ConsumerGroupHeartbeat", 0, 1, OnBroker, largeFrame, false, unary((*Handler).consumerGroupHeartbeat)},
+		{69, "ConsumerGroupDescribe", 0, 1, OnBroker, smallFrame, false, unary((*Handler).consumerGroupDescribe)},
 		{74, "ListConfigResources", 0, 1, OnBroker, smallFrame, false, unary((*Handler).listConfigResources)},
 		{75, "DescribeTopicPartitions", 0, 0, OnBroker, smallFrame, false, unary((*Handler).describeTopicPartitions)},
 	}

@@ -52,6 +52,8 @@ type Broker struct {
 	Share       InternalTopic // __share_group_state
 	Ottla       Own
 
+	ConsumerGroups ConsumerGroups
+
 	// LogLevel is from ottla.log.level or KAFKA_LOG4J_ROOT_LOGLEVEL.
 	LogLevel slog.Level
 	// Warnings are lines for the log of the start: unknown keys and the like.

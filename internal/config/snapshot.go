@@ -92,6 +92,9 @@ func (b *Broker) fill(v *values) *Error {
 	b.Groups = v.groups()
 	b.Txn = v.internalTopic("transaction.state.log.", "transaction.state.log.min.isr")
 	b.Share = v.internalTopic("share.coordinator.state.topic.", "share.coordinator.state.topic.min.isr")
+	if b.ConsumerGroups, fail = v.consumerGroups(); fail != nil {
+		return fail
+	}
 	b.Ottla = Own{
 		OpenFilesMax: v.int32("ottla.open.files.max"),
 		DiskReserve:  v.int64("ottla.disk.reserve.bytes"),

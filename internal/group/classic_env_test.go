@@ -23,6 +23,8 @@ type room struct {
 	now     time.Duration
 	log     []coordinator.Record
 	compact map[string]int // key → its last record in log
+	// image is the committed metadata.
+	image *metadata.Image
 	// failing lets the next append fail.
 	failing bool
 
@@ -36,7 +38,7 @@ type room struct {
 func newRoom(t testing.TB, seed uint64) *room {
 	e := &room{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), compact: map[string]int{},
-		answer: map[coordinator.Ticket]func(kmsg.Response){}, wrote: func(coordinator.Record) {},
+		answer: map[coordinator.Ticket]func(kmsg.Response){}, wrote: func(coordinator.Record) {}, image: metadata.Empty(),
 	}
 	e.cfg.Groups = config.Groups{
 		InitialRebalanceDelay: 3 * time.Second, MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute,
@@ -51,7 +53,7 @@ func (e *room) machine() *Machine {
 }
 
 func (e *room) at() coordinator.Moment {
-	return coordinator.Moment{Wall: 1_000_000 + e.now.Milliseconds(), Mono: e.now, Image: &metadata.Image{}}
+	return coordinator.Moment{Wall: 1_000_000 + e.now.Milliseconds(), Mono: e.now, Image: e.image}
 }
 
 // ticket is one for a request whose reply goes to f.

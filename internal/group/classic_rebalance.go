@@ -219,7 +219,7 @@ func (g *classicGroup) due(at coordinator.Moment, key timerKey) (out coordinator
 		g.endInitialDelay(at, &out)
 	case rebalanceTimeout:
 		g.endPhase(at, &out)
-	case revokeTimeout, regexRefresh, expireOffsets: // not of this kind of group
+	case revokeTimeout, expireOffsets: // not of this kind of group
 	}
 	return out
 }

@@ -733,7 +733,7 @@ func TestDeadlinesOfOthers(t *testing.T) {
 	e := newRoom(t, 1)
 	a := e.peer()
 	e.stable(a)
-	for _, kind := range []timerKind{sessionTimeout, joinTimeout, revokeTimeout, regexRefresh, expireOffsets} {
+	for _, kind := range []timerKind{sessionTimeout, joinTimeout, revokeTimeout, expireOffsets} {
 		out := e.g().due(e.at(), e.g().timer(kind, "gone"))
 		if len(out.Records)+len(out.Replies) > 0 || e.g().current != classicStable {
 			t.Errorf("kind %d: %+v, %s", kind, out, e.g().current)

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"time"
 
@@ -27,6 +28,7 @@ type Machine struct {
 
 	groups map[string]group
 	timers coordinator.Timers[timerKey]
+	hashes topicHashes
 
 	// offsets are what the groups committed; a group that has an offset is in
 	// groups, too, or was deleted in this very batch.
@@ -55,7 +57,6 @@ const (
 	rebalanceTimeout                  // the members of a classic group had their time to join, or to sync
 	initialDelay                      // group.initial.rebalance.delay.ms is over
 	revokeTimeout                     // a member of a consumer group did not revoke in time
-	regexRefresh                      // a subscription by regular expression is resolved anew
 	expireOffsets                     // offsets.retention.check.interval.ms is over
 )
 
@@ -66,6 +67,7 @@ var duties = map[timerKind]func(m *Machine, at coordinator.Moment, k timerKey) c
 	joinTimeout:      (*Machine).groupDue,
 	rebalanceTimeout: (*Machine).groupDue,
 	initialDelay:     (*Machine).groupDue,
+	revokeTimeout:    (*Machine).groupDue,
 	expireOffsets:    (*Machine).expire,
 }
 
@@ -122,3 +124,11 @@ func (m *Machine) Tick(at coordinator.Moment) coordinator.Output {
 
 // Next is when the next deadline is.
 func (m *Machine) Next() (time.Duration, bool) { return m.timers.Next() }
+
+// newID draws a member id.
+func (m *Machine) newID() string {
+	var id metadata.UUID
+	binary.BigEndian.PutUint64(id[:8], m.random.Uint64())
+	binary.BigEndian.PutUint64(id[8:], m.random.Uint64())
+	return metadata.FormatUUID(id)
+}

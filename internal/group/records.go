@@ -38,6 +38,14 @@ var folds = map[recordType]fold{
 	legacyOffsetCommit: (*Machine).applyOffset,
 	offsetCommit:       (*Machine).applyOffset,
 	groupMetadata:      (*Machine).applyGroupMetadata,
+
+	consumerGroupMetadata:                (*Machine).applyConsumerGroup,
+	consumerGroupPartitionMetadata:       (*Machine).applyPartitionMetadata,
+	consumerGroupMemberMetadata:          (*Machine).applyConsumerMember,
+	consumerGroupTargetAssignmentMeta:    (*Machine).applyTargetMetadata,
+	consumerGroupTargetAssignmentMember:  (*Machine).applyTargetMember,
+	consumerGroupCurrentMemberAssignment: (*Machine).applyCurrentAssignment,
+	consumerGroupRegularExpression:       (*Machine).applyRegex,
 }
 
 // errShort says that a record ends before its fields do.

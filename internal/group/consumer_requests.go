@@ -1,0 +1,77 @@
+package group
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/coordinator"
+	"ottla/internal/metadata"
+	"ottla/internal/protocol"
+)
+
+// servesConsumers tells whether the protocol of KIP-848 is served: the cluster's
+// group.version, and group.coordinator.rebalance.protocols, must have it.
+func (c *Coordinator) servesConsumers() bool {
+	return c.runtime.Image().Feature(metadata.FeatureGroupVersion) >= 1 && c.options.Config().ConsumerGroups.Enabled
+}
+
+// ConsumerGroupHeartbeat answers ConsumerGroupHeartbeat, versions 0–1.
+func (c *Coordinator) ConsumerGroupHeartbeat(ctx context.Context, client Client, req *kmsg.ConsumerGroupHeartbeatRequest) *kmsg.ConsumerGroupHeartbeatResponse {
+	fail := func(code protocol.Code, message *string) *kmsg.ConsumerGroupHeartbeatResponse {
+		resp := newHeartbeatResponse(req)
+		resp.ErrorCode, resp.ErrorMessage = int16(code), message
+		return resp
+	}
+	if !c.servesConsumers() {
+		return fail(protocol.UnsupportedVersion, nil)
+	}
+	if refused := checkHeartbeat(req, c.options.Config().ConsumerGroups.Assignors); refused != nil {
+		return fail(refused.code, &refused.message)
+	}
+	resp, err := ask[*kmsg.ConsumerGroupHeartbeatResponse](ctx, c, req.Group, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
+		return m.ConsumerGroupHeartbeat(at, to, client, req)
+	})
+	if err != nil {
+		return fail(c.options.Code(err), nil)
+	}
+	return resp
+}
+
+// ConsumerGroupDescribe answers ConsumerGroupDescribe, versions 0–1, in the
+// order of the request.
+func (c *Coordinator) ConsumerGroupDescribe(ctx context.Context, req *kmsg.ConsumerGroupDescribeRequest) *kmsg.ConsumerGroupDescribeResponse {
+	resp := kmsg.NewPtrConsumerGroupDescribeResponse()
+	resp.Version = req.Version
+	fail := func(id string, code protocol.Code) {
+		group := kmsg.NewConsumerGroupDescribeResponseGroup()
+		group.Group, group.ErrorCode = id, int16(code)
+		resp.Groups = append(resp.Groups, group)
+	}
+	calls := make([]*coordinator.Call[*Machine], len(req.Groups))
+	for i, id := range req.Groups {
+		if id == "" || !c.servesConsumers() {
+			continue
+		}
+		calls[i] = c.begin(ctx, id, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
+			return m.ConsumerGroupDescribe(at, to, id)
+		})
+	}
+	for i, call := range calls {
+		if call == nil {
+			code := protocol.InvalidGroupID
+			if !c.servesConsumers() {
+				code = protocol.UnsupportedVersion
+			}
+			fail(req.Groups[i], code)
+			continue
+		}
+		answer, err := wait[*kmsg.ConsumerGroupDescribeResponse](call)
+		if err != nil {
+			fail(req.Groups[i], c.options.Code(err))
+			continue
+		}
+		resp.Groups = append(resp.Groups, answer.Groups...)
+	}
+	return resp
+}
