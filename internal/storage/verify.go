@@ -263,7 +263,7 @@ func (e extent) unlike(checkpoint, what string, offset int64) string {
 		return fmt.Sprintf("the %s is not within the log, which ends at %d", what, e.end)
 	case checkpoint == recoveryName && offset != e.end:
 		return fmt.Sprintf("the recovery point is not the end of the log, %d, although it was closed", e.end)
-	case checkpoint == startName && e.epochStart >= 0 && e.epochStart != offset && !(e.compacted && offset < e.epochStart):
+	case checkpoint == startName && e.epochStart >= 0 && e.epochStart != offset && (!e.compacted || offset > e.epochStart):
 		return fmt.Sprintf("the start is not where the first leader epoch begins, %d", e.epochStart)
 	}
 	return ""
