@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -150,6 +151,7 @@ func TestGroupsAfterARestart(t *testing.T) {
 				}
 			}
 		}
+		synctest.Wait() // until all partitions are loaded: this asks all of them
 		list := ask[*kmsg.ListGroupsResponse](c, 5, kmsg.NewPtrListGroupsRequest())
 		if len(list.Groups) != len(groups) {
 			t.Errorf("%d groups are listed: %+v", len(list.Groups), list)

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 
@@ -27,8 +28,8 @@ type Log interface {
 	// of it, before they are looked at.
 	Changed() <-chan struct{}
 	Seen()
-	// Err is why the log is over for this epoch: another one began, the
-	// partition was deleted, or its log dir failed.
+	// Err is why the log is over for this epoch: it wraps ErrNotCoordinator when
+	// another one began or the partition was deleted; or its log dir failed.
 	Err() error
 	// Close stops Changed.
 	Close()
@@ -83,6 +84,14 @@ func (l *replicaLog) Changed() <-chan struct{} { return l.waiter.C }
 
 func (l *replicaLog) Seen() { l.waiter.Changed() }
 
-func (l *replicaLog) Err() error { return l.partition.Leads(l.epoch) }
+func (l *replicaLog) Err() error {
+	err := l.partition.Leads(l.epoch)
+	for _, ordinary := range []error{replica.ErrFencedLeaderEpoch, replica.ErrNotLeader, replica.ErrUnknownTopicOrPartition} {
+		if errors.Is(err, ordinary) {
+			return fmt.Errorf("%w: %w", ErrNotCoordinator, err)
+		}
+	}
+	return err
+}
 
 func (l *replicaLog) Close() { l.waiter.Close() }

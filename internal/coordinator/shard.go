@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -171,8 +172,11 @@ func (s *shard[M]) run() {
 }
 
 // report tells the operator why the shard is not there, unless it was told to
-// go.
+// go, or another leads now.
 func (s *shard[M]) report(what string, err error) {
+	if errors.Is(err, ErrNotCoordinator) {
+		return
+	}
 	select {
 	case <-s.stopping:
 	default:
