@@ -31,7 +31,8 @@ type Config struct {
 	Dir string
 	// Properties are keys of server.properties, such as "num.partitions", with
 	// Kafka's names; keys of Ottla's own begin with "ottla.". They stand above
-	// the defaults: docs/configuration.md lists them all.
+	// the defaults: docs/configuration.md lists them all. ottla.memory.max
+	// bounds what requests hold; the limit of the process is left alone.
 	Properties map[string]string
 	// Listen and Dial, when set, take the place of the network.
 	Listen func(network, addr string) (net.Listener, error)

@@ -50,7 +50,8 @@ var networkKeys = []Key{
 		atLeast(1)),
 	key("queued.max.request.bytes", Long, "-1",
 		"Bytes of requests that all connections together may hold in memory; beyond it sockets are no longer "+
-			"read. -1 lets Ottla choose from the memory it may use.",
+			"read. -1 is a quarter of ottla.memory.max, at most 128 MiB. The buffers "+
+			"through which records leave may take a quarter of it besides.",
 		used),
 	key("connections.max.idle.ms", Long, "600000",
 		"A connection without traffic for this many milliseconds is closed; a negative value keeps it open "+

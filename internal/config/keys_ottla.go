@@ -24,8 +24,10 @@ var ottlaKeys = []Key{
 			"files are removed at once. 0 keeps nothing.",
 		atLeast(0), used),
 	key("ottla.memory.max", Long, "0",
-		"Bytes of memory the node tries to stay below; 0 leaves it to the machine.",
-		atLeast(0)),
+		"Bytes of memory the process tries to stay below, as a soft limit (files in the page cache do not count); "+
+			"0 takes GOMEMLIMIT or, on Linux, a quarter of the machine's memory or of the limit of its control "+
+			"group. What requests may hold follows from it, see queued.max.request.bytes.",
+		atLeast(0), used),
 	key("ottla.http.listener", String, null,
 		"Address host:port of metrics, health and profiles over HTTP; none: they are not served. Not set: "+
 			"127.0.0.1:9644, unless another program has it.",

@@ -418,7 +418,7 @@ func TestBudgetFavoursOne(t *testing.T) {
 
 func TestBudgetBytes(t *testing.T) {
 	for _, test := range []struct{ queued, memory, want int64 }{
-		{-1, 0, 128 << 20}, {1000, 0, 1000}, {1000, 4000, 1000}, {-1, 4000, 1000},
+		{-1, 0, 128 << 20}, {1000, 0, 1000}, {1000, 8000, 1000}, {-1, 8000, 2000}, {-1, 64 << 30, 128 << 20}, {1 << 30, 8000, 1 << 30},
 	} {
 		c := &config.Broker{Network: config.Network{QueuedMaxRequestBytes: test.queued}, Ottla: config.Own{MemoryMax: test.memory}}
 		if got := budgetBytes(c); got != test.want {

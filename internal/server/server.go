@@ -62,7 +62,8 @@ type Server struct {
 	metrics   *metrics.Metrics
 	endpoints [128]*api.Endpoint // by key
 	buffers   *buffers
-	budget    *budget
+	budget    *budget    // of requests
+	staged    *budget    // of what responses leave through; nobody waits for it
 	limits    [2]*limits // of clients' listeners, and of controllers'
 	timing    timing
 	// tick counts the rounds of watch; it is the clock of all time limits.
@@ -90,6 +91,7 @@ func New(o Options) (*Server, error) {
 		stopped: make(chan struct{}), conns: map[*conn]struct{}{},
 		buffers: &buffers{poison: o.poison || poisonOnRelease},
 		budget:  newBudget(budgetBytes(o.Config)),
+		staged:  newBudget(budgetBytes(o.Config) / stagedShare),
 		metrics: o.Metrics,
 	}
 	if s.metrics == nil {
@@ -110,16 +112,27 @@ func New(o Options) (*Server, error) {
 }
 
 // budgetBytes is the memory for requests: queued.max.request.bytes, or a
-// quarter of ottla.memory.max, or 128 MiB.
+// quarter of ottla.memory.max, at most mostBudget.
 func budgetBytes(c *config.Broker) int64 {
 	switch {
 	case c.Network.QueuedMaxRequestBytes > 0:
 		return c.Network.QueuedMaxRequestBytes
 	case c.Ottla.MemoryMax > 0:
-		return c.Ottla.MemoryMax / 4
+		return min(c.Ottla.MemoryMax/4, mostBudget)
 	}
-	return 128 << 20
+	return mostBudget
 }
+
+const (
+	// mostBudget is enough for a thousand producers with batches of 100 KB at
+	// once; more would only be filled by those who send faster than the disk
+	// writes.
+	mostBudget = 128 << 20
+	// stagedShare of the budget is what large staging buffers may take beside
+	// it. It is their own: a client that does not read its responses would
+	// otherwise keep the requests of others out.
+	stagedShare = 4
+)
 
 // Listen opens all listeners, so that their ports are known; none is served
 // before Serve. When one cannot be opened, none is.

@@ -17,7 +17,7 @@ const (
 	// size of a region for which sendfile pays. Measured: 1 KiB costs 4.9 µs by
 	// sendfile and 0.46 µs by pread, 256 KiB cost the same.
 	staging = 256 << 10
-	// scarce is the staging buffer when the budget is used up.
+	// scarce is the staging buffer when what large ones may take is used up.
 	scarce = 16 << 10
 	// together bounds the replies that are held back to leave by one write.
 	together = 32 << 10
@@ -142,7 +142,7 @@ func (c *conn) send(bytes []byte, regions []api.Region) error {
 	if len(regions) == 0 {
 		return c.write(bytes)
 	}
-	g := gather{conn: c, share: share{budget: c.server.budget}}
+	g := gather{conn: c, share: share{budget: c.server.staged}}
 	g.open(min(total, staging))
 	defer g.close()
 	done := 0
@@ -170,8 +170,9 @@ type gather struct {
 	n      int    // bytes in it
 }
 
-// open takes the buffer, a small one when memory is short: responses never wait
-// for the budget, which requests may hold for long.
+// open takes the buffer, a small one when others have used up what there is for
+// large ones: they may be held for as long as a client does not read, and nobody
+// waits for that.
 func (g *gather) open(size int) {
 	size = classOf(size)
 	if size > scarce && !g.share.tryTake(int64(size)) {

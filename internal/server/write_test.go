@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"ottla/internal/api"
 	"ottla/internal/vfs"
@@ -182,18 +183,48 @@ func TestLargeRegionsGoBySendfile(t *testing.T) {
 	c.expect(1, string(content[1000:1000+staging]))
 }
 
-// Responses never wait for memory that requests hold.
+// Responses wait for no memory, neither what requests hold nor what other
+// responses do.
 func TestResponsesNeedNoBudget(t *testing.T) {
 	file, content := testFile(t, 1<<20)
 	x := newTest(t)
 	payload, want := regions(file, content, []int{100_000, 100_000}, true)
 	x.echo = func(context.Context, *api.Request) (api.Reply, error) { return api.Reply{Encode: payload}, nil }
 	c := x.connect()
-	all := share{budget: x.server.budget}
-	all.take(x.server.budget.capacity, nil)
+	requests, staged := share{budget: x.server.budget}, share{budget: x.server.staged}
+	requests.take(x.server.budget.capacity, nil)
+	staged.take(x.server.staged.capacity, nil)
 	c.echo(1, "")
 	c.expect(1, string(want))
-	all.give(all.held)
+	requests.give(requests.held)
+	staged.give(staged.held)
+}
+
+// Responses that nobody reads take no memory of requests, and of their own no
+// more than they may.
+func TestUnreadResponsesLeaveRequestsTheirMemory(t *testing.T) {
+	file, content := testFile(t, 1<<20)
+	payload, _ := regions(file, content, []int{100_000, 100_000}, true)
+	synctest.Test(t, func(t *testing.T) {
+		x := newTest(t)
+		x.options.Config.Network.QueuedMaxRequestBytes = 4 << 20
+		x.echo = func(context.Context, *api.Request) (api.Reply, error) { return api.Reply{Encode: payload}, nil }
+		for range 10 {
+			x.connect().echo(1, "")
+		}
+		synctest.Wait()
+		s := x.server
+		if s.budget.used != 0 || s.staged.used != s.staged.capacity || s.staged.capacity != 1<<20 {
+			t.Errorf("requests hold %d bytes, responses %d of %d", s.budget.used, s.staged.used, s.staged.capacity)
+		}
+		for c := range s.conns {
+			c.kill(errIdle)
+		}
+		synctest.Wait()
+		if s.staged.used != 0 {
+			t.Errorf("%d bytes are not given back", s.staged.used)
+		}
+	})
 }
 
 // A region that ends early closes the connection: its length is out already.

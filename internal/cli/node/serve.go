@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -93,6 +94,7 @@ func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 	level.Set(cfg.LogLevel)
 	env := broker.OS(slog.New(slog.NewTextHandler(app.Err, &slog.HandlerOptions{Level: level})))
 	env.LogLevel, env.Version = level, cli.Version()
+	boundMemory(cfg, os.DirFS("/"))
 	node, err := broker.Start(ctx, cfg, env)
 	if err != nil {
 		if interrupted(ctx) {
