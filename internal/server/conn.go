@@ -38,7 +38,7 @@ type conn struct {
 	server   *Server
 	listener *listener
 	nc       net.Conn
-	raw      syscall.RawConn // for sendfile; nil when nc has none
+	raw      syscall.RawConn // for sendfile and for waiting; nil when nc has none
 	peer     netip.AddrPort
 	session  api.Session
 	frame    frame                  // the request at hand
@@ -113,6 +113,7 @@ func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
 	s := l.server
 	c := &conn{server: s, listener: l, nc: nc, peer: peer, dead: make(chan struct{}), share: share{budget: s.budget}}
 	c.out.conn = c
+	c.in.first = c.readFirst
 	c.replies.init(c)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.session = api.Session{
@@ -281,6 +282,7 @@ func (c *conn) kill(reason error) {
 // close is the end of the connection's goroutine. Nothing is parked any more.
 func (c *conn) close(reason error) {
 	c.kill(reason)
+	c.dropInput()
 	c.out.drop()
 	c.share.give(c.share.held)
 	c.server.remove(c)

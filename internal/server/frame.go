@@ -19,9 +19,20 @@ type frame struct {
 
 // input is what a connection has read and not yet handled. Small requests are
 // handled where they lie, several by one read.
+//
+// A socket that has nothing to read has no buffer either: of an idle connection
+// it would be a third of the memory. So the first read of a request takes a
+// buffer, and gives it back when it must wait.
+//
+// Rejected: to wait for a byte and then read, which is a system call more for
+// each request.
 type input struct {
-	buf  [4096]byte
-	r, w int // unread bytes are buf[r:w]
+	buffer *buffer
+	r, w   int // unread bytes are buffer.b[r:w]
+	// first is conn.readFirst, made once; n and err are what it met.
+	first func(fd uintptr) (done bool)
+	n     int
+	err   error
 	// grown is the largest request that this connection has sent: so much is
 	// given to the next one at once, beyond it a buffer grows as bytes arrive.
 	grown int
@@ -29,6 +40,8 @@ type input struct {
 
 // The caps of frames, in bytes.
 const (
+	// inputSize is the size of a connection's own buffer.
+	inputSize = 4096
 	// minFrame is the shortest header: key, version and correlation id.
 	minFrame = 8
 	// anonymousFrame is what a client may send before it has authenticated.
@@ -51,14 +64,14 @@ func (c *conn) readFrame() error {
 	if err := c.fill(4); err != nil {
 		return c.ended(err, true)
 	}
-	size := int32(binary.BigEndian.Uint32(c.in.buf[c.in.r:]))
+	size := int32(binary.BigEndian.Uint32(c.unread()))
 	switch limit := c.server.config.RequestMaxBytes; {
 	case size < 0:
 		return violation("a request of %d bytes", size)
 	case size < minFrame:
 		return violation("a request of %d bytes, too short for a header", size)
 	case size > limit:
-		return violation("a request of %d bytes%s, socket.request.max.bytes is %d", size, guess(c.in.buf[c.in.r:c.in.w]), limit)
+		return violation("a request of %d bytes%s, socket.request.max.bytes is %d", size, guess(c.unread()), limit)
 	}
 	if err := c.fill(minFrame); err != nil {
 		return c.ended(err, true)
@@ -68,7 +81,7 @@ func (c *conn) readFrame() error {
 		return err
 	}
 	c.frame = frame{endpoint: endpoint}
-	if 4+int(size) <= len(c.in.buf) {
+	if 4+int(size) <= inputSize {
 		return c.readSmall(int(size))
 	}
 	return c.readLarge(int(size))
@@ -88,7 +101,7 @@ func guess(begin []byte) string {
 // inspect finds the endpoint of the request whose header begins behind the
 // length, and holds its size against the cap. The body has not been read yet.
 func (c *conn) inspect(size int) (*api.Endpoint, error) {
-	key, version, _ := protocol.PeekRequestHeader(c.in.buf[c.in.r+4 : c.in.w])
+	key, version, _ := protocol.PeekRequestHeader(c.unread()[4:])
 	e := c.server.endpoint(key)
 	switch {
 	case e == nil || e.Listeners&c.listener.kind == 0:
@@ -126,7 +139,7 @@ func (c *conn) readSmall(size int) error {
 		return c.ended(err, true)
 	}
 	from := c.in.r + 4
-	c.frame.bytes = c.in.buf[from : from+size : from+size]
+	c.frame.bytes = c.in.buffer.b[from : from+size : from+size]
 	c.in.r = from + size
 	return nil
 }
@@ -138,7 +151,7 @@ func (c *conn) readLarge(size int) error {
 		return err
 	}
 	f := &c.frame
-	n := copy(f.buffer.b[:min(size, len(f.buffer.b))], c.in.buf[c.in.r+4:c.in.w])
+	n := copy(f.buffer.b[:min(size, len(f.buffer.b))], c.unread()[4:])
 	c.in.r += 4 + n
 	for n < size {
 		if n == len(f.buffer.b) {
@@ -221,6 +234,14 @@ func (c *conn) release() {
 	f.charged = 0
 }
 
+// unread are the bytes that were read and not handled.
+func (c *conn) unread() []byte {
+	if c.in.buffer == nil {
+		return nil
+	}
+	return c.in.buffer.b[c.in.r:c.in.w]
+}
+
 // fill reads until n unread bytes lie behind each other.
 func (c *conn) fill(n int) error {
 	in := &c.in
@@ -228,11 +249,11 @@ func (c *conn) fill(n int) error {
 		in.r, in.w = 0, 0
 	}
 	for in.w-in.r < n {
-		if in.r+n > len(in.buf) {
-			in.w = copy(in.buf[:], in.buf[in.r:in.w])
+		if in.buffer != nil && in.r+n > len(in.buffer.b) {
+			in.w = copy(in.buffer.b, c.unread())
 			in.r = 0
 		}
-		m, err := c.nc.Read(in.buf[in.w:])
+		m, err := c.read()
 		if m > 0 {
 			in.w += m
 			c.touch()
@@ -244,11 +265,48 @@ func (c *conn) fill(n int) error {
 	return nil
 }
 
+// read reads what has arrived behind the unread bytes.
+func (c *conn) read() (int, error) {
+	in := &c.in
+	if in.w == 0 && c.raw != nil && canRead {
+		if err := c.raw.Read(in.first); err != nil {
+			return 0, err
+		}
+		return in.n, in.err
+	}
+	if in.buffer == nil {
+		in.buffer = c.server.buffers.get(inputSize)
+	}
+	return c.nc.Read(in.buffer.b[in.w:])
+}
+
+// readFirst reads from the socket into an empty input; false when it must wait,
+// for which the buffer is given back.
+func (c *conn) readFirst(fd uintptr) (done bool) {
+	in := &c.in
+	if in.buffer == nil {
+		in.buffer = c.server.buffers.get(inputSize)
+	}
+	n, again, err := readSocket(fd, in.buffer.b)
+	if again {
+		c.dropInput()
+		return false
+	}
+	in.n, in.err = n, err
+	return true
+}
+
+// dropInput gives the connection's own buffer back.
+func (c *conn) dropInput() {
+	c.server.buffers.put(c.in.buffer)
+	c.in.buffer, c.in.r, c.in.w = nil, 0, 0
+}
+
 // more tells whether the next request has arrived already, so that its reply
 // can leave together with those that are held back. Only of pipelined APIs: a
 // handler of another may wait.
 func (c *conn) more() bool {
-	unread := c.in.buf[c.in.r:c.in.w]
+	unread := c.unread()
 	if len(unread) < 4+minFrame {
 		return false
 	}

@@ -217,9 +217,11 @@ func TestUnreadResponsesLeaveRequestsTheirMemory(t *testing.T) {
 		if s.budget.used != 0 || s.staged.used != s.staged.capacity || s.staged.capacity != 1<<20 {
 			t.Errorf("requests hold %d bytes, responses %d of %d", s.budget.used, s.staged.used, s.staged.capacity)
 		}
+		s.mu.Lock()
 		for c := range s.conns {
 			c.kill(errIdle)
 		}
+		s.mu.Unlock()
 		synctest.Wait()
 		if s.staged.used != 0 {
 			t.Errorf("%d bytes are not given back", s.staged.used)

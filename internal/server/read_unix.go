@@ -1,0 +1,31 @@
+//go:build unix
+
+package server
+
+import (
+	"errors"
+	"io"
+	"syscall"
+)
+
+// canRead tells that readSocket works.
+const canRead = true
+
+// readSocket reads from a socket that does not block; again is true when there
+// is nothing yet.
+func readSocket(fd uintptr, b []byte) (n int, again bool, err error) {
+	for {
+		n, err = syscall.Read(int(fd), b)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN):
+			return 0, true, nil
+		case err != nil:
+			return 0, false, err
+		case n == 0:
+			return 0, false, io.EOF
+		default:
+			return n, false, nil
+		}
+	}
+}
