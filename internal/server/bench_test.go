@@ -86,6 +86,27 @@ func readResponse(b *testing.B, nc net.Conn, buf []byte) {
 	}
 }
 
+// A request over a socket allocates nothing, but for what its handler does.
+func TestRequestAllocatesNothing(t *testing.T) {
+	if poisonOnRelease {
+		t.Skip("the race detector allocates by itself")
+	}
+	x := newTest(t)
+	answer := api.Reply{Encode: func(dst []byte) (api.Payload, error) { return api.Payload{Bytes: append(dst, 0, 0, 0, 0)}, nil }}
+	x.produce = func(context.Context, *api.Request) (api.Reply, error) { return answer, nil }
+	x.onSockets()
+	c := x.dial()
+	frame, buf := request(testProduce, 3, 1, make([]byte, 200)), make([]byte, 12)
+	if n := testing.AllocsPerRun(200, func() {
+		c.write(frame)
+		if _, err := io.ReadFull(c.nc, buf); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // BenchmarkRegion sends one region of a file in each response, by pread or by
 // sendfile.
 func BenchmarkRegion(b *testing.B) {

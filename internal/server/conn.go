@@ -43,6 +43,7 @@ type conn struct {
 	session  api.Session
 	frame    frame                  // the request at hand
 	header   protocol.RequestHeader // of it, or of the one before
+	request  api.Request            // what its handler is given
 	ctx      context.Context
 	cancel   context.CancelFunc
 	share    share // of the budget, for requests
@@ -204,7 +205,8 @@ func (c *conn) handle() error {
 			return err
 		}
 	}
-	r := &api.Request{
+	r := &c.request
+	*r = api.Request{
 		Header: c.header, Body: body, Listener: c.listener.config.Name, Principal: api.Anonymous,
 		Received: c.server.options.Now(), Session: &c.session,
 	}
