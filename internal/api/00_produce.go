@@ -39,12 +39,14 @@ func (h *Handler) produce(_ context.Context, r *Request) (Reply, error) {
 	call.append(r)
 	switch {
 	case call.request.Acks == replica.AcksNone:
-		return Reply{None: true, Encode: call.verdict, Release: call.release}, nil
+		return Reply{None: true, Encode: call.verdict, Release: call.reply.Release}, nil
 	case call.pending == nil:
-		return Reply{Encode: call.encode, Release: call.release}, nil
+		return call.reply, nil
 	}
 	timeout := time.Duration(call.request.TimeoutMillis) * time.Millisecond
-	return Reply{Done: call.pending.Start(max(timeout, minAcksTimeout)), Encode: call.encode, Release: call.cancel}, nil
+	reply := call.reply
+	reply.Done = call.pending.Start(max(timeout, minAcksTimeout))
+	return reply, nil
 }
 
 // minAcksTimeout is how long acks=all is waited for at least. A client means
@@ -56,6 +58,7 @@ const minAcksTimeout = time.Second
 // Reply ends with release.
 type produceCall struct {
 	h        *Handler
+	reply    Reply // its encode and release, made once
 	version  int16
 	request  protocol.ProduceRequest
 	response protocol.ProduceResponse
@@ -72,23 +75,22 @@ func (h *Handler) newProduce() *produceCall {
 	if call, ok := h.produces.Get().(*produceCall); ok {
 		return call
 	}
-	return &produceCall{h: h}
+	call := &produceCall{h: h}
+	call.reply = Reply{Encode: call.encode, Release: call.release}
+	return call
 }
 
-// release forgets the request and keeps the memory for the next one.
+// release ends a wait whose connection is gone, forgets the request and keeps
+// the memory for the next one.
 func (c *produceCall) release() {
+	if c.pending != nil {
+		c.pending.Cancel()
+	}
 	c.request.Reset()
 	c.response.Reset()
 	clear(c.waits)
 	c.failed, c.pending, c.waits = nil, nil, c.waits[:0]
 	c.h.produces.Put(c)
-}
-
-// cancel is release for a reply that may still be waiting when its connection
-// is gone.
-func (c *produceCall) cancel() {
-	c.pending.Cancel()
-	c.release()
 }
 
 // append appends to each partition and notes what came of it.

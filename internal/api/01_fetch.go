@@ -3,9 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
@@ -26,46 +25,93 @@ import (
 //
 // Read on the topic.
 func (h *Handler) fetch(ctx context.Context, r *Request) (Reply, error) {
-	decoded, err := protocol.Decode(r.Header.Key, r.Header.Version, r.Body)
-	if err != nil {
+	call := h.newFetch()
+	call.version = r.Header.Version
+	if err := protocol.ParseFetchRequest(call.version, r.Body, &call.req); err != nil {
+		call.release()
 		return Reply{}, err
 	}
 	if r.Decoded != nil {
 		r.Decoded()
 	}
-	req := decoded.(*kmsg.FetchRequest)
-	call := &fetchCall{h: h, version: r.Header.Version, req: req, isolation: isolationOf(req.IsolationLevel)}
+	call.isolation = isolationOf(call.req.IsolationLevel)
 	if err := call.openSession(); err != nil {
-		response := protocol.FetchResponse{Error: code(err)}
-		return Reply{Encode: func(dst []byte) (Payload, error) {
-			dst, _ = protocol.AppendFetchResponse(dst, call.version, &response, nil)
-			return Payload{Bytes: dst}, nil
-		}}, nil
+		call.response.Error = code(err)
+		return call.reply, nil
 	}
 	call.limits()
 	call.resolve()
 	call.readAll()
-	if !call.satisfied() && req.MaxWaitMillis > 0 {
-		call.wait(ctx, time.Duration(req.MaxWaitMillis)*time.Millisecond)
+	if !call.satisfied() && call.req.MaxWaitMillis > 0 {
+		call.wait(ctx, time.Duration(call.req.MaxWaitMillis)*time.Millisecond)
 	}
-	return Reply{Encode: call.encode, Release: call.release}, nil
+	return call.reply, nil
 }
 
-// fetchCall is one Fetch request under way.
+// fetchCall is one Fetch request under way. It is reused: whoever gets the
+// Reply ends with release.
 type fetchCall struct {
 	h         *Handler
+	reply     Reply // its encode and release, made once
 	version   int16
-	req       *kmsg.FetchRequest
+	req       protocol.FetchRequest
 	isolation replica.Isolation
 
 	session     *fetchSession
 	kept        bool // the session is in the cache, and the client's
 	incremental bool
+	// unnamed is the session of a request without one.
+	unnamed fetchSession
 
 	maxBytes, minBytes int
 	found              []fetched // for each partition of the session
 	bytes              int       // of all records found
 	failed             bool      // some partition has something to tell at once
+
+	response protocol.FetchResponse
+	// What the steps work with: of the request, and of the response.
+	changed   []fetchPartition
+	forgotten []fetchKey
+	slots     []int
+	regions   []Region
+}
+
+func (h *Handler) newFetch() *fetchCall {
+	if call, ok := h.fetches.Get().(*fetchCall); ok {
+		return call
+	}
+	call := &fetchCall{h: h}
+	call.unnamed.index = map[fetchKey]*fetchPartition{}
+	call.reply = Reply{Encode: call.encode, Release: call.release}
+	return call
+}
+
+// mostReused is how many partitions a call may have had to be kept for the next
+// request, which probably has few.
+const mostReused = 1000
+
+// release gives back the segments and the session, forgets the request and
+// keeps the memory for the next one.
+func (c *fetchCall) release() {
+	for i := range c.found {
+		c.found[i].read.Records.Release()
+	}
+	if c.kept {
+		c.h.Sessions.release(c.session)
+	}
+	if cap(c.found) > mostReused || cap(c.changed) > mostReused {
+		return
+	}
+	c.req.Reset()
+	c.response.Reset()
+	c.unnamed.reset()
+	clear(c.found)
+	clear(c.changed)
+	clear(c.regions)
+	c.session, c.kept, c.incremental = nil, false, false
+	c.found, c.bytes, c.failed = c.found[:0], 0, false
+	c.changed, c.forgotten, c.slots, c.regions = c.changed[:0], c.forgotten[:0], c.slots[:0], c.regions[:0]
+	c.h.fetches.Put(c)
 }
 
 // fetched is what was read of one partition.
@@ -84,9 +130,9 @@ type fetched struct {
 func (c *fetchCall) openSession() error {
 	epoch, id := c.req.SessionEpoch, c.req.SessionID
 	byID := c.version >= 13
-	changed := fetchPartitions(c.req, byID)
+	c.list(byID)
 	if c.version >= 7 && epoch != sessionInitial && epoch != sessionFinal {
-		session, err := c.h.Sessions.resume(id, epoch, byID, changed, forgotten(c.req, byID))
+		session, err := c.h.Sessions.resume(id, epoch, byID, c.changed, c.forgotten)
 		if err != nil {
 			return err
 		}
@@ -99,39 +145,34 @@ func (c *fetchCall) openSession() error {
 		c.h.Sessions.end(id)
 	}
 	if c.version >= 7 && epoch == sessionInitial {
-		c.session = c.h.Sessions.create(byID, changed)
+		c.session = c.h.Sessions.create(byID, c.changed)
 		c.kept = c.session != nil
 	}
 	if c.session == nil {
-		c.session = &fetchSession{index: make(map[fetchKey]*fetchPartition, len(changed))}
-		c.session.update(changed, nil)
+		c.session = &c.unnamed
+		c.session.borrow(c.changed)
 	}
 	return nil
 }
 
-func fetchPartitions(req *kmsg.FetchRequest, byID bool) []fetchPartition {
-	var list []fetchPartition
-	for i := range req.Topics {
-		t := &req.Topics[i]
+// list notes the partitions that the request names.
+func (c *fetchCall) list(byID bool) {
+	for i := range c.req.Topics {
+		t := &c.req.Topics[i]
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
-			list = append(list, fetchPartition{
-				fetchKey: newFetchKey(t.TopicID, t.Topic, p.Partition, byID), offset: p.FetchOffset, maxBytes: p.PartitionMaxBytes,
+			c.changed = append(c.changed, fetchPartition{
+				fetchKey: newFetchKey(t.ID, t.Name, p.Index, byID), offset: p.FetchOffset, maxBytes: p.MaxBytes,
 				leaderEpoch: p.CurrentLeaderEpoch, lastFetchedEpoch: p.LastFetchedEpoch,
 			})
 		}
 	}
-	return list
-}
-
-func forgotten(req *kmsg.FetchRequest, byID bool) []fetchKey {
-	var keys []fetchKey
-	for _, t := range req.ForgottenTopics {
+	for i := range c.req.Forgotten {
+		t := &c.req.Forgotten[i]
 		for _, p := range t.Partitions {
-			keys = append(keys, newFetchKey(t.TopicID, t.Topic, p, byID))
+			c.forgotten = append(c.forgotten, newFetchKey(t.ID, t.Name, p, byID))
 		}
 	}
-	return keys
 }
 
 func newFetchKey(id metadata.UUID, topic string, partition int32, byID bool) fetchKey {
@@ -148,9 +189,9 @@ func (c *fetchCall) limits() {
 
 // resolve finds the partitions that are wanted.
 func (c *fetchCall) resolve() {
-	follower := c.req.ReplicaID >= 0 && c.version < 15 || c.version >= 15 && c.req.ReplicaState.ID >= 0
+	follower := c.req.ReplicaID >= 0
 	img := c.h.Controller.Image()
-	c.found = make([]fetched, len(c.session.partitions))
+	c.found = slices.Grow(c.found[:0], len(c.session.partitions))[:len(c.session.partitions)]
 	for i, want := range c.session.partitions {
 		f := &c.found[i]
 		f.want, f.name = want, want.topic
@@ -234,15 +275,5 @@ func (c *fetchCall) wait(ctx context.Context, most time.Duration) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// release gives back the segments and the session.
-func (c *fetchCall) release() {
-	for i := range c.found {
-		c.found[i].read.Records.Release()
-	}
-	if c.kept {
-		c.h.Sessions.release(c.session)
 	}
 }

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"encoding/binary"
 	"fmt"
 	"testing"
 
@@ -83,9 +84,10 @@ func TestAllocations(t *testing.T) {
 		acks    int16
 		most    float64
 	}{
-		{"produce, acks=1", acks, 1, 4},
-		{"produce, acks=all", acks, -1, 10},
-		{"fetch", fetch, 0, 40},
+		{"produce, acks=0", acks, 0, 1},
+		{"produce, acks=1", acks, 1, 0},
+		{"produce, acks=all", acks, -1, 4},
+		{"fetch", fetch, 0, 0},
 	} {
 		var got [2]float64
 		for i, n := range []int{1, 1000} {
@@ -97,6 +99,78 @@ func TestAllocations(t *testing.T) {
 		if got[0] > c.most || got[1] > got[0]+5 {
 			t.Errorf("%s: %v allocations with 1 record and %v with 1000, at most %v", c.name, got[0], got[1], c.most)
 		}
+	}
+}
+
+// A fetch in a session, and one that waits for more than there is, allocate a
+// few times each, however many partitions there are.
+func TestFetchAllocations(t *testing.T) {
+	x := newFixture(t, map[string]string{"ottla.durability": "page-cache"})
+	const partitions = 100
+	x.topic("s", partitions)
+	var parts []fetchPart
+	for i := range partitions {
+		parts = append(parts, fetchPart{topic: "s", partition: int32(i)})
+	}
+	s := newSessionSender(x, parts)
+	if n := testing.AllocsPerRun(200, s.next); n > 0 {
+		t.Errorf("%v allocations in a session", n)
+	}
+	req := fetchOf(12, parts[0])
+	req.MinBytes, req.MaxWaitMillis = 1, 1
+	waiting := newSender(x, req)
+	waiting.send()
+	if n := testing.AllocsPerRun(20, waiting.send); n > 12 {
+		t.Errorf("%v allocations when it waits", n)
+	}
+}
+
+// sessionSender sends the incremental requests of one fetch session.
+type sessionSender struct {
+	*sender
+	epoch uint32
+}
+
+// sessionAt is where the session's id and epoch stand in version 12.
+const sessionAt = 4 + 4 + 4 + 4 + 1
+
+func newSessionSender(x *fixture, parts []fetchPart) *sessionSender {
+	req := fetchOf(12, parts...)
+	req.SessionEpoch = 0
+	first := newSender(x, req)
+	first.send()
+	resp := kmsg.NewPtrFetchResponse()
+	resp.Version = 12
+	if err := resp.ReadFrom(first.out); err != nil {
+		x.Fatal(err)
+	}
+	req.Topics, req.SessionID = nil, resp.SessionID
+	s := &sessionSender{sender: newSender(x, req)}
+	s.next()
+	return s
+}
+
+// next sends the next request, which must be answered without an error.
+func (s *sessionSender) next() {
+	s.epoch++
+	binary.BigEndian.PutUint32(s.body[sessionAt+4:], s.epoch)
+	s.send()
+	if code := binary.BigEndian.Uint16(s.out[4:]); code != 0 {
+		s.x.Fatalf("epoch %d: error %d", s.epoch, code)
+	}
+}
+
+func BenchmarkFetchSession(b *testing.B) {
+	x := newFixture(b, map[string]string{"ottla.durability": "page-cache"})
+	x.topic("s", 100)
+	var parts []fetchPart
+	for i := range 100 {
+		parts = append(parts, fetchPart{topic: "s", partition: int32(i)})
+	}
+	s := newSessionSender(x, parts)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.next()
 	}
 }
 

@@ -9,11 +9,9 @@ import (
 
 // encode makes the response: bytes, and the regions of files between them.
 func (c *fetchCall) encode(dst []byte) (Payload, error) {
-	response := protocol.FetchResponse{}
 	if c.kept {
-		response.SessionID = c.session.id
+		c.response.SessionID = c.session.id
 	}
-	var sources []Source
 	for i := range c.found {
 		f := &c.found[i]
 		out := c.partition(f)
@@ -24,21 +22,21 @@ func (c *fetchCall) encode(dst []byte) (Payload, error) {
 		if c.incremental && !news {
 			continue
 		}
-		topic := c.topicOf(&response, f.want)
+		topic := c.topicOf(f.want)
 		topic.Partitions = append(topic.Partitions, out)
 		if out.RecordsLen > 0 {
-			sources = append(sources, &f.read.Records)
+			c.regions = append(c.regions, Region{Source: &f.read.Records})
 		}
 	}
 	if c.kept {
 		c.rotate()
 	}
-	body, slots := protocol.AppendFetchResponse(dst, c.version, &response, nil)
-	payload := Payload{Bytes: body, Regions: make([]Region, len(sources))}
-	for i, source := range sources {
-		payload.Regions[i] = Region{At: slots[i], Source: source}
+	body, slots := protocol.AppendFetchResponse(dst, c.version, &c.response, c.slots)
+	for i := range c.regions {
+		c.regions[i].At = slots[i]
 	}
-	return payload, nil
+	c.slots = slots
+	return Payload{Bytes: body, Regions: c.regions}, nil
 }
 
 // rotate moves the partitions that gave records to the end of the session.
@@ -52,15 +50,16 @@ func (c *fetchCall) rotate() {
 
 // topicOf is where a partition's answer belongs: with the topic before, if it
 // is the same.
-func (c *fetchCall) topicOf(response *protocol.FetchResponse, want *fetchPartition) *protocol.FetchResponseTopic {
-	if n := len(response.Topics); n > 0 {
-		last := &response.Topics[n-1]
+func (c *fetchCall) topicOf(want *fetchPartition) *protocol.FetchResponseTopic {
+	if n := len(c.response.Topics); n > 0 {
+		last := &c.response.Topics[n-1]
 		if last.Name == want.topic && last.ID == want.id {
 			return last
 		}
 	}
-	response.Topics = append(response.Topics, protocol.FetchResponseTopic{Name: want.topic, ID: want.id})
-	return &response.Topics[len(response.Topics)-1]
+	topic := c.response.AddTopic()
+	topic.Name, topic.ID = want.topic, want.id
+	return topic
 }
 
 // partition is the answer of one partition, all but its records.

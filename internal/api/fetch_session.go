@@ -74,6 +74,7 @@ type fetchSession struct {
 	epoch      int32
 	partitions []*fetchPartition // in the order in which they are read
 	index      map[fetchKey]*fetchPartition
+	last       []*fetchPartition // what rotate works with
 
 	used time.Time // guarded by the cache
 	size int       // guarded by the cache
@@ -110,11 +111,31 @@ func (s *fetchSession) update(changed []fetchPartition, forgotten []fetchKey) {
 	s.partitions = kept
 }
 
+// borrow is update for the session of one request, which is over before
+// partitions change.
+func (s *fetchSession) borrow(partitions []fetchPartition) {
+	for i := range partitions {
+		c := &partitions[i]
+		if p := s.index[c.fetchKey]; p != nil {
+			*p = *c // the last word counts
+			continue
+		}
+		s.index[c.fetchKey] = c
+		s.partitions = append(s.partitions, c)
+	}
+}
+
+// reset empties the session of one request.
+func (s *fetchSession) reset() {
+	clear(s.index)
+	clear(s.partitions)
+	s.partitions = s.partitions[:0]
+}
+
 // rotate moves the partitions that gave records behind those that did not, so
 // that a full response does not starve the same ones for ever.
 func (s *fetchSession) rotate(gave func(*fetchPartition) bool) {
-	var last []*fetchPartition
-	kept := s.partitions[:0]
+	last, kept := s.last[:0], s.partitions[:0]
 	for _, p := range s.partitions {
 		if gave(p) {
 			last = append(last, p)
@@ -123,6 +144,8 @@ func (s *fetchSession) rotate(gave func(*fetchPartition) bool) {
 		}
 	}
 	s.partitions = append(kept, last...)
+	clear(last)
+	s.last = last
 }
 
 // FetchSessions holds the sessions of a broker, at most

@@ -55,7 +55,7 @@ type Handler struct {
 	// Now is the wall clock.
 	Now func() time.Time
 
-	produces sync.Pool // of *produceCall
+	produces, fetches sync.Pool // of *produceCall and *fetchCall
 }
 
 // Controller is the part of the controller that clients' requests reach. A

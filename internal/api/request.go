@@ -7,7 +7,8 @@ import (
 	"ottla/internal/protocol"
 )
 
-// Request is one request as a connection read it.
+// Request is one request as a connection read it. It is valid until Handle
+// returns.
 type Request struct {
 	Header protocol.RequestHeader
 	// Body aliases the connection's buffer: it may be read until Handle

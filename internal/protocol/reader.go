@@ -47,6 +47,13 @@ func (r *reader) int32() int32 {
 	return 0
 }
 
+func (r *reader) int64() int64 {
+	if s := r.span(8); s != nil {
+		return int64(binary.BigEndian.Uint64(s))
+	}
+	return 0
+}
+
 func (r *reader) uuid() (id [16]byte) {
 	copy(id[:], r.span(16))
 	return id
