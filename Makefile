@@ -53,7 +53,7 @@ tidy: ## the laws of the repository: rooms, levels, sizes
 peers: ## install the foreign clients and Apache Kafka that the tests talk to
 	scripts/peers.sh
 
-interop: peers ## foreign clients, Apache Kafka beside Ottla, kill -9, power loss, full disk
+interop: peers ## foreign clients, Apache Kafka beside Ottla, kill -9, power loss, full disk, overload
 	cd interop && $(GO) test -count=1 -timeout 20m ./...
 	cd bench && $(GO) test -count=1 ./...
 

@@ -1,0 +1,302 @@
+package overload
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/interop/clients"
+	"ottla/interop/target"
+	"ottla/interop/wire"
+)
+
+func TestMain(m *testing.M) { os.Exit(target.Main(m)) }
+
+const (
+	// bound is the ottla.memory.max of the tests.
+	bound = 128 << 20
+	// slack is what a process has resident beyond the memory that Go's limit
+	// counts (the program itself above all), and what the collector may be late
+	// by.
+	slack = 48 << 20
+)
+
+// overloaded is a broker that was told to stay below bound, with a topic and a
+// good client.
+type overloaded struct {
+	*testing.T
+	broker *target.Broker
+	good   *wire.Conn
+	next   int64 // offset of the good client's next record
+}
+
+func start(t *testing.T, partitions int, set ...string) *overloaded {
+	t.Helper()
+	if target.Default() == target.Kafka {
+		t.Skip("ottla.memory.max is Ottla's")
+	}
+	x := &overloaded{T: t}
+	x.broker = target.Start(t, target.Options{Set: append([]string{fmt.Sprint("ottla.memory.max=", bound)}, set...)})
+	for topic, n := range map[string]int{"good": 1, "load": partitions} {
+		if err := clients.NewFranz(x.broker.Addr).Create(x.patient(), topic, n, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if x.good, err = wire.Dial(x.broker.Addr); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.good.Close)
+	return x
+}
+
+func (x *overloaded) patient() context.Context {
+	ctx, cancel := context.WithTimeout(x.Context(), 2*time.Minute)
+	x.Cleanup(cancel)
+	return ctx
+}
+
+// round is what the good client does: a record is written and read again.
+func (x *overloaded) round() {
+	x.Helper()
+	batch := oneRecord("a good client's")
+	answer, err := x.good.Request(produce("good", 0, 1, batch))
+	if err != nil {
+		x.Fatalf("the good client's produce: %v", err)
+	}
+	wrote := answer.Response.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
+	if wrote.ErrorCode != 0 || wrote.BaseOffset != x.next {
+		x.Fatalf("the good client's record got offset %d, not %d: %v", wrote.BaseOffset, x.next, kerr.ErrorForCode(wrote.ErrorCode))
+	}
+	req := kmsg.NewPtrFetchRequest()
+	req.Version, req.MaxBytes, req.MinBytes, req.MaxWaitMillis = 4, 1<<20, 1, 10_000
+	topic := kmsg.NewFetchRequestTopic()
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.FetchOffset, p.PartitionMaxBytes = x.next, 1<<20
+	topic.Topic, topic.Partitions = "good", append(topic.Partitions, p)
+	req.Topics = append(req.Topics, topic)
+	if answer, err = x.good.Request(req); err != nil {
+		x.Fatalf("the good client's fetch: %v", err)
+	}
+	read := answer.Response.(*kmsg.FetchResponse).Topics[0].Partitions[0]
+	if read.ErrorCode != 0 || len(read.RecordBatches) != len(batch) {
+		x.Fatalf("the good client reads %d bytes, not %d: %v", len(read.RecordBatches), len(batch), kerr.ErrorForCode(read.ErrorCode))
+	}
+	x.next++
+}
+
+// rounds are enough to meet whatever the crowd does.
+func (x *overloaded) rounds(n int) {
+	x.Helper()
+	for range n {
+		x.round()
+	}
+}
+
+// bounded fails when the broker ever had more memory than it was allowed.
+func (x *overloaded) bounded() {
+	x.Helper()
+	most := x.memory("VmHWM")
+	x.Logf("at most %d MiB resident, %d were allowed", most>>20, bound>>20)
+	if most > bound+slack {
+		x.Errorf("%d MiB resident, allowed are %d and %d", most>>20, bound>>20, slack>>20)
+	}
+}
+
+// memory is a figure of the broker in bytes: VmRSS now, VmHWM the most so far.
+func (x *overloaded) memory(figure string) int {
+	x.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", x.broker.PID()))
+	if err != nil {
+		x.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, figure+":"); ok {
+			kib, err := strconv.Atoi(strings.Fields(value)[0])
+			if err != nil {
+				x.Fatal(err)
+			}
+			return kib << 10
+		}
+	}
+	x.Fatalf("no %s", figure)
+	return 0
+}
+
+// fill writes 64 KB to each partition of load, several times.
+func (x *overloaded) fill(partitions, times int) {
+	x.Helper()
+	batch := oneRecord(strings.Repeat("x", 64_000))
+	for range times {
+		answer, err := x.good.Request(produce("load", 0, partitions, batch))
+		if err != nil {
+			x.Fatal(err)
+		}
+		for _, p := range answer.Response.(*kmsg.ProduceResponse).Topics[0].Partitions {
+			if p.ErrorCode != 0 {
+				x.Fatal(kerr.ErrorForCode(p.ErrorCode))
+			}
+		}
+	}
+}
+
+// produce is a request with the same batch for partitions from first on.
+func produce(name string, first, n int, batch []byte) *kmsg.ProduceRequest {
+	req := kmsg.NewPtrProduceRequest()
+	req.Version, req.Acks, req.TimeoutMillis = 9, -1, 30_000
+	topic := kmsg.NewProduceRequestTopic()
+	topic.Topic = name
+	for i := range n {
+		p := kmsg.NewProduceRequestTopicPartition()
+		p.Partition, p.Records = int32(first+i), batch
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	req.Topics = append(req.Topics, topic)
+	return req
+}
+
+// oneRecord is a batch of one record without a key.
+func oneRecord(value string) []byte {
+	record := kmsg.Record{Value: []byte(value)}
+	body := record.AppendTo(nil)[1:] // without the length, which is not known yet: one byte for 0
+	record.Length = int32(len(body))
+	batch := kmsg.RecordBatch{
+		PartitionLeaderEpoch: -1, Magic: 2, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: 1,
+		Records: record.AppendTo(nil),
+	}
+	const beforeCRC, length = 21, 8
+	raw := batch.AppendTo(nil)
+	binary.BigEndian.PutUint32(raw[length:], uint32(len(raw)-12))
+	binary.BigEndian.PutUint32(raw[beforeCRC-4:], crc32.Checksum(raw[beforeCRC:], crc32.MakeTable(crc32.Castagnoli)))
+	return raw
+}
+
+// gathered ends a crowd with the test.
+func (x *overloaded) gathered(c *Crowd, err error) {
+	x.Helper()
+	if err != nil {
+		x.Fatal(err)
+	}
+	x.Cleanup(c.Close)
+}
+
+// TestSlowReaders: clients that ask for gigabytes and read nothing.
+func TestSlowReaders(t *testing.T) {
+	const partitions = 100
+	x := start(t, partitions)
+	x.fill(partitions, 4)
+	x.gathered(SlowReaders(x.patient(), x.broker.Addr, "load", 300))
+	x.rounds(200)
+	x.bounded()
+}
+
+// TestAnnouncers: requests of 90 MiB that do not come, or only their begin.
+func TestAnnouncers(t *testing.T) {
+	x := start(t, 1)
+	x.gathered(Announcers(x.patient(), x.broker.Addr, 500, 90<<20, 0))
+	x.gathered(Announcers(x.patient(), x.broker.Addr, 100, 90<<20, 150_000))
+	x.rounds(100)
+	x.bounded()
+}
+
+// perIdle is the most that an idle connection may add to what is resident; 8 to
+// 11 KiB were measured.
+const perIdle = 12 << 10
+
+// TestIdleConnections: 10,000 of them, or as many as the machine lets a process
+// have open.
+func TestIdleConnections(t *testing.T) {
+	x := start(t, 1)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	n := min(10_000, int(min(limit.Max, 1<<30))-500)
+	if n < 100 {
+		t.Skipf("only %d files may be open", limit.Max)
+	}
+	x.rounds(10)
+	before := x.memory("VmRSS")
+	x.gathered(Idle(x.patient(), x.broker.Addr, n))
+	x.rounds(200)
+	each := (x.memory("VmRSS") - before) / n
+	t.Logf("%d connections, %.1f KiB each", n, float64(each)/1024)
+	if each > perIdle {
+		t.Errorf("an idle connection takes %d bytes, at most %d are allowed", each, perIdle)
+	}
+	x.bounded()
+}
+
+// TestHerd: 1,000 connections produce 100 KB each, at once and then again.
+func TestHerd(t *testing.T) {
+	x := start(t, 1, "ottla.durability=page-cache")
+	req := produce("load", 0, 1, oneRecord(strings.Repeat("x", 100_000)))
+	done := make(chan error, 1)
+	go func() { done <- Herd(x.patient(), x.broker.Addr, 1000, 2, req) }()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.rounds(10)
+			x.bounded()
+			return
+		default:
+			x.round()
+		}
+	}
+}
+
+// TestManyPartitions: a topic with 10,000 partitions, all written, read and
+// described by several at once.
+func TestManyPartitions(t *testing.T) {
+	if !target.Long() {
+		t.Skip("only in the long form")
+	}
+	const partitions = 10_000
+	x := start(t, partitions/2)
+	more := kmsg.NewPtrCreatePartitionsRequest() // one request may not make them all, as with Kafka
+	more.Version, more.TimeoutMillis = 3, 30_000
+	topic := kmsg.NewCreatePartitionsRequestTopic()
+	topic.Topic, topic.Count = "load", partitions
+	more.Topics = append(more.Topics, topic)
+	answer, err := x.good.Request(more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := answer.Response.(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode; code != 0 {
+		t.Fatal(kerr.ErrorForCode(code))
+	}
+	batch := oneRecord("x")
+	for range 3 {
+		for first := 0; first < partitions; first += 1000 {
+			answer, err := x.good.Request(produce("load", first, 1000, batch))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range answer.Response.(*kmsg.ProduceResponse).Topics[0].Partitions {
+				if p.ErrorCode != 0 {
+					t.Fatalf("partition %d: %v", p.Partition, kerr.ErrorForCode(p.ErrorCode))
+				}
+			}
+		}
+	}
+	metadata := kmsg.NewPtrMetadataRequest()
+	metadata.Version = 8
+	if err := Herd(x.patient(), x.broker.Addr, 20, 5, metadata); err != nil {
+		t.Fatal(err)
+	}
+	x.rounds(10)
+	x.bounded()
+}
