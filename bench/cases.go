@@ -22,7 +22,7 @@ type testCase struct {
 	// cold drops the data out of the page cache before each load.
 	cold bool
 	// own replaces prepare and load.
-	own func(c *ownCase) (map[kind]float64, error)
+	own func(c *ownCase) ([]map[kind]float64, error)
 	// metrics are what is shown.
 	metrics []metric
 	// family names a plot, and at where on its axis the case stands.
@@ -158,6 +158,7 @@ func cases(d time.Duration) []*testCase {
 			metrics: []metric{cpuPerGB, mbPerSec, p99},
 		},
 	}
+	list = append(list, overloads(d)...)
 	list = append(list, knees(with)...)
 	return append(list, judges()...)
 }

@@ -59,10 +59,10 @@ func (c *ownCase) perfProduce(x *side) (float64, error) {
 	return number(out, `\(([0-9.]+) MB/sec\)`)
 }
 
-func producerPerformance(c *ownCase) (map[kind]float64, error) { return c.each(c.perfProduce) }
+func producerPerformance(c *ownCase) ([]map[kind]float64, error) { return c.one(c.perfProduce) }
 
-func consumerPerformance(c *ownCase) (map[kind]float64, error) {
-	return c.each(func(x *side) (float64, error) {
+func consumerPerformance(c *ownCase) ([]map[kind]float64, error) {
+	return c.one(func(x *side) (float64, error) {
 		if _, err := c.perfProduce(x); err != nil {
 			return 0, err
 		}
@@ -78,8 +78,8 @@ func consumerPerformance(c *ownCase) (map[kind]float64, error) {
 	})
 }
 
-func endToEndLatency(c *ownCase) (map[kind]float64, error) {
-	return c.each(func(x *side) (float64, error) {
+func endToEndLatency(c *ownCase) ([]map[kind]float64, error) {
+	return c.one(func(x *side) (float64, error) {
 		if err := firstAck(c.ctx, x.addr, "judged"); err != nil {
 			return 0, err
 		}

@@ -9,8 +9,8 @@ import (
 
 // idleMemory is what a broker holds after its start, with one topic that was
 // written to.
-func idleMemory(c *ownCase) (map[kind]float64, error) {
-	return c.each(func(x *side) (float64, error) {
+func idleMemory(c *ownCase) ([]map[kind]float64, error) {
+	return c.one(func(x *side) (float64, error) {
 		if err := firstAck(c.ctx, x.addr, "t"); err != nil {
 			return 0, err
 		}
@@ -24,8 +24,8 @@ func idleMemory(c *ownCase) (map[kind]float64, error) {
 
 // startTime is the time from the start of the process on an empty folder (for
 // Kafka: one that was formatted) to the first record that was acknowledged.
-func startTime(c *ownCase) (map[kind]float64, error) {
-	return c.each(func(x *side) (float64, error) {
+func startTime(c *ownCase) ([]map[kind]float64, error) {
+	return c.one(func(x *side) (float64, error) {
 		if err := x.broker.Stop(); err != nil {
 			return 0, err
 		}
@@ -56,10 +56,10 @@ func (c *ownCase) restart(x *side) (ms float64, err error) {
 	return time.Since(began).Seconds() * 1000, err
 }
 
-func restartTime(c *ownCase) (map[kind]float64, error) { return c.each(c.restart) }
+func restartTime(c *ownCase) ([]map[kind]float64, error) { return c.one(c.restart) }
 
-func restartMemory(c *ownCase) (map[kind]float64, error) {
-	return c.each(func(x *side) (float64, error) {
+func restartMemory(c *ownCase) ([]map[kind]float64, error) {
+	return c.one(func(x *side) (float64, error) {
 		if _, err := c.restart(x); err != nil {
 			return 0, err
 		}
@@ -67,16 +67,35 @@ func restartMemory(c *ownCase) (map[kind]float64, error) {
 	})
 }
 
-// each measures every side, one after the other.
-func (c *ownCase) each(measure func(x *side) (float64, error)) (map[kind]float64, error) {
-	values := map[kind]float64{}
+// one is each for a case with one figure.
+func (c *ownCase) one(measure func(x *side) (float64, error)) ([]map[kind]float64, error) {
+	return c.each(nil, 1, func(x *side) ([]float64, error) {
+		v, err := measure(x)
+		return []float64{v}, err
+	})
+}
+
+// each measures every side, one after the other, for so many figures.
+func (c *ownCase) each(set []string, figures int, measure func(x *side) ([]float64, error)) ([]map[kind]float64, error) {
+	values := make([]map[kind]float64, figures)
+	for i := range values {
+		values[i] = map[kind]float64{}
+	}
 	for _, k := range c.kinds {
-		x, err := startSide(c.scope, k, nil)
+		own := set
+		if k != ottla {
+			own = nil
+		}
+		x, err := startSide(c.scope, k, own)
 		if err != nil {
 			return nil, err
 		}
-		if values[k], err = measure(x); err != nil {
+		found, err := measure(x)
+		if err != nil {
 			return nil, err
+		}
+		for i, v := range found {
+			values[i][k] = v
 		}
 		x.broker.Kill()
 	}

@@ -120,8 +120,10 @@ func runOwn(ctx context.Context, s *scope, c *testCase, o *options, r *result) e
 		round := &scope{name: s.name}
 		err := round.run(func() error {
 			values, err := c.own(&ownCase{ctx, round, o.wanted(false)})
-			for k, v := range values {
-				r.values[0][k] = append(r.values[0][k], v)
+			for i := range values {
+				for k, v := range values[i] {
+					r.values[i][k] = append(r.values[i][k], v)
+				}
 			}
 			return err
 		})

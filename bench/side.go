@@ -121,7 +121,7 @@ func (x *side) load(ctx context.Context, args []string) (sample, error) {
 		return sample{}, err
 	}
 	cmd := exec.CommandContext(ctx, x.binary, append([]string{"bench"}, args...)...)
-	cmd.Args = append(cmd.Args, "-q", "--format", "json", "-b", x.addr)
+	cmd.Args = append(cmd.Args, "-q", "--format", "json", "-b", x.addr, "--timeout", "2m") // to make 10,000 partitions
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

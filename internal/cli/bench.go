@@ -75,10 +75,7 @@ func (a *App) benchTopic(ctx context.Context, l *link, client *kgo.Client, topic
 	defer cancel()
 	admin := kadm.NewClient(client)
 	if partitions > 0 {
-		made, err := admin.CreateTopic(ctx, partitions, -1, nil, topic)
-		if err == nil {
-			err = made.Err
-		}
+		err := createTopic(ctx, admin, topic, partitions)
 		if err == nil {
 			err = awaitLeaders(ctx, admin, topic, partitions)
 		}
@@ -110,6 +107,26 @@ func (a *App) benchTopic(ctx context.Context, l *link, client *kgo.Client, topic
 		return nil, fmt.Errorf("topic %s: no partition has a leader", topic)
 	}
 	return t, nil
+}
+
+// mostCreated is how many partitions one request asks for: Kafka takes 10,000
+// records of metadata, which the topic itself is one of.
+const mostCreated = 5000
+
+// createTopic makes a topic, in steps when it has many partitions.
+func createTopic(ctx context.Context, admin *kadm.Client, topic string, partitions int32) error {
+	made, err := admin.CreateTopic(ctx, min(partitions, mostCreated), -1, nil, topic)
+	if err == nil {
+		err = made.Err
+	}
+	for n := int32(mostCreated); err == nil && n < partitions; {
+		n = min(partitions, n+mostCreated)
+		var more kadm.CreatePartitionsResponses
+		if more, err = admin.UpdatePartitions(ctx, int(n), topic); err == nil {
+			err = more.Error()
+		}
+	}
+	return err
 }
 
 // awaitLeaders waits until a topic that was just made can be written to: brokers
