@@ -20,8 +20,9 @@ serve: ## run a node on 127.0.0.1:9092 with its data in ./ottla-data
 
 test: vet lint race interop ## all checks that every change must pass; sets up what it needs (about 15 minutes)
 
-test-long: ## the longer forms of the same: whole matrices, more seeds (at most 25 minutes)
+test-long: ## the longer forms of the same: whole matrices, more seeds, some fuzzing (at most 25 minutes)
 	$(LONG) $(GO) test -count=1 -timeout 25m ./...
+	scripts/fuzz.sh 5s ./internal/storage ./internal/record ./internal/raft ./internal/protocol ./internal/server
 	OTTLA_TEST=long $(MAKE) interop
 
 unit: ## the Go tests alone, the quickest answer
@@ -70,7 +71,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 1m)
 	scripts/fuzz.sh $(or $(FUZZTIME),1m)
 
 golden: ## rewrite the golden files after an intended change; read the diff
-	$(GO) test ./... -args -rewrite
+	$(GO) test -count=1 $$(grep -rl 'flag.Bool("rewrite"' --include='*_test.go' ./internal | xargs -n1 dirname | sort -u) -args -rewrite
 
 golden-data: ## write golden data folders, NAME=version; those that exist are never written again
 	$(GO) test -count=1 -run '^TestGolden$$' ./internal/storage ./internal/broker -args -golden $(NAME)

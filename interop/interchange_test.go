@@ -62,7 +62,9 @@ func kafkaTopics() []moved {
 //  4. Of the partition with transactions Ottla gets the bare segments: the
 //     transaction index that it makes of them is Kafka's, byte for byte.
 //
-// In the end Kafka's DumpLogSegments reads both data folders.
+// In the end Kafka's DumpLogSegments reads both data folders. Whenever the brokers
+// are down Ottla's own tool looks at both, whole: with __consumer_offsets,
+// __transaction_state and __cluster_metadata.
 func TestInterchange(t *testing.T) {
 	target.Jars(t)
 	if target.Default() == target.Kafka {
@@ -79,11 +81,13 @@ func TestInterchange(t *testing.T) {
 	fillMoved(t, ottla, byOttla, want)
 	fillMoved(t, kafka, byKafka, want)
 	transactional := want["k-transactions"]
+	commit(t, kafka, "k-none")
 
 	for _, b := range []*target.Broker{ottla, kafka} {
 		if err := b.Stop(); err != nil {
 			t.Fatal(err)
 		}
+		CheckStorage(t, b.Dir)
 	}
 	exchange(t, ottla, kafka, byOttla)
 	exchange(t, kafka, ottla, byKafka)
@@ -95,8 +99,12 @@ func TestInterchange(t *testing.T) {
 
 	writeOn(t, kafka, byOttla, want)
 	writeOn(t, ottla, byKafka, want)
+	commit(t, kafka, "o-none")
 	kafka.Kill()
 	ottla.Kill()
+	for _, b := range []*target.Broker{ottla, kafka} {
+		CheckStorage(t, b.Dir)
+	}
 	bare(t, filepath.Join(kafka.Dir, "k-transactions-0"), filepath.Join(ottla.Dir, "k-bare-0"))
 	original := readIndexes(t, filepath.Join(kafka.Dir, "k-transactions-0"))
 	exchange(t, kafka, ottla, byOttla)
@@ -115,6 +123,7 @@ func TestInterchange(t *testing.T) {
 		}
 		CheckFiles(t, b.Dir)
 		CheckIndexes(t, b.Dir)
+		CheckStorage(t, b.Dir)
 	}
 	if rebuilt := readIndexes(t, filepath.Join(ottla.Dir, "k-bare-0")); len(original) == 0 || !slices.Equal(original, rebuilt) {
 		t.Errorf("transaction indexes made of bare segments:\n%q\nKafka's:\n%q", rebuilt, original)
@@ -275,11 +284,31 @@ func openTransaction(t *testing.T, b *target.Broker, topic string) {
 	write(t, b, topic, "none", true)
 }
 
+// commit commits offsets of a few groups, again and again, so that there are
+// records of __consumer_offsets.
+func commit(t *testing.T, b *target.Broker, topic string) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	for i := range int64(12) {
+		offsets := kadm.Offsets{}
+		offsets.Add(kadm.Offset{Topic: topic, At: i, LeaderEpoch: 0, Metadata: "m"})
+		answers, err := kadm.NewClient(cl).CommitOffsets(callContext(t), fmt.Sprint("group-", i%3), offsets)
+		if err != nil || answers.Error() != nil {
+			t.Fatalf("committing offset %d of %s: %v, %v", i, topic, err, answers.Error())
+		}
+	}
+}
+
 // quickCleaner lets a broker compact as soon as there is something to compact.
 var quickCleaner = []string{"log.cleaner.backoff.ms=100"}
 
-// loneTransactions are what Kafka needs to serve transactions on a single node.
-var loneTransactions = []string{"transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1", "transaction.state.log.num.partitions=1"}
+// loneTransactions are what Kafka needs to serve groups and transactions on a
+// single node.
+var loneTransactions = []string{"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=1", "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1", "transaction.state.log.num.partitions=1"}
 
 var compactConfigs = map[string]string{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "internal.segment.bytes": "10000"}
 

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -66,11 +67,11 @@ func Dump(name string, o DumpOptions, emit func(DumpLine) error) error {
 		topic, _, _ := parsePartitionDir(filepath.Base(filepath.Dir(name)))
 		return d.batches(topic)
 	case ok && suffix == offsetSuffix:
-		return d.entries(offsetEntryLen, d.offsetEntry)
+		return d.entries(offsetEntryLen, true, d.offsetEntry)
 	case ok && suffix == timeSuffix:
-		return d.entries(timeEntryLen, d.timeEntry)
+		return d.entries(timeEntryLen, true, d.timeEntry)
 	case ok && suffix == txnSuffix:
-		return d.entries(txnEntryLen, d.txnEntry)
+		return d.entries(txnEntryLen, false, d.txnEntry)
 	case ok && suffix == snapshotSuffix:
 		return d.snapshot()
 	}
@@ -207,16 +208,24 @@ func bytesOrNil(b []byte) any {
 	return b
 }
 
-// entries reads an index.
-func (d *dumper) entries(width int, fields func(b []byte) []DumpField) error {
+// entries reads an index. Of one that may be padded, the zeros that Kafka leaves
+// at its end when it is killed, up to 10 MiB, are a single line.
+func (d *dumper) entries(width int, padded bool, fields func(b []byte) []DumpField) error {
 	f, size, err := d.open()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // it was only read
+	whole := size - size%int64(width)
+	end := whole
+	if padded {
+		if end, err = endOfEntries(f, int64(width), whole); err != nil {
+			return err
+		}
+	}
 	buf := make([]byte, pageEntries*width)
-	for pos := int64(0); pos < size; pos += int64(len(buf)) {
-		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-pos)], pos)
+	for pos := int64(0); pos < end; pos += int64(len(buf)) {
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), end-pos)], pos)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
@@ -226,10 +235,32 @@ func (d *dumper) entries(width int, fields func(b []byte) []DumpField) error {
 			}
 		}
 	}
-	if rest := size % int64(width); rest > 0 {
-		return d.corrupt(-1, size-rest, "the file ends inside an entry")
+	if end < whole {
+		if err := d.emit(DumpLine{"padding", end, []DumpField{{"bytes", whole - end}}}); err != nil {
+			return err
+		}
+	}
+	if whole < size {
+		return d.corrupt(-1, whole, "the file ends inside an entry")
 	}
 	return nil
+}
+
+// endOfEntries is where the zeros at the end of an index begin. The first entry
+// is never one of them.
+func endOfEntries(f io.ReaderAt, width, end int64) (int64, error) {
+	buf := make([]byte, 512*width)
+	for end > width {
+		page := buf[:min(int64(len(buf)), end-width)]
+		if n, err := f.ReadAt(page, end-int64(len(page))); n < len(page) {
+			return 0, err
+		}
+		end -= int64(len(page))
+		if used := int64(len(bytes.TrimRight(page, "\x00"))); used > 0 {
+			return end + (used+width-1)/width*width, nil
+		}
+	}
+	return end, nil
 }
 
 func (d *dumper) offsetEntry(b []byte) []DumpField {

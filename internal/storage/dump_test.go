@@ -100,6 +100,45 @@ func TestDumpOfDamage(t *testing.T) {
 	}
 }
 
+// TestDumpOfPadding: the zeros at the end of an index are one line, zeros between
+// entries and the first entry are entries.
+func TestDumpOfPadding(t *testing.T) {
+	entry := []byte{0, 0, 0, 5, 0, 0, 1, 0}
+	zeros := func(n int) []byte { return make([]byte, n*offsetEntryLen) }
+	for _, c := range []struct {
+		content []byte
+		entries int
+		padding int
+	}{
+		{nil, 0, 0},
+		{entry, 1, 0},
+		{zeros(1), 1, 0},
+		{zeros(5000), 1, 4999},
+		{bytes.Repeat(entry, 3), 3, 0},
+		{append(bytes.Clone(entry), zeros(1)...), 1, 1},
+		{append(bytes.Clone(entry), zeros(512)...), 1, 512},
+		{append(bytes.Clone(entry), zeros(1500)...), 1, 1500},
+		{append(append(zeros(1500), entry...), zeros(7)...), 1501, 7},
+	} {
+		fsys := vfs.NewMem()
+		name := "/" + segmentName(0, offsetSuffix)
+		if err := writeFile(fsys, name, c.content); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := dumped(fsys, nil, name)
+		want := c.entries
+		if c.padding > 0 {
+			want++
+			if last, told := lines[len(lines)-1], fmt.Sprintf("padding[{bytes %d}]", c.padding*offsetEntryLen); last != told {
+				t.Errorf("the last line is %s, want %s", last, told)
+			}
+		}
+		if err != nil || len(lines) != want {
+			t.Errorf("%d lines, want %d entries and %d of padding: %v", len(lines), c.entries, c.padding, err)
+		}
+	}
+}
+
 // TestDecompressionBombs: a batch that would decompress to more than the cap is
 // refused by a leader, by Verify and by Dump, and named.
 func TestDecompressionBombs(t *testing.T) {

@@ -277,18 +277,18 @@ func (r *recovery) passTo(next, finished *segment) error {
 
 // follows tells whether a segment goes on where the one before it ended. Below
 // the recovery point a gap is what Kafka's compaction left; that of Cleaner
-// leaves none between segments. Above it, it is what a power
-// loss left of the end of the segment before; but not in a compacted topic,
-// where a segment is flushed before the next one begins. What a topic is may not
-// be known yet when a node starts, and another broker may have left an old
-// recovery point: a batch with fewer records than offsets tells as well that
-// this log was compacted.
+// leaves none between segments. Above it, it is what a power loss left of the end
+// of the segment before; but not in a compacted topic, where a segment is flushed
+// before the next one begins. What a topic is may not be known yet when a node
+// starts, and another broker may have left an old recovery point. So the
+// checkpoint of the cleaner counts too, below whose offset whole batches may be
+// gone, and a batch with fewer records than offsets.
 func (r *recovery) follows(s *segment) (bool, error) {
 	l := r.log
 	switch {
 	case s.base == l.end:
 		return true, nil
-	case s.base > l.end && (s.base <= r.point || r.compacted || l.config.Load().Compact):
+	case s.base > l.end && (s.base <= max(r.point, l.cleaned) || r.compacted || l.config.Load().Compact):
 		return true, nil
 	case s.base < l.end && s.base < r.point:
 		path, _ := s.file.where()

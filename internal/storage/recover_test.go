@@ -251,19 +251,23 @@ func TestRecoveryMakesSnapshots(t *testing.T) {
 
 // TestRecoveryOfHoles: a segment that ends before the next one begins is what a
 // power loss left, above the recovery point, or compaction, below it, in a
-// compacted topic, or in a log where a batch has lost records too.
+// compacted topic, in a log where a batch has lost records too, or below the
+// offset of the cleaner's checkpoint.
 func TestRecoveryOfHoles(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		point   int64
 		compact bool
 		emptied bool // the first batch
+		cleaned int64
 		end     int64
 	}{
-		{"above the recovery point", 0, false, false, 30},
-		{"below", 60, false, false, 60},
-		{"compacted", 0, true, false, 60},
-		{"emptied", 0, false, true, 60},
+		{"above the recovery point", 0, false, false, -1, 30},
+		{"below", 60, false, false, -1, 60},
+		{"compacted", 0, true, false, -1, 60},
+		{"emptied", 0, false, true, -1, 60},
+		{"cleaned up to the gap", 0, false, false, 33, 30},
+		{"cleaned up to behind the gap", 0, false, false, 34, 60},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, batches := damaged(t)
@@ -275,6 +279,11 @@ func TestRecoveryOfHoles(t *testing.T) {
 			}
 			if err := writeFile(o.mem, filepath.Join("/data", recoveryName), fmt.Appendf(nil, "0\n1\nt 0 %d\n", c.point)); err != nil {
 				t.Fatal(err)
+			}
+			if c.cleaned >= 0 {
+				if err := writeFile(o.mem, filepath.Join("/data", cleanerName), fmt.Appendf(nil, "0\n1\nt 0 %d\n", c.cleaned)); err != nil {
+					t.Fatal(err)
+				}
 			}
 			o.o.Default.Compact = c.compact
 			if err := o.up(); err != nil {

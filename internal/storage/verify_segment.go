@@ -19,8 +19,11 @@ type segmentCheck struct {
 	times   []timeEntry
 	// The fold of the batches: how many entries of the indexes are reached.
 	nextOffset, nextTime int
-	max                  timeEntry
-	from                 int64 // end of the log when the segment began
+	// ahead tells that the last offset entry reached is about a batch that
+	// follows the one it leads to.
+	ahead bool
+	max   timeEntry
+	from  int64 // end of the log when the segment began
 }
 
 // segment verifies the batches of a segment, its indexes and the snapshot at
@@ -225,14 +228,8 @@ func (c *segmentCheck) records(b record.Batch, pos int64) error {
 
 // indexed compares the index entries that a batch reaches.
 func (c *segmentCheck) indexed(pos, last int64) error {
-	for c.nextOffset < len(c.offsets) && c.offsets[c.nextOffset].pos <= pos {
-		e := c.offsets[c.nextOffset]
-		c.nextOffset++
-		if e.pos != pos || e.offset != last {
-			if err := c.indexProblem(&c.s.offsets.index, c.nextOffset-1, e.offset, "entry %d leads to byte %d, where no batch with that last offset lies", c.nextOffset-1, e.pos); err != nil {
-				return err
-			}
-		}
+	if err := c.offsetEntries(pos, last); err != nil {
+		return err
 	}
 	for c.nextTime < len(c.times) && c.times[c.nextTime].offset <= last {
 		e := c.times[c.nextTime]
@@ -242,6 +239,41 @@ func (c *segmentCheck) indexed(pos, last int64) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// offsetEntries compares those of the offset index. An entry leads to a batch with
+// that last offset, as Ottla and Kafka since 4.1 write it; or, of an older Kafka,
+// to the first of some batches that were appended at once, with the last offset of
+// the last one. So readers from there on find every batch above it.
+func (c *segmentCheck) offsetEntries(pos, last int64) error {
+	wrong := func(n int) error {
+		e := c.offsets[n]
+		return c.indexProblem(&c.s.offsets.index, n, e.offset, "entry %d leads to byte %d, where no batch with that last offset lies", n, e.pos)
+	}
+	for c.nextOffset < len(c.offsets) && c.offsets[c.nextOffset].pos <= pos {
+		e := c.offsets[c.nextOffset]
+		if c.ahead {
+			if err := wrong(c.nextOffset - 1); err != nil {
+				return err
+			}
+		}
+		c.nextOffset++
+		c.ahead = e.pos == pos && e.offset > last
+		if e.pos != pos || e.offset < last {
+			if err := wrong(c.nextOffset - 1); err != nil {
+				return err
+			}
+		}
+	}
+	if !c.ahead {
+		return nil
+	}
+	e := c.offsets[c.nextOffset-1]
+	c.ahead = e.offset > last
+	if e.offset < last {
+		return wrong(c.nextOffset - 1)
 	}
 	return nil
 }
@@ -256,6 +288,9 @@ func (c *segmentCheck) indexProblem(x *index, entry int, offset int64, format st
 func (c *segmentCheck) indexEnds() error {
 	if !c.clean && c.last {
 		return nil
+	}
+	if c.ahead {
+		c.nextOffset--
 	}
 	if c.nextOffset < len(c.offsets) {
 		if err := c.indexProblem(&c.s.offsets.index, c.nextOffset, c.offsets[c.nextOffset].offset, "entry %d leads behind the last batch", c.nextOffset); err != nil {

@@ -78,7 +78,9 @@ func TestVerifyFindsDamage(t *testing.T) {
 		{"a leader epoch unlike the checkpoint", part(logSuffix), second(func(b record.Batch) { b.SetLeaderEpoch(b.LeaderEpoch() + 1) }), "P4"},
 		{"a largest timestamp that lies", part(logSuffix), func(b []byte) []byte { return relabel(b, 9) }, "P8"},
 		{"an offset index entry elsewhere", part(offsetSuffix), entry(8, 1, func(b []byte) { b[7]++ }), "P9"},
-		{"an offset index entry about another offset", part(offsetSuffix), entry(8, 1, func(b []byte) { b[3]++ }), "P9"},
+		{"an offset index entry about another offset", part(offsetSuffix), entry(8, 1, func(b []byte) { b[3]-- }), "P9"},
+		{"an offset index entry about the batch of the next one", part(offsetSuffix), func(b []byte) []byte { copy(b[8:12], b[16:20]); return b }, "P9"},
+		{"an offset index entry about an offset behind the end", part(offsetSuffix), entry(8, 1, func(b []byte) { b[1] = 1 }), "P9"},
 		{"an offset index entry behind the end", part(offsetSuffix), func(b []byte) []byte { return append(b, 0, 0, 0xff, 0, 0, 0, 0xff, 0) }, "P9"},
 		{"half an offset index entry", part(offsetSuffix), func(b []byte) []byte { return append(b, 1, 2, 3) }, "P9"},
 		{"no offset index", part(offsetSuffix), func([]byte) []byte { return nil }, "P9"},
@@ -129,6 +131,36 @@ func TestVerifyFindsDamage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestVerifyOfManyBatches: an entry of the offset index that an older Kafka made
+// for an append of several batches is in order, and a reader that it leads gets
+// what is asked for.
+func TestVerifyOfManyBatches(t *testing.T) {
+	o := sound(t)
+	base := o.bases()[1]
+	o.edit(segmentName(base, offsetSuffix), func(b []byte) []byte {
+		for at := 0; at+12 < len(b); at += offsetEntryLen {
+			next := binary.BigEndian.Uint32(b[at+8:])
+			if first := binary.BigEndian.Uint32(b[at:]); next <= first+1 {
+				t.Fatal("nothing is between two entries")
+			}
+			binary.BigEndian.PutUint32(b[at:], next-1)
+		}
+		return b
+	})
+	verifyClean(t, o.mem)
+	if err := o.up(); err != nil {
+		t.Fatal(err)
+	}
+	for offset := base; offset < o.EndOffset(); offset++ {
+		for b, err := range o.Batches(offset, offset+1) {
+			if err != nil || b.BaseOffset() != offset {
+				t.Fatal(offset, b, err)
+			}
+		}
+	}
+	o.close()
 }
 
 // relabel sets the largest timestamp of the second batch in a segment and its
