@@ -216,7 +216,8 @@ func (w *world) compareTimestamps(l *Log, found []record.Batch) {
 }
 
 // compareAborted sees that a reader is told of every aborted transaction of
-// which a record is left, and of none that was not.
+// which a record is left, from that record on at the latest, and of none that was
+// not.
 func (w *world) compareAborted(l *Log, batches []record.Batch, present map[int64]bool) {
 	w.t.Helper()
 	list, err := l.abortedBetween(l.segments[0].base, l.EndOffset()+1)
@@ -236,19 +237,20 @@ func (w *world) compareAborted(l *Log, batches []record.Batch, present map[int64
 			ended[done.last] = done
 		}
 	}
-	told := make(map[int64]bool)
+	told := make(map[int64]int64) // from where, by the marker
 	for _, t := range list {
-		if d, ok := ended[t.last]; !ok || d.producerID != t.producerID || d.first != t.first {
+		if d, ok := ended[t.last]; !ok || d.producerID != t.producerID || t.first < d.first {
 			w.fatal("partition %d: transaction %+v was not aborted", l.tp.Partition, t)
 		}
-		told[t.last] = true
+		told[t.last] = t.first
 	}
 	for last, d := range ended {
-		if told[last] {
-			continue
+		from, ok := told[last]
+		if !ok {
+			from = last
 		}
 		for _, b := range batches {
-			if b.ProducerID() == d.producerID && b.IsTransactional() && !b.IsControl() && b.BaseOffset() >= d.first && b.LastOffset() < last {
+			if b.ProducerID() == d.producerID && b.IsTransactional() && !b.IsControl() && b.BaseOffset() >= d.first && b.LastOffset() < from {
 				for offset := b.BaseOffset(); offset <= b.LastOffset(); offset++ {
 					if present[offset] {
 						w.fatal("partition %d: nobody is told that offset %d was aborted", l.tp.Partition, offset)

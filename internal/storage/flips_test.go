@@ -74,7 +74,10 @@ type state struct {
 	batches map[string][]record.Batch
 	rest    string
 	id      [16]byte // of the dir
-	told    []error  // of what cannot be opened or read
+	// aborted is what readers of t are told to leave out, by where they read;
+	// without those that were told that something is wrong.
+	aborted map[[2]int64]string
+	told    []error // of what cannot be opened or read
 }
 
 // readState opens a dir, whose id the cluster knows, and reads everything in
@@ -82,7 +85,7 @@ type state struct {
 func readState(t testing.TB, o Options, mem *vfs.Mem, id [16]byte) (s state) {
 	t.Helper()
 	o.FS = mem
-	s.batches = make(map[string][]record.Batch)
+	s.batches, s.aborted = make(map[string][]record.Batch), make(map[[2]int64]string)
 	m, err := OpenManager(t.Context(), o)
 	if err != nil {
 		s.told = append(s.told, err)
@@ -123,6 +126,18 @@ func (s *state) add(o *oneLog) {
 	}
 	aborted, err := o.AbortedTxns(o.StartOffset(), o.EndOffset())
 	s.note(aborted, err)
+	for from := int64(4); o.tp.Topic == "t" && from < 60; from++ { // 4: whatever the start is
+		for _, to := range []int64{from + 1, from + 5, from + 20} {
+			if to > o.LastStableOffset(o.EndOffset()) {
+				continue // nobody reads that far
+			}
+			list, err := o.AbortedTxns(from, to)
+			s.note("", err)
+			if err == nil {
+				s.aborted[[2]int64{from, to}] = fmt.Sprint(list)
+			}
+		}
+	}
 	for ms := int64(startMs); ms < startMs+500; ms += 7 {
 		found, ok, err := o.OffsetForTimestamp(ms)
 		s.note(fmt.Sprint(found, ok), err)
@@ -157,6 +172,8 @@ func dirFiles(t testing.TB, mem *vfs.Mem) (files []string) {
 // then looks at the dir with Verify and by opening it:
 //
 //   - no batch is ever served that is not, bit for bit, one that was appended;
+//   - no reader of committed records is told of other aborted transactions than
+//     there are, unless it is told that something is wrong;
 //   - either Verify names the damage, or opening or reading does, or it is
 //     harmless: everything that the dir holds is as it was.
 //
@@ -237,6 +254,11 @@ func judge(t *testing.T, o Options, mem *vfs.Mem, want *state, clean bool, what 
 				b.LastOffset() >= want.batches[topic][0].BaseOffset() { // a start that went back shows more
 				t.Fatalf("%s: served %v", what, b)
 			}
+		}
+	}
+	for window, list := range got.aborted {
+		if want := want.aborted[window]; clean && list != want {
+			t.Fatalf("%s: of %v the aborted transactions are %v, want %v", what, window, list, want)
 		}
 	}
 	switch {

@@ -39,14 +39,18 @@ func decodeTxn(b []byte) abortedTxn {
 	}
 }
 
-// before counts the entries whose marker is below offset.
-func (x *txnIndex) before(offset int64) (int, error) {
-	n, last := 0, noOffset
-	err := x.entries(func(i int, b []byte) error {
-		if t := decodeTxn(b); i == n && t.first < t.last && t.last > last && t.last < offset {
-			n, last = i+1, t.last
+// before counts the entries whose marker is below offset. sound tells that all
+// entries ascend, as those that were appended do.
+func (x *txnIndex) before(offset int64) (n int, sound bool, err error) {
+	last := noOffset
+	sound = true
+	err = x.entries(func(i int, b []byte) error {
+		t := decodeTxn(b)
+		sound = sound && t.first >= 0 && t.first < t.last && t.last > last
+		if last = t.last; sound && t.last < offset {
+			n = i + 1
 		}
 		return nil
 	})
-	return n, err
+	return n, sound, err
 }

@@ -237,6 +237,7 @@ func (l *Log) openSegments(f folder, base int64) error {
 			x.index.count = int(x.index.fileSize) / x.index.width
 			x.index.written = x.index.count
 		}
+		s.foreignTxns = foreignTxns{count: s.txns.count, end: math.MaxInt64}
 		l.segments = append(l.segments, s)
 	}
 	l.snapshots.offsets = f.snapshots
@@ -313,6 +314,7 @@ func (s *segment) resetIndexes(all bool) {
 	s.times.cut(0)
 	if all {
 		s.txns.cut(0)
+		s.foreignTxns.cut(0, s.base)
 	}
 	s.lastIndexed = 0
 	s.max, s.maxKnown = s.times.none(), true

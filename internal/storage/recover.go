@@ -192,13 +192,14 @@ func (r *recovery) resume(s *segment) (bool, error) {
 			return false, err
 		}
 	}
-	txns, err := s.txns.before(r.snapshot)
-	if err != nil {
+	txns, sound, err := s.txns.before(r.snapshot)
+	if err != nil || !sound {
 		return false, dropShort(err)
 	}
 	s.offsets.cut(n)
 	s.times.cut(times)
 	s.txns.cut(txns)
+	s.foreignTxns.cut(txns, r.snapshot)
 	s.lastIndexed = e.pos
 	s.max, s.maxKnown = last, true
 	s.times.last, s.times.lastKnown = last, true

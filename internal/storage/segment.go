@@ -42,6 +42,8 @@ type segment struct {
 	foreign  int64
 	checks   *checks
 	jitterMs int64
+	// foreignTxns are the aborted transactions that another process noted.
+	foreignTxns foreignTxns
 }
 
 const (

@@ -190,7 +190,7 @@ func (l *Log) cutSegment(s *segment, size, end int64) error {
 	if err != nil {
 		return err
 	}
-	txns, err := s.txns.before(end)
+	txns, _, err := s.txns.before(end)
 	if err != nil {
 		return err
 	}
@@ -201,6 +201,7 @@ func (l *Log) cutSegment(s *segment, size, end int64) error {
 	s.offsets.cut(offsets.n)
 	s.times.cut(times)
 	s.txns.cut(txns)
+	s.foreignTxns.cut(txns, end)
 	s.lastIndexed = offsets.last.pos
 	s.max, s.maxKnown = last, true
 	s.times.last, s.times.lastKnown = last, true

@@ -1,0 +1,283 @@
+package storage
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"ottla/internal/vfs"
+)
+
+// AbortedTxn is a transaction that a reader of its partition must leave out.
+type AbortedTxn struct {
+	ProducerID int64
+	// FirstOffset is where the reader begins to leave out that producer's
+	// records, until its marker.
+	FirstOffset int64
+}
+
+// AbortedTxns lists the aborted transactions that overlap [from, upTo), by the
+// offset of their markers (T11).
+func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {
+	list, err := l.abortedBetween(from, upTo)
+	var found []AbortedTxn
+	for _, t := range list {
+		found = append(found, AbortedTxn{t.producerID, t.first})
+	}
+	return found, err
+}
+
+// abortedBetween is AbortedTxns with all that the index says.
+func (l *Log) abortedBetween(from, upTo int64) (found []abortedTxn, err error) {
+	for range 4 { // again when a segment was removed meanwhile
+		if found, err = l.abortedTxns(from, upTo); !isClosed(err) {
+			break
+		}
+	}
+	return found, err
+}
+
+func (l *Log) abortedTxns(from, upTo int64) ([]abortedTxn, error) {
+	l.mu.Lock()
+	if err := l.usable(); err != nil {
+		l.mu.Unlock()
+		return nil, err
+	}
+	segments := l.segments[floor(l.segments, from):]
+	plans := make([]txnPlan, len(segments))
+	for i, s := range segments {
+		plans[i] = txnPlan{
+			s: s, inFile: s.txns.tailStart(), tail: slices.Clone(s.txns.tail), size: s.size, foreign: s.foreignTxns,
+			first: s == l.segments[0], compacted: s.base < l.cleaned, below: l.end, epoch: l.latestEpoch(), generation: l.generation,
+		}
+		if i+1 < len(segments) {
+			plans[i].below = segments[i+1].base
+		}
+	}
+	l.mu.Unlock()
+	var found []abortedTxn
+	for i := range plans {
+		done := false
+		err := l.eachAborted(&plans[i], func(t abortedTxn) {
+			if !done && t.last >= from && t.first < upTo {
+				found = append(found, t)
+			}
+			done = done || t.lastStable >= upTo
+		})
+		if err != nil || done {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// foreignTxns is what is known of the entries of a transaction index that
+// another process wrote, which nothing protects: a wrong one would show a reader
+// records of an aborted transaction, or hide others from it. So they are proved
+// when they are first asked for, once for a segment:
+//
+//  1. The producers' state at the segment's base, from its snapshot, is taken
+//     over its batches. That makes the entries anew, as recovery does.
+//  2. They are equal to those of the file: the file is right.
+//  3. Else the walk is repeated with the CRCs. A bad batch is to blame, and the
+//     reader gets a CorruptError. If all are good, the entries of the walk take the
+//     place of the file's, and the log tells.
+//  4. Of a compacted segment the walk may make other entries than the file has,
+//     since first batches are gone; what is left of the records is left out all
+//     the same. There step 3 tells nothing.
+//
+// A segment without such entries costs nothing. The work is one walk over the
+// headers of a segment, before its first read_committed read.
+//
+// Rejected: to look up the marker and the first batch of each entry. It cannot
+// tell that no batch of the transaction comes before, nor that an open one made
+// the last stable offset.
+type foreignTxns struct {
+	// count is how many entries, end the offset that their markers are below.
+	count int
+	end   int64
+	known bool
+	// wrong tells that instead is right, and the file is not.
+	wrong   bool
+	instead []abortedTxn
+}
+
+// cut follows a truncation of the log, to n entries with markers below end.
+func (f *foreignTxns) cut(n int, end int64) {
+	*f = foreignTxns{count: min(n, f.count), end: min(f.end, end)}
+}
+
+// txnPlan is what is known of a segment's transactions without I/O.
+type txnPlan struct {
+	s                *segment
+	inFile           int
+	tail             []byte
+	size             int64
+	foreign          foreignTxns
+	first, compacted bool
+	below            int64 // every offset is
+	epoch            int32 // the latest
+	generation       uint64
+}
+
+// entries visits the entries of file and tail.
+func (p *txnPlan) entries(visit func(i int, t abortedTxn)) error {
+	if p.inFile > 0 {
+		err := p.s.txns.fileEntries(p.inFile, func(i int, b []byte) error {
+			visit(i, decodeTxn(b))
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("transaction index of segment %d: %w", p.s.base, err)
+		}
+	}
+	for at := 0; at < len(p.tail); at += txnEntryLen {
+		visit(p.inFile+at/txnEntryLen, decodeTxn(p.tail[at:]))
+	}
+	return nil
+}
+
+// eachAborted visits the aborted transactions of a segment, proved.
+func (l *Log) eachAborted(p *txnPlan, visit func(abortedTxn)) error {
+	if p.foreign.count > 0 && !p.foreign.known {
+		if err := l.prove(p); err != nil {
+			return l.readFailed(err)
+		}
+		l.mu.Lock()
+		if l.generation == p.generation {
+			p.s.foreignTxns = p.foreign
+		}
+		l.mu.Unlock()
+	}
+	for _, t := range p.foreign.instead {
+		visit(t)
+	}
+	err := p.entries(func(i int, t abortedTxn) {
+		if i >= p.foreign.count || !p.foreign.wrong {
+			visit(t)
+		}
+	})
+	if err != nil {
+		return l.readFailed(err)
+	}
+	return nil
+}
+
+// prove is steps 1 to 4 of foreignTxns.
+func (l *Log) prove(p *txnPlan) error {
+	var inFile []abortedTxn
+	if err := p.entries(func(i int, t abortedTxn) {
+		if i < p.foreign.count {
+			inFile = append(inFile, t)
+		}
+	}); err != nil {
+		return err
+	}
+	start, ok := l.producersAt(p)
+	p.foreign.known = true
+	if !ok {
+		return nil // there is no second witness
+	}
+	made, err := l.foldAborted(p, start, false)
+	if err == nil && slices.Equal(made, inFile) {
+		return nil
+	}
+	if bad := l.knownBad(p.s); bad != nil {
+		return bad
+	}
+	if made, err = l.foldAborted(p, start, true); err != nil {
+		return err
+	}
+	p.foreign.wrong, p.foreign.instead = true, made
+	if !p.compacted {
+		name, _ := p.s.txns.file.where()
+		l.env.log.Error("a transaction index is wrong, going on with what the record batches say", "file", name, "segment", p.s.base)
+	}
+	return nil
+}
+
+// knownBad is a batch of a segment that was found bad before, nil if none was.
+func (l *Log) knownBad(s *segment) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.checks != nil {
+		if bad := s.checks.firstBad(0); bad != nil {
+			return bad
+		}
+	}
+	return nil
+}
+
+// producersAt is the state of the producers at the base of a segment. What was
+// below the first one is gone.
+func (l *Log) producersAt(p *txnPlan) ([]producer, bool) {
+	data, err := vfs.ReadFile(l.env.fs, l.snapshotPath(p.s.base))
+	if err != nil {
+		return nil, p.first
+	}
+	list, why := decodeSnapshot(data)
+	return list, why == ""
+}
+
+// foldAborted makes the entries of a segment's transaction index from its
+// batches, with all that is known of these checked, or nothing. It sets
+// p.compacted when something is missing between them.
+func (l *Log) foldAborted(p *txnPlan, start []producer, check bool) (made []abortedTxn, err error) {
+	h, err := p.s.file.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer p.s.file.release()
+	buf := l.env.scan.Get().(*[]byte)
+	defer l.env.scan.Put(buf)
+	var state producers
+	state.reset()
+	for _, x := range start {
+		state.load(x)
+	}
+	next := p.s.base
+	w := order{last: next - 1, epoch: NoEpoch, below: p.below, maxEpoch: p.epoch}
+	scan := newScanner(h, 0, p.size, *buf)
+	for scan.next() {
+		if check {
+			if err := l.checkWhole(p, &w, &scan); err != nil {
+				return nil, err
+			}
+		}
+		end, timestamp, err := scan.marker(l.env.codecs)
+		if err != nil {
+			return nil, err
+		}
+		b := scan.header
+		p.compacted = p.compacted || b.BaseOffset() > next || b.Count() <= b.LastOffsetDelta() || b.HasDeleteHorizon()
+		next = b.NextOffset()
+		if !b.HasProducer() || b.IsControl() && end == nil || b.BaseOffset() >= p.foreign.end {
+			continue
+		}
+		done, lastStable, ended := state.apply(b, end, timestamp)
+		state.replicated(math.MaxInt64)
+		if ended && done.aborted {
+			made = append(made, abortedTxn{done.producerID, done.first, done.last, lastStable})
+		}
+	}
+	if scan.err != nil {
+		return nil, l.scanFailed(p.s, &scan)
+	}
+	return made, nil
+}
+
+// checkWhole checks the current batch of a walk over a segment.
+func (l *Log) checkWhole(p *txnPlan, w *order, scan *scanner) error {
+	why := w.beyond(scan.header)
+	if why == "" {
+		why = w.next(scan.header)
+	}
+	if why == "" {
+		err := scan.checkCRC()
+		if err == nil || !isInvalid(err) {
+			return err
+		}
+		why = err.Error()
+	}
+	return l.corruptAt(p.s, scan.header.BaseOffset(), scan.pos, why)
+}
