@@ -32,7 +32,7 @@ var survivals = []float64{0, 0.1, 0.5, 1}
 //   - all of this also when the start itself crashes at one of its I/Os.
 //
 // A failure prints seed, I/O and chance; CRASH=seed:io:chance repeats it alone.
-// SEEDS runs more of them.
+// SEEDS runs more of them, SEQUENCE=2 and so on gives each other operations.
 func TestCrash(t *testing.T) {
 	only := os.Getenv("CRASH")
 	var points, passes atomic.Int64
@@ -189,9 +189,6 @@ func (s *survivor) partition(p *model, l *Log) {
 	if n > 0 && end != max(batches[n-1].NextOffset(), l.segments[len(l.segments)-1].base) {
 		s.fatal("partition %d ends at %d, not at the end of a batch, %d", p.tp.Partition, end, batches[n-1].NextOffset())
 	}
-	if s.compacted && p.restarting >= 0 {
-		return // below the clean point the batches alone do not tell all of the producers
-	}
 	s.compare(l, batches[:n])
 	if s.o.Durability == config.Fsync && l.FlushedOffset() != end {
 		s.fatal("partition %d has %d flushed of %d after recovery", p.tp.Partition, l.FlushedOffset(), end)
@@ -201,7 +198,7 @@ func (s *survivor) partition(p *model, l *Log) {
 // guaranteed is what must be there.
 func (p *model) guaranteed() int64 {
 	switch {
-	case p.restarting >= 0 || p.deleting:
+	case p.deleting:
 		return 0
 	case p.cutting >= 0:
 		return min(p.durable, p.cutting)
@@ -243,11 +240,8 @@ func (s *survivor) goOn() {
 // crashSeeds is how many runs there are, each of more than a thousand crash
 // points: 20,000 in all.
 func crashSeeds() uint64 {
-	if n, err := strconv.ParseUint(os.Getenv("SEEDS"), 10, 32); err == nil {
-		return n
-	}
 	if testing.Short() {
-		return 3
+		return seedsOf(3)
 	}
-	return 16
+	return seedsOf(16)
 }

@@ -95,7 +95,12 @@ func (d *dir) writePoints() error {
 // writeStarts writes log-start-offset-checkpoint, with a line for each log that
 // does not begin with its first segment, as Kafka has.
 func (d *dir) writeStarts() error {
-	return d.write(startName, &d.starts, func(l *Log) (int64, bool) { return l.start, l.start > l.segments[0].base })
+	return d.write(startName, &d.starts, func(l *Log) (int64, bool) {
+		if l.givenUp > 0 {
+			return l.givenUp, true
+		}
+		return l.start, l.start > l.segments[0].base
+	})
 }
 
 // writeHighWatermarks writes replication-offset-checkpoint.

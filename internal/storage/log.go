@@ -42,6 +42,9 @@ type Log struct {
 	segments []*segment
 	// start ≤ hw ≤ end (P1). What lies below start may still be on disk.
 	start, end, hw int64
+	// givenUp is the start that a crash leaves while everything is removed, 0
+	// when nothing is.
+	givenUp int64
 	// flushed is the offset below which everything is on disk.
 	flushed int64
 	// point is the recovery point: flushed as of the last save.

@@ -155,11 +155,11 @@ func TestModel(t *testing.T) {
 	var passes, gone atomic.Int64
 	t.Cleanup(func() {
 		t.Logf("%d passes of compaction", passes.Load())
-		if passes.Load() < 30 || gone.Load() < 1000 {
+		if seedsOf(24) >= 24 && (passes.Load() < 30 || gone.Load() < 1000) {
 			t.Errorf("only %d passes of compaction, %d records seen without those that it removed", passes.Load(), gone.Load())
 		}
 	})
-	for seed := range uint64(24) {
+	for seed := range seedsOf(24) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, seed, config.Durability(seed%2))

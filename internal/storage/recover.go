@@ -70,6 +70,9 @@ func (l *Log) load(point, start int64) error {
 		return err
 	}
 	r.epochsOnFile = slices.Clone(l.epochs.entries)
+	if err := r.finishRetention(); err != nil {
+		return err
+	}
 	buf := l.env.scan.Get().(*[]byte)
 	defer l.env.scan.Put(buf)
 	r.buf = *buf
@@ -77,6 +80,43 @@ func (l *Log) load(point, start int64) error {
 		return err
 	}
 	return r.finish()
+}
+
+// finishRetention removes the segments below the start on disk. A crash inside
+// DeleteBelowStart may have left some and taken others, so that what their
+// batches say of the producers has a hole; the snapshot where the log begins
+// says all, and was durable before any of them went. Without one they stay, and
+// the next CheckRetention sees to them.
+func (r *recovery) finishRetention() error {
+	l := r.log
+	if r.point == afterCleanStop {
+		return nil
+	}
+	for n := floor(l.segments, r.start); n > 0; n-- {
+		base := l.segments[n].base
+		if !slices.Contains(l.snapshots.offsets, base) {
+			continue
+		}
+		if _, ok := l.readSnapshot(base); !ok {
+			continue
+		}
+		// After the end of a process it may be in the page cache only.
+		if err := syncFile(l.env.fs, l.snapshotPath(base)); err != nil {
+			return err
+		}
+		if err := l.env.fs.SyncDir(l.path); err != nil {
+			return err
+		}
+		for _, s := range l.segments[:n] {
+			if err := s.removeFiles(); err != nil {
+				return err
+			}
+		}
+		l.segments = slices.Clone(l.segments[n:])
+		r.folder.changed = true
+		return nil
+	}
+	return nil
 }
 
 // run is steps 1 to 4, again with an older snapshot if the log turns out to
@@ -276,20 +316,23 @@ func (r *recovery) passTo(next, finished *segment) error {
 	return nil
 }
 
-// follows tells whether a segment goes on where the one before it ended. Below
-// the recovery point a gap is what Kafka's compaction left; that of Cleaner
-// leaves none between segments. Above it, it is what a power loss left of the end
-// of the segment before; but not in a compacted topic, where a segment is flushed
-// before the next one begins. What a topic is may not be known yet when a node
-// starts, and another broker may have left an old recovery point. So the
-// checkpoint of the cleaner counts too, below whose offset whole batches may be
-// gone, and a batch with fewer records than offsets.
+// follows tells whether a segment goes on where the one before it ended.
+//
+//   - Below the recovery point a gap is what Kafka's compaction left; that of
+//     Cleaner leaves none between segments.
+//   - Below the log's start it is what retention left when a crash ended it.
+//   - Else it is what a power loss left of the end of the segment before. But
+//     not in a compacted topic, where a segment is flushed before the next one
+//     begins. What a topic is may not be known yet when a node starts, and
+//     another broker may have left an old recovery point. So the checkpoint of
+//     the cleaner counts too, below whose offset whole batches may be gone, and
+//     a batch with fewer records than offsets.
 func (r *recovery) follows(s *segment) (bool, error) {
 	l := r.log
 	switch {
 	case s.base == l.end:
 		return true, nil
-	case s.base > l.end && (s.base <= max(r.point, l.cleaned) || r.compacted || l.config.Load().Compact):
+	case s.base > l.end && (s.base <= max(r.point, r.start, l.cleaned) || r.compacted || l.config.Load().Compact):
 		return true, nil
 	case s.base < l.end && s.base < r.point:
 		path, _ := s.file.where()
@@ -518,6 +561,11 @@ func (r *recovery) restartAt(start int64) error {
 		if err := s.removeFiles(); err != nil {
 			return err
 		}
+	}
+	// They must not come back once the start is that of a segment, of which the
+	// checkpoint says nothing.
+	if err := l.env.fs.SyncDir(l.path); err != nil {
+		return err
 	}
 	s, err := l.createSegment(start, l.config.Load())
 	if err != nil {

@@ -64,6 +64,17 @@ func (l *Log) TruncateTo(offset int64) error {
 // TruncateFullyAndStartAt removes everything; the log is empty then and begins
 // at offset. It is for followers whose leader no longer has what would come
 // next.
+//
+// A crash leaves the whole old log or an empty one, for of a part of a
+// compacted log nobody could tell what its producers did:
+//
+//  1. A start above all that there is goes into log-start-offset-checkpoint.
+//     From here on a recovery begins anew there.
+//  2. The old log is removed, and the new one made durable.
+//  3. The start of the new one takes the place of the first.
+//
+// A log outside a Manager has no such checkpoint. It is never compacted, and a
+// crash leaves a prefix of it.
 func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -76,12 +87,15 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 }
 
 func (l *Log) restart(offset int64) error {
-	if err := l.lowerRecoveryPoint(offset); err != nil {
+	if err := l.giveUpAll(max(offset, l.end+1)); err != nil {
 		return err
 	}
-	// A crash may leave a part of the old log, which then grows again.
-	if err := l.forgetCleaned(); err != nil {
-		return err
+	err := l.lowerRecoveryPoint(offset)
+	if err == nil {
+		err = l.forgetCleaned()
+	}
+	if err != nil {
+		return l.dir.fail(err) // what is on disk gives the log up already
 	}
 	old := l.segments
 	s := openSegment(l.env.files, l.path, offset)
@@ -109,7 +123,31 @@ func (l *Log) restart(offset int64) error {
 	if err := vfs.WriteFileAtomic(l.env.fs, l.epochsPath(), encodeEpochs(nil), 0o644); err != nil {
 		return l.dir.fail(err)
 	}
-	return l.flushHeld()
+	if err := l.flushHeld(); err != nil {
+		return err
+	}
+	if err := l.giveUpAll(0); err != nil {
+		return l.dir.fail(err)
+	}
+	return nil
+}
+
+// giveUpAll writes a start above everything to disk, so that a recovery begins
+// anew there; 0 takes it back. The caller holds write.
+func (l *Log) giveUpAll(above int64) error {
+	if l.dir.flusher == nil {
+		return nil
+	}
+	l.mu.Lock()
+	l.givenUp = above
+	l.mu.Unlock()
+	err := l.dir.writeStarts()
+	if err != nil {
+		l.mu.Lock()
+		l.givenUp = 0
+		l.mu.Unlock()
+	}
+	return err
 }
 
 // shorten publishes what readers see after a truncation to end.
@@ -154,16 +192,21 @@ func (l *Log) findCut(s *segment, offset int64) (pos, end int64, err error) {
 	return s.size, end, nil
 }
 
-// dropSegments removes segments that nobody finds any more, the last first.
+// dropSegments removes segments that nobody finds any more, the last first. Of
+// each the batches go before the indexes: a segment that a crash brings back has
+// its transaction index, which cannot be built anew below the recovery point.
 func (l *Log) dropSegments(dropped []*segment) error {
 	for _, s := range slices.Backward(dropped) {
 		l.mu.Lock()
 		s.unpin()
 		l.mu.Unlock()
-		if err := s.removeFiles(); err != nil {
+		if err := s.file.remove(); err != nil {
 			return l.dir.fail(err)
 		}
 		if err := l.env.fs.SyncDir(l.path); err != nil {
+			return l.dir.fail(err)
+		}
+		if err := s.removeFiles(); err != nil {
 			return l.dir.fail(err)
 		}
 	}

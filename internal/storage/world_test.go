@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"ottla/internal/config"
@@ -75,7 +76,7 @@ type modelProducer struct {
 
 func newWorld(t testing.TB, seed uint64, durability config.Durability) *world {
 	w := &world{
-		t: t, rng: rand.New(rand.NewPCG(seed, 1)), mem: vfs.NewMem(), time: &clock{startMs},
+		t: t, rng: rand.New(rand.NewPCG(seed, sequence())), mem: vfs.NewMem(), time: &clock{startMs},
 		partitions: make(map[int32]*model), codecs: record.NewCodecs(),
 	}
 	w.fs = vfs.NewFault(w.mem)
@@ -94,6 +95,25 @@ func newWorld(t testing.TB, seed uint64, durability config.Durability) *world {
 	}
 	w.open()
 	return w
+}
+
+// sequence is another number for the random operations of every seed: 1, or
+// what SEQUENCE says.
+func sequence() uint64 {
+	n, err := strconv.ParseUint(os.Getenv("SEQUENCE"), 10, 64)
+	if err != nil {
+		return 1
+	}
+	return n
+}
+
+// seedsOf is how many seeds a test runs: usual, or what SEEDS says.
+func seedsOf(usual uint64) uint64 {
+	n, err := strconv.ParseUint(os.Getenv("SEEDS"), 10, 32)
+	if err != nil {
+		return usual
+	}
+	return n
 }
 
 // worldConfig rolls every few dozen batches, or every few.
@@ -377,12 +397,6 @@ func (w *world) deleteRecords(p *model) {
 }
 
 func (w *world) retention() {
-	if w.compacted {
-		// Retention above the recovery point may leave a hole below the start at
-		// a crash, and recovery then forgets producers: not compaction's doing.
-		w.doing = "checkpoint before retention"
-		w.must(w.m.Checkpoint())
-	}
 	w.doing = "retention"
 	// Where the starts move to is the log's decision; it is checked against
 	// the high watermark and, after it, the size.
@@ -451,7 +465,7 @@ func (w *world) restart(p *model) {
 	offset := p.end + w.rng.Int64N(20) - 5
 	offset = max(0, offset)
 	w.doing = fmt.Sprintf("restart %d at %d", p.tp.Partition, offset)
-	p.restarting, p.durable = offset, 0
+	p.restarting = offset
 	w.must(w.log(p).TruncateFullyAndStartAt(offset))
 	p.batches, p.restarting = nil, -1
 	clear(p.tombstones)
