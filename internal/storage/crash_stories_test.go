@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -184,5 +185,58 @@ func TestCrashOfRetention(t *testing.T) {
 		w.compare(l, batches)
 	})
 	o.wantBases(51)
+	o.close()
+}
+
+// TestCrashBelowStart: a truncation cuts the batch in which the log begins, so
+// that the start goes back with the end. A crash loses no producer.
+func TestCrashBelowStart(t *testing.T) {
+	o := newLogTest(t, nil)
+	for seq := range int32(4) {
+		if _, err := o.from(int64(seq%2), 0, seq/2*10, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.SetHighWatermark(37)
+	if err := errors.Join(o.Flush(), o.IncrementStartOffset(35), o.m.Checkpoint(), o.m.eachDir((*dir).writeStarts)); err != nil {
+		t.Fatal(err)
+	}
+	o.everyCrash(func() error { return o.TruncateTo(37) }, func(l *Log, what string) {
+		start, end, p := l.StartOffset(), l.EndOffset(), l.Producers()
+		last := map[int64]int32{40: 19, 30: 9}[end]
+		if len(p) != 2 || last == 0 || p[1].LastSequence != last || start != 30 && (start != 35 || end != 40) {
+			t.Fatalf("%s: the log reaches from %d to %d, with %+v", what, start, end, p)
+		}
+	})
+	if o.StartOffset() != 30 || o.EndOffset() != 30 {
+		t.Fatal(o.StartOffset(), o.EndOffset())
+	}
+	o.close()
+}
+
+// TestCrashAfterCheckpoint: the producer snapshot of a new segment, whose name a
+// checkpoint made durable and no flush, is what retention relies on.
+func TestCrashAfterCheckpoint(t *testing.T) {
+	o := newLogTest(t, func(o *Options) { o.Default.SegmentBytes, o.Default.IndexIntervalBytes = 800, 50 })
+	if _, err := o.from(7, 0, 0, 3); err != nil {
+		t.Fatal(err)
+	}
+	o.write(1, record.BuilderOptions{})
+	o.write(1, record.BuilderOptions{})
+	if err := o.m.Checkpoint(); err != nil { // which makes the names of epochs and indexes durable
+		t.Fatal(err)
+	}
+	for len(o.bases()) == 1 { // without that producer
+		o.write(1, record.BuilderOptions{})
+	}
+	o.SetHighWatermark(o.FlushedOffset())
+	if err := errors.Join(o.m.Checkpoint(), o.IncrementStartOffset(o.bases()[1])); err != nil {
+		t.Fatal(err)
+	}
+	o.everyCrash(func() error { _, err := o.m.CheckRetention(); return err }, func(l *Log, what string) {
+		if p := l.Producers(); len(p) != 1 || p[0].LastSequence != 2 {
+			t.Fatalf("%s: the log begins at %d with %+v", what, l.StartOffset(), p)
+		}
+	})
 	o.close()
 }

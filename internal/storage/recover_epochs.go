@@ -49,7 +49,8 @@ func (r *recovery) readEarlierEpochs() error {
 	}
 	known := l.epochs.entries
 	l.epochs.entries = nil
-	for _, s := range l.segments[floor(l.segments, start) : floor(l.segments, upTo)+1] {
+	from := floor(l.segments, start)
+	for _, s := range l.segments[from:max(from, floor(l.segments, upTo)+1)] {
 		if err := r.headers(s, upTo); err != nil {
 			return err
 		}

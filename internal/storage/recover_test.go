@@ -331,10 +331,17 @@ func TestOverlap(t *testing.T) {
 }
 
 // TestStartAboveEnd: DeleteRecords reached further than what a power loss
-// left; nothing of that may be read again.
+// left; nothing of that may be read again. The leader epochs and the
+// snapshots are lost as well.
 func TestStartAboveEnd(t *testing.T) {
 	o, _ := damaged(t)
 	o.down(false)
+	if err := o.mem.Remove(filepath.Join("/data", recoveryName)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{epochsName, segmentName(17, snapshotSuffix), segmentName(34, snapshotSuffix), segmentName(51, snapshotSuffix)} {
+		o.edit(name, func([]byte) []byte { return nil })
+	}
 	if err := writeFile(o.mem, filepath.Join("/data", startName), []byte("0\n1\nt 0 75\n")); err != nil {
 		t.Fatal(err)
 	}

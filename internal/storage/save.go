@@ -69,6 +69,7 @@ func (l *Log) save(closing bool) (saved, error) {
 	for _, offset := range l.snapshots.unsynced {
 		s.names = append(s.names, l.snapshotPath(offset))
 	}
+	s.newNames = s.newNames || len(l.snapshots.unsynced) > 0
 	s.snapshots, l.snapshots.unsynced = l.snapshots.unsynced, nil
 	return s, nil
 }

@@ -17,7 +17,11 @@ import (
 // mix with what is appended in their place.
 //
 //  1. The recovery point on disk is lowered first, if it is above: below it
-//     recovery takes everything for flushed.
+//     recovery takes everything for flushed. So is the log's start, if it lies
+//     inside the batch that is cut first. A crash may then show that batch from
+//     its first record on, until the leader tells the start again. The other
+//     way round the log would end below its start, and a recovery begin anew
+//     and forget the producers.
 //  2. Readers see the shorter log.
 //  3. Whole segments are removed, the last one first, each removal durable
 //     before the next: a crash leaves a prefix of the old log.

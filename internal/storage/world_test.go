@@ -431,7 +431,7 @@ func (w *world) truncate(p *model) {
 	}
 	p.cutting = end
 	durable := min(p.durable, end)
-	p.durable = durable
+	p.durable, p.startLow = durable, min(p.startLow, end)
 	w.must(w.log(p).TruncateTo(to))
 	p.durable = durable
 	p.cut(end)
