@@ -142,6 +142,31 @@ func TestRecoveryRebuilds(t *testing.T) {
 	}
 }
 
+// TestRecoveryDoubtsIndexes: an entry of the offset index that looks sound, but
+// has no batch where it says, is not where the scan begins.
+func TestRecoveryDoubtsIndexes(t *testing.T) {
+	for name, shift := range map[string]int32{"inside the batch": 7, "at an earlier batch": -3, "behind the end": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			o, batches := damaged(t)
+			o.down(true)
+			if shift < 0 {
+				shift *= int32(len(batches[0]))
+			}
+			o.edit(segmentName(51, offsetSuffix), func(b []byte) []byte {
+				pos := b[len(b)-4:]
+				binary.BigEndian.PutUint32(pos, uint32(int32(binary.BigEndian.Uint32(pos))+shift))
+				return b
+			})
+			if err := o.up(); err != nil {
+				t.Fatal(err)
+			}
+			o.whole(batches)
+			o.down(true)
+			verifyClean(t, o.mem)
+		})
+	}
+}
+
 // TestRecoveryCuts: above the recovery point the first thing that is no batch
 // ends the log, and what follows goes.
 func TestRecoveryCuts(t *testing.T) {
