@@ -100,7 +100,7 @@ ottla consume greetings`),
 	a.Root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	a.Root.PersistentFlags().StringVar(&a.format, "format", "text", "form of the output: text or json")
 	a.Root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkFormat() }
-	a.Root.AddCommand(a.topic(), a.produce(), a.consume(), a.bench(), a.cluster(), a.config(), a.version())
+	a.Root.AddCommand(a.topic(), a.group(), a.produce(), a.consume(), a.bench(), a.cluster(), a.config(), a.version())
 	return a
 }
 

@@ -148,7 +148,12 @@ func (l *link) ping(ctx context.Context, client *kgo.Client, servers []string) e
 
 // do connects, runs a short command within its timeout, and closes.
 func (l *link) do(cmd *cobra.Command, run func(ctx context.Context, client *kgo.Client) error) error {
-	client, err := l.connect(cmd.Context())
+	return l.doWith(cmd, nil, run)
+}
+
+// doWith is do with a client that has options of its own.
+func (l *link) doWith(cmd *cobra.Command, more []kgo.Opt, run func(ctx context.Context, client *kgo.Client) error) error {
+	client, err := l.connect(cmd.Context(), more...)
 	if err != nil {
 		return err
 	}

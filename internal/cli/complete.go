@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"ottla/internal/config"
 )
@@ -34,6 +35,35 @@ func (a *App) completeTopics(l func() *link, most int) completion {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		return topics.Names(), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeGroups offers the groups of the cluster as completeTopics does topics.
+func (a *App) completeGroups(l *link, most int) completion {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if most > 0 && len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		l.timeout = min(l.timeout, time.Second)
+		var names []cobra.Completion
+		err := l.do(cmd, func(ctx context.Context, client *kgo.Client) error {
+			groups, err := askGroupList(ctx, client, nil, nil)
+			for _, g := range groups {
+				names = append(names, g.Name)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeWords offers fixed words.
+func completeWords(words ...string) completion {
+	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return words, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

@@ -30,6 +30,8 @@ type consumeFlags struct {
 	nulls        bool
 	pattern      bool
 	isolation    string
+	group        string
+	protocol     string
 }
 
 func (a *App) consume() *cobra.Command {
@@ -39,7 +41,7 @@ func (a *App) consume() *cobra.Command {
 		Short: "Print the records of topics",
 		Long: "Print the records of topics, from the first on, and wait for more until interrupted.\n\n" +
 			offsetGrammar + "\n\n" + formatGrammar + "\n\n" +
-			"--format json prints the same lines as -J: one object for each record.",
+			"--format json prints the same lines as -J: one object for each record.\n\n" + groupGrammar,
 		Args:              usageArgs(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: a.completeTopics(func() *link { return f.link }, 0),
 		Example: example(`
@@ -48,7 +50,9 @@ ottla consume greetings
 ottla consume orders -e -f '%o %k: %s\n'
 # the last ten records; the last hour
 ottla consume orders -o -10 -e
-ottla consume orders -o @-1h:@now -J`),
+ottla consume orders -o @-1h:@now -J
+# share the partitions with the other members of a group, go on where it stopped
+ottla consume orders -g billing`),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runConsume(cmd.Context(), f, args) },
 	}
 	flags := cmd.Flags()
@@ -65,6 +69,12 @@ ottla consume orders -o @-1h:@now -J`),
 	flags.BoolVarP(&f.nulls, "null", "Z", false, "print "+nullText+" for null keys and values")
 	flags.BoolVarP(&f.pattern, "regex", "r", false, "TOPIC… are regular expressions")
 	flags.StringVar(&f.isolation, "isolation-level", "", "read_committed or read_uncommitted (default: -X isolation.level, else read_uncommitted)")
+	flags.StringVarP(&f.group, "group", "g", "", "read as a member of this consumer `group` (see above)")
+	flags.StringVar(&f.protocol, "group-protocol", "", "classic or consumer (default: -X group.protocol, else classic)")
+	mustComplete(cmd, "group", func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return a.completeGroups(f.link, 0)(cmd, nil, "")
+	})
+	mustComplete(cmd, "group-protocol", completeWords(classicType, consumerType))
 	return cmd
 }
 
@@ -100,11 +110,20 @@ func (a *App) runConsume(ctx context.Context, f *consumeFlags, topics []string) 
 	if err != nil {
 		return usage(err)
 	}
+	if f.group == "" && what.from.at == stored {
+		return usagef("there are stored offsets only in a consumer group: -g is missing")
+	}
+	if f.group == "" && f.protocol != "" {
+		return usagef("--group-protocol is for -g")
+	}
 	if f.exitAtEnd && what.until.at == nowhere {
 		what.until = atEnd
 	}
 	if err := f.checkIsolation(); err != nil {
 		return err
+	}
+	if f.group != "" {
+		return a.runGroup(ctx, f, topics, what, format)
 	}
 	client, err := f.link.connect(ctx, kgo.KeepControlRecords(), kgo.FetchMaxWait(fetchWait))
 	if err != nil {
@@ -116,6 +135,7 @@ func (a *App) runConsume(ctx context.Context, f *consumeFlags, topics []string) 
 		return err
 	}
 	r := &reading{app: a, client: client, print: format, left: plan, count: f.count, idle: idleTime, out: bufio.NewWriterSize(a.Out, 64<<10)}
+	r.stop = func(p partition) { client.RemoveConsumePartitions(map[string][]int32{p.topic: {p.number}}) }
 	err = r.run(ctx)
 	a.printed = true // records went out: no error object behind them
 	return errors.Join(err, r.out.Flush())

@@ -14,6 +14,7 @@ type place uint8
 
 const (
 	nowhere   place = iota // not given
+	stored                 // what the group has committed
 	absolute               // offset n
 	fromStart              // n records after the first
 	fromEnd                // n records before the end
@@ -39,6 +40,7 @@ type span struct{ from, until position }
 const offsetGrammar = `Offsets (-o), each also as FROM:UNTIL, where UNTIL is not read:
   beginning, oldest, earliest, start    the first record
   end, newest, latest                   after the last record
+  stored                                what the group of -g has committed, else the first record
   N                                     offset N
   -N                                    N records before the end
   +N                                    N records after the first one
@@ -116,6 +118,9 @@ func parseEnds(left, right string, now time.Time) (s span, err error) {
 	if right == "" {
 		return s, nil
 	}
+	if right == "stored" {
+		return s, errors.New("reading cannot end at a stored offset")
+	}
 	if s.from.at == byTime && !strings.HasPrefix(right, "@") {
 		if s.until, err = parseTime(right, now); err == nil {
 			return s, nil
@@ -133,7 +138,7 @@ func parsePosition(text string, now time.Time) (position, error) {
 	case "end", "newest", "latest":
 		return atEnd, nil
 	case "stored":
-		return position{}, errors.New("there are stored offsets only in a consumer group")
+		return position{at: stored}, nil
 	}
 	if rest, ok := strings.CutPrefix(text, "@"); ok {
 		return parseTime(rest, now)

@@ -55,6 +55,12 @@ var known = map[string]property{
 	"max.partition.fetch.bytes": positive(func(n int32) kgo.Opt { return kgo.FetchMaxPartitionBytes(n) }),
 	"metadata.max.age.ms":       millis(func(d time.Duration) kgo.Opt { return kgo.MetadataMaxAge(d) }),
 	"connections.max.idle.ms":   millis(func(d time.Duration) kgo.Opt { return kgo.ConnIdleTimeout(d) }),
+	"group.id":                  nil, // consume
+	"group.protocol":            nil, // consume
+	"group.instance.id":         func(v string) (kgo.Opt, error) { return kgo.InstanceID(v), nil },
+	"session.timeout.ms":        millis(func(d time.Duration) kgo.Opt { return kgo.SessionTimeout(d) }),
+	"heartbeat.interval.ms":     millis(func(d time.Duration) kgo.Opt { return kgo.HeartbeatInterval(d) }),
+	"max.poll.interval.ms":      millis(func(d time.Duration) kgo.Opt { return kgo.RebalanceTimeout(d) }),
 	"max.in.flight.requests.per.connection": positive(func(n int32) kgo.Opt {
 		return kgo.MaxProduceRequestsInflightPerBroker(int(n))
 	}),

@@ -19,7 +19,8 @@ type reading struct {
 	left   map[partition]*partitionPlan
 	count  int64 // 0: no limit
 	done   int64
-	idle   time.Duration // how long nothing may come before the leaders are asked
+	idle   time.Duration   // how long nothing may come before the leaders are asked
+	stop   func(partition) // makes the client leave a partition alone
 	out    *bufio.Writer
 	buf    []byte
 }

@@ -93,7 +93,7 @@ func skipEmpty(batches []byte, next int64) (int64, bool) {
 // giveUp stops reading a partition.
 func (r *reading) giveUp(p partition) {
 	delete(r.left, p)
-	r.client.RemoveConsumePartitions(map[string][]int32{p.topic: {p.number}})
+	r.stop(p)
 }
 
 // bounded tells whether a partition is left that has a bound.

@@ -35,7 +35,7 @@ func TestCheckTails(t *testing.T) {
 		givenUp     bool
 	}{{3, 3, true}, {2, 3, false}, {0, 3, false}, {3, 4, false}, {3, -1, false}} {
 		p := partition{"t", 0}
-		r := &reading{app: app, client: client, left: map[partition]*partitionPlan{
+		r := &reading{app: app, client: client, stop: func(partition) {}, left: map[partition]*partitionPlan{
 			p: {topicID: topic.ID, next: c.next, until: c.until},
 		}}
 		if err := r.checkTails(t.Context()); err != nil {
