@@ -12,6 +12,7 @@
 //   - interchange_test.go puts partitions that Ottla wrote under Kafka, and Kafka's
 //     under Ottla;
 //   - differential sends the same requests to both and compares the answers;
+//   - groups lets members of consumer groups be killed, added and stopped;
 //   - crash kills the process under load, cuts the power of its disk and fills it.
 //
 // The peers (kcat, Java, Python and Node packages) are installed by

@@ -29,3 +29,9 @@ func runTool(t testing.TB, stdin, class string, args ...string) (output string, 
 	err = cmd.Run()
 	return out.String(), err
 }
+
+// combined runs a program and returns what it printed on both outputs.
+func combined(ctx context.Context, program string, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
+	return string(out), err
+}

@@ -67,16 +67,21 @@ var kafkajsAbilities = func() Abilities {
 
 var platformaticAbilities = full
 
+// Command is how a program is called that waits for more arguments.
+type Command struct {
+	Argv, Env []string
+}
+
 // start runs a client program until the end of the test.
-func start(t testing.TB, a Abilities, env []string, addr string, argv ...string) *Process {
+func start(t testing.TB, a Abilities, c Command, addr string) *Process {
 	t.Helper()
-	p, err := StartProcess(a, env, addr, argv...)
+	p, err := StartProcess(a, c.Env, addr, c.Argv...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
-			t.Errorf("%s: %v", argv[0], err)
+			t.Errorf("%s: %v", c.Argv[0], err)
 		}
 	})
 	return p
@@ -84,6 +89,12 @@ func start(t testing.TB, a Abilities, env []string, addr string, argv ...string)
 
 // StartJava compiles interop/java and runs its Client.
 func StartJava(t testing.TB, addr string) *Process {
+	t.Helper()
+	return start(t, full, Java(t, "Client"), addr)
+}
+
+// Java compiles interop/java for one of its classes.
+func Java(t testing.TB, class string) Command {
 	t.Helper()
 	jars := target.Jars(t)
 	sources, err := filepath.Glob(filepath.Join(sourceDir(t), "java", "*.java"))
@@ -96,24 +107,33 @@ func StartJava(t testing.TB, addr string) *Process {
 		t.Fatalf("javac: %v\n%s", err, out)
 	}
 	path := classes + string(os.PathListSeparator) + jars
-	return start(t, full, nil, addr, "java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", path, "Client")
+	return Command{Argv: []string{"java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", path, class}}
+}
+
+// Python is a script of interop/python.
+func Python(t testing.TB, script string) Command {
+	t.Helper()
+	interpreter := target.Installed(t, "python", "bin", "python")
+	return Command{Argv: []string{interpreter, filepath.Join(sourceDir(t), "python", script)}, Env: []string{"PYTHONDONTWRITEBYTECODE=1"}}
+}
+
+// Node is a script of interop/node.
+func Node(t testing.TB, script string) Command {
+	t.Helper()
+	modules := target.Installed(t, "node", "node_modules")
+	return Command{
+		Argv: []string{nodeProgram(t, modules), filepath.Join(sourceDir(t), "node", script)},
+		Env:  []string{"NODE_PATH=" + modules, "NODE_NO_WARNINGS=1"},
+	}
 }
 
 func python(script string, a Abilities) func(testing.TB, string) Client {
-	return func(t testing.TB, addr string) Client {
-		interpreter := target.Installed(t, "python", "bin", "python")
-		env := []string{"PYTHONDONTWRITEBYTECODE=1"}
-		return start(t, a, env, addr, interpreter, filepath.Join(sourceDir(t), "python", script))
-	}
+	return func(t testing.TB, addr string) Client { return start(t, a, Python(t, script), addr) }
 }
 
 func node(script string, a Abilities) func(testing.TB, string) Client {
-	return func(t testing.TB, addr string) Client {
-		modules := target.Installed(t, "node", "node_modules")
-		env := []string{"NODE_PATH=" + modules, "NODE_NO_WARNINGS=1"}
-		return start(t, a, env, addr, nodeProgram(t, modules), filepath.Join(sourceDir(t), "node", script))
-	}
+	return func(t testing.TB, addr string) Client { return start(t, a, Node(t, script), addr) }
 }
 
 // nodeProgram is the Node that was installed with the packages, or the one of

@@ -1,0 +1,91 @@
+// kafkajs as a member of a classic group, by the contract of interop/groups/doc.go.
+'use strict'
+const { Kafka, AssignerProtocol, logLevel } = require('kafkajs')
+
+const member = JSON.parse(process.argv[3])
+const kafka = new Kafka({
+  clientId: 'interop', brokers: [process.argv[2]], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 100, maxRetryTime: 500, retries: 100 }
+})
+
+const micros = () => Math.floor((performance.timeOrigin + performance.now()) * 1000)
+const line = (kind, ...rest) => process.stdout.write([micros(), kind, -1, ...rest].join(' ') + '\n')
+
+// range is Kafka's range assignor, which kafkajs has not: it shares a group
+// with clients that have.
+const range = ({ cluster }) => ({
+  name: 'range',
+  version: 0,
+  protocol: ({ topics }) => ({ name: 'range', metadata: AssignerProtocol.MemberMetadata.encode({ version: 0, topics, userData: Buffer.alloc(0) }) }),
+  async assign ({ members, topics }) {
+    const subscribed = new Map(members.map(m => [m.memberId, AssignerProtocol.MemberMetadata.decode(m.memberMetadata).topics]))
+    const ids = [...subscribed.keys()].sort()
+    const given = new Map(ids.map(id => [id, {}]))
+    for (const topic of new Set([...subscribed.values()].flat())) {
+      await cluster.addTargetTopic(topic)
+      const partitions = cluster.findTopicPartitionMetadata(topic).map(p => p.partitionId).sort((a, b) => a - b)
+      const readers = ids.filter(id => subscribed.get(id).includes(topic))
+      const each = Math.floor(partitions.length / readers.length)
+      let from = 0
+      readers.forEach((id, i) => {
+        const count = each + (i < partitions.length % readers.length ? 1 : 0)
+        if (count > 0) given.get(id)[topic] = partitions.slice(from, from + count)
+        from += count
+      })
+    }
+    return ids.map(memberId => ({ memberId, memberAssignment: AssignerProtocol.MemberAssignment.encode({ version: 0, assignment: given.get(memberId), userData: Buffer.alloc(0) }) }))
+  }
+})
+
+async function main () {
+  const consumer = kafka.consumer({
+    groupId: member.group, sessionTimeout: member.session, heartbeatInterval: member.heartbeat, rebalanceTimeout: 10000,
+    maxWaitTimeInMs: 200, partitionAssigners: [range], retry: { initialRetryTime: 100, maxRetryTime: 500, retries: 100 }
+  })
+  let mine = []
+  let clean = true
+  const gone = () => {
+    if (mine.length > 0) line(clean ? 'revoked' : 'lost', ...mine)
+    mine = []
+  }
+  consumer.on(consumer.events.REBALANCING, gone)
+  consumer.on(consumer.events.CRASH, gone)
+  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    gone()
+    clean = true
+    mine = Object.entries(payload.memberAssignment).flatMap(([t, ps]) => ps.map(p => `${t}/${p}`))
+    line('assigned', ...mine)
+  })
+  await consumer.connect()
+  await consumer.subscribe({ topics: member.topics, fromBeginning: true })
+  await consumer.run({
+    autoCommit: false,
+    eachBatchAutoResolve: false,
+    partitionsConsumedConcurrently: 1,
+    eachBatch: async ({ batch: { topic, partition, messages }, resolveOffset, isRunning, isStale }) => {
+      if (!isRunning() || isStale() || !mine.includes(`${topic}/${partition}`)) return
+      for (const m of messages) {
+        line('record', `${topic}/${partition}`, m.offset, m.value.toString())
+        resolveOffset(m.offset)
+      }
+      const next = String(BigInt(messages[messages.length - 1].offset) + 1n)
+      try {
+        await consumer.commitOffsets([{ topic, partition, offset: next }])
+        line('committed', `${topic}/${partition}`, next)
+      } catch (error) {
+        clean = false
+        line('failed', error.type ?? error.name)
+        throw error
+      }
+    }
+  })
+  process.stdin.resume()
+  process.stdin.on('end', async () => {
+    await consumer.stop()
+    gone()
+    await consumer.disconnect()
+    line('left')
+    process.exit(0)
+  })
+}
+
+main()
