@@ -242,3 +242,46 @@ func ottla(ctx context.Context, binary, addr string, args ...string) (string, er
 	}
 	return combined(ctx, binary, args...)
 }
+
+// groupTour is what interop/java/GroupTour.java finds, on Kafka as on Ottla.
+var groupTour = map[string]string{
+	"offsets.alter":        "null",
+	"offsets.list":         "OffsetAndMetadata{offset=1, leaderEpoch=0, metadata='why'}",
+	"offsets.none":         "{}",
+	"offsets.many":         "{tour-nobody={}, tour-simple={tour-1=null, tour-0=OffsetAndMetadata{offset=1, leaderEpoch=0, metadata='why'}}}",
+	"offsets.topic":        "UnknownTopicOrPartitionException",
+	"offsets.large":        "OffsetMetadataTooLarge",
+	"list.all":             "[tour-classic Classic consumer Stable, tour-consumer Consumer consumer Stable, tour-simple Classic  Empty]",
+	"list.consumer":        "[tour-consumer Consumer consumer Stable]",
+	"list.stable":          "[tour-classic Classic consumer Stable, tour-consumer Consumer consumer Stable]",
+	"list.protocol":        "[]",
+	"describe.simple":      "Empty Classic  true 1 false",
+	"describe.classic":     "Stable Classic range false 1 false [fixed-classic tour /127.0.0.1 2 -1 null]",
+	"describe.consumer":    "Stable Consumer uniform false 1 true [fixed-consumer tour /127.0.0.1 2 2 true]",
+	"describe.nobody":      "GroupIdNotFoundException",
+	"describe.classicOnly": "Stable",
+	"alter.busy":           "UnknownMemberIdException",
+	"alter.busyConsumer":   "UnknownMemberIdException",
+	"delete.busy":          "GroupNotEmptyException",
+	"delete.busyConsumer":  "GroupNotEmptyException",
+	"offsets.subscribed":   "GroupSubscribedToTopicException",
+	"remove.unknown":       "UnknownMemberIdException",
+	"remove.classic":       "null",
+	"removed.classic":      "0",
+	"remove.consumer":      "null",
+	"removed.consumer":     "0",
+	"offsets.delete":       "null",
+	"offsets.deleted":      "{}",
+	"offsets.deleteNobody": "GroupIdNotFoundException",
+	"delete.simple":        "null",
+	"delete.again":         "GroupIdNotFoundException",
+}
+
+// TestGroupAdminClient runs the functions about groups of Kafka's Admin client.
+func TestGroupAdminClient(t *testing.T) {
+	t.Parallel()
+	broker := target.Start(t, target.Options{Set: groupSettings})
+	client := clients.StartJava(t, broker.Addr)
+	prepareTour(t, client, "tour")
+	compareTour(t, client, "groups", "tour", groupTour)
+}

@@ -20,6 +20,7 @@ import (
 //	{"op":"produce", …the fields of Produce…}                                   →  {"offsets":[0,1]}
 //	{"op":"consume", …the fields of Consume…}                                   →  {"records":[…]}
 //	{"op":"admin","topic":"t"}                                                  →  {"result":{…}}
+//	{"op":"groups","topic":"t"}                                                 →  {"result":{…}}
 //
 // Bytes are base64, null is null. A failure is {"error":"text"}. The program
 // ends when its input does.
@@ -82,10 +83,10 @@ func (p *Process) Consume(ctx context.Context, req Consume) ([]Record, error) {
 	return a.Records, err
 }
 
-// Admin runs the tour of the admin client that the program has, and decodes
-// what it found into result.
-func (p *Process) Admin(ctx context.Context, topic string, result any) error {
-	a, err := p.call(ctx, "admin", map[string]string{"topic": topic})
+// Tour runs a tour of the admin client that the program has ("admin", or
+// "groups"), and decodes what it found into result.
+func (p *Process) Tour(ctx context.Context, op, topic string, result any) error {
+	a, err := p.call(ctx, op, map[string]string{"topic": topic})
 	if err != nil {
 		return err
 	}

@@ -64,6 +64,7 @@ public final class Client {
             case "produce" -> produce(command, answer);
             case "consume" -> consume(command, answer);
             case "admin" -> answer.set("result", new AdminTour(admin, command.get("topic").asText()).run());
+            case "groups" -> answer.set("result", new GroupTour(admin, addr, command.get("topic").asText()).run());
             default -> throw new IllegalArgumentException("unknown command " + command.get("op"));
         }
     }

@@ -36,8 +36,12 @@ const range = ({ cluster }) => ({
   }
 })
 
-async function main () {
-  const consumer = kafka.consumer({
+let consumer
+
+// begin joins the group, and again when the consumer gives up: kafkajs takes
+// some errors of a broker that goes away for final.
+async function begin () {
+  consumer = kafka.consumer({
     groupId: member.group, sessionTimeout: member.session, heartbeatInterval: member.heartbeat, rebalanceTimeout: 10000,
     maxWaitTimeInMs: 200, partitionAssigners: [range], retry: { initialRetryTime: 100, maxRetryTime: 500, retries: 100 }
   })
@@ -48,15 +52,24 @@ async function main () {
     mine = []
   }
   consumer.on(consumer.events.REBALANCING, gone)
-  consumer.on(consumer.events.CRASH, gone)
+  consumer.on(consumer.events.STOP, gone)
+  consumer.on(consumer.events.CRASH, ({ payload }) => {
+    gone()
+    if (!payload.restart) setTimeout(begin, 200)
+  })
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
     gone()
     clean = true
     mine = Object.entries(payload.memberAssignment).flatMap(([t, ps]) => ps.map(p => `${t}/${p}`))
     line('assigned', ...mine)
   })
-  await consumer.connect()
-  await consumer.subscribe({ topics: member.topics, fromBeginning: true })
+  try {
+    await consumer.connect()
+    await consumer.subscribe({ topics: member.topics, fromBeginning: true })
+  } catch (error) {
+    setTimeout(begin, 200)
+    return
+  }
   await consumer.run({
     autoCommit: false,
     eachBatchAutoResolve: false,
@@ -78,14 +91,13 @@ async function main () {
       }
     }
   })
-  process.stdin.resume()
-  process.stdin.on('end', async () => {
-    await consumer.stop()
-    gone()
-    await consumer.disconnect()
-    line('left')
-    process.exit(0)
-  })
 }
 
-main()
+process.stdin.resume()
+process.stdin.on('end', async () => {
+  await consumer.stop()
+  await consumer.disconnect()
+  line('left')
+  process.exit(0)
+})
+begin()
