@@ -7,7 +7,7 @@ LONG     := OTTLA_TEST=long
 LINT     := .peers/bin/golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test test-long unit race vet lint tidy interop peers powerloss bench bench-kafka fuzz golden golden-data generate docs clean
+.PHONY: help build serve test test-long unit race vet lint tidy interop peers powerloss bench bench-kafka bench-groups fuzz golden golden-data generate docs clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench: ## micro-benchmarks, and start, memory and size of the real binary
 
 bench-kafka: peers ## Ottla beside Apache Kafka and the machine's floor; BENCH='-cases e2e -rounds 5' chooses
 	cd bench && $(GO) run . $(BENCH)
+
+bench-groups: peers ## group coordinators, Ottla's beside Apache Kafka's: commits, rebalance, heartbeats (3 minutes)
+	cd interop && OTTLA_BENCH=groups $(GO) test -count=1 -run TestBench -timeout 10m ./groupbench -v
 
 fuzz: ## every fuzz target for FUZZTIME (default 1m)
 	scripts/fuzz.sh $(or $(FUZZTIME),1m)

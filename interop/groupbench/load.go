@@ -1,0 +1,196 @@
+package groupbench
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/interop/wire"
+)
+
+// seat is a member of a classic group on a connection.
+type seat struct {
+	conn   *wire.Conn
+	group  string
+	member string
+	gen    int32
+	leader bool
+}
+
+// ask sends a request of one version and gives its answer to read.
+func ask[R kmsg.Response](c *wire.Conn, req kmsg.Request, version int16) (R, error) {
+	req.SetVersion(version)
+	a, err := c.Request(req)
+	if err != nil {
+		var none R
+		return none, err
+	}
+	return a.Response.(R), nil
+}
+
+// join joins, or joins again, and waits until the group has a generation. It
+// is of version 3, which gives a member its id without a second round.
+func (s *seat) join() error {
+	req := kmsg.NewPtrJoinGroupRequest()
+	req.Group, req.MemberID, req.ProtocolType = s.group, s.member, "consumer"
+	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 60_000, 60_000
+	p := kmsg.NewJoinGroupRequestProtocol()
+	p.Name, p.Metadata = "range", subscription
+	req.Protocols = append(req.Protocols, p)
+	resp, err := ask[*kmsg.JoinGroupResponse](s.conn, req, 3)
+	if err = errors.Join(err, codeOf(resp, err)); err != nil {
+		return fmt.Errorf("joining %s: %w", s.group, err)
+	}
+	s.member, s.gen, s.leader = resp.MemberID, resp.Generation, resp.MemberID == resp.LeaderID
+	return nil
+}
+
+var subscription = (&kmsg.ConsumerMemberMetadata{Version: 1, Topics: []string{"bench"}}).AppendTo(nil)
+
+// sync takes the assignment of the generation; the leader gives it: each
+// partition to one of the members.
+func (s *seat) sync(members []*seat, partitions int) error {
+	req := kmsg.NewPtrSyncGroupRequest()
+	req.Group, req.MemberID, req.Generation = s.group, s.member, s.gen
+	if s.leader {
+		for i, m := range members {
+			a := kmsg.NewSyncGroupRequestGroupAssignment()
+			a.MemberID = m.member
+			t := kmsg.NewConsumerMemberAssignmentTopic()
+			t.Topic = "bench"
+			for p := i; p < partitions; p += len(members) {
+				t.Partitions = append(t.Partitions, int32(p))
+			}
+			a.MemberAssignment = (&kmsg.ConsumerMemberAssignment{Topics: []kmsg.ConsumerMemberAssignmentTopic{t}}).AppendTo(nil)
+			req.GroupAssignment = append(req.GroupAssignment, a)
+		}
+	}
+	resp, err := ask[*kmsg.SyncGroupResponse](s.conn, req, 2)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("syncing %s: %w", s.group, err)
+	}
+	return nil
+}
+
+func codeOf(resp *kmsg.JoinGroupResponse, err error) error {
+	if err != nil {
+		return nil
+	}
+	return kerr.ErrorForCode(resp.ErrorCode)
+}
+
+func (s *seat) heartbeat() error {
+	req := kmsg.NewPtrHeartbeatRequest()
+	req.Group, req.MemberID, req.Generation = s.group, s.member, s.gen
+	resp, err := ask[*kmsg.HeartbeatResponse](s.conn, req, 2)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	return err
+}
+
+// rebalance lets all members of one group join (again) and sync.
+func rebalance(members []*seat, partitions int) error {
+	if err := each(members, func(s *seat) error { return s.join() }); err != nil {
+		return err
+	}
+	return each(members, func(s *seat) error { return s.sync(members, partitions) })
+}
+
+// each runs do for all at the same time.
+func each[T any](all []T, do func(T) error) error {
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, x := range all {
+		wg.Go(func() { errs[i] = do(x) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// commit commits one offset of a group without members.
+func commit(c *wire.Conn, group string, offset int64) error {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.Generation = group, -1
+	t := kmsg.NewOffsetCommitRequestTopic()
+	t.Topic = "bench"
+	p := kmsg.NewOffsetCommitRequestTopicPartition()
+	p.Offset = offset
+	t.Partitions = append(t.Partitions, p)
+	req.Topics = append(req.Topics, t)
+	resp, err := ask[*kmsg.OffsetCommitResponse](c, req, 8)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+	}
+	return err
+}
+
+// during repeats do on every worker until the time is over, and counts.
+func during[T any](d time.Duration, workers []T, do func(T) error) (int64, error) {
+	counts := make([]int64, len(workers))
+	index := make([]int, len(workers))
+	for i := range index {
+		index[i] = i
+	}
+	end := time.Now().Add(d)
+	err := each(index, func(i int) error {
+		for time.Now().Before(end) {
+			if err := do(workers[i]); err != nil {
+				return err
+			}
+			counts[i]++
+		}
+		return nil
+	})
+	var sum int64
+	for _, n := range counts {
+		sum += n
+	}
+	return sum, err
+}
+
+// crew are the members that share one connection: heartbeats go round.
+type crew struct {
+	seats []*seat
+	next  int
+}
+
+func (c *crew) heartbeat() error {
+	s := c.seats[c.next%len(c.seats)]
+	c.next++
+	return s.heartbeat()
+}
+
+// dialAll opens n connections.
+func dialAll(addr string, n int) ([]*wire.Conn, error) {
+	conns := make([]*wire.Conn, 0, n)
+	for range n {
+		c, err := wire.Dial(addr)
+		if err != nil {
+			return conns, err
+		}
+		conns = append(conns, c)
+	}
+	return conns, nil
+}
+
+// findAndCommit asks for the coordinator, which makes its topic, and commits.
+func findAndCommit(c *wire.Conn) error {
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.CoordinatorKey = "bench-0"
+	resp, err := ask[*kmsg.FindCoordinatorResponse](c, req, 3)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		return err
+	}
+	return commit(c, "warm", 1)
+}
