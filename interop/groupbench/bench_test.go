@@ -164,11 +164,15 @@ func awaitCoordinator(addr string) error {
 		return err
 	}
 	defer c.Close()
-	for end := time.Now().Add(time.Minute); ; {
-		if err = findAndCommit(c); err == nil || time.Now().After(end) {
-			return err
+	retry := time.NewTicker(100 * time.Millisecond)
+	defer retry.Stop()
+	for range 600 {
+		if err = findAndCommit(c); err == nil {
+			return nil
 		}
+		<-retry.C
 	}
+	return err
 }
 
 // table prints the medians and the median of the ratios of the rounds.

@@ -42,7 +42,10 @@ func (s *seat) join() error {
 	p.Name, p.Metadata = "range", subscription
 	req.Protocols = append(req.Protocols, p)
 	resp, err := ask[*kmsg.JoinGroupResponse](s.conn, req, 3)
-	if err = errors.Join(err, codeOf(resp, err)); err != nil {
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
 		return fmt.Errorf("joining %s: %w", s.group, err)
 	}
 	s.member, s.gen, s.leader = resp.MemberID, resp.Generation, resp.MemberID == resp.LeaderID
@@ -77,13 +80,6 @@ func (s *seat) sync(members []*seat, partitions int) error {
 		return fmt.Errorf("syncing %s: %w", s.group, err)
 	}
 	return nil
-}
-
-func codeOf(resp *kmsg.JoinGroupResponse, err error) error {
-	if err != nil {
-		return nil
-	}
-	return kerr.ErrorForCode(resp.ErrorCode)
 }
 
 func (s *seat) heartbeat() error {

@@ -41,36 +41,42 @@ let consumer
 // begin joins the group, and again when the consumer gives up: kafkajs takes
 // some errors of a broker that goes away for final.
 async function begin () {
-  consumer = kafka.consumer({
+  const me = consumer = kafka.consumer({
     groupId: member.group, sessionTimeout: member.session, heartbeatInterval: member.heartbeat, rebalanceTimeout: 10000,
     maxWaitTimeInMs: 200, partitionAssigners: [range], retry: { initialRetryTime: 100, maxRetryTime: 500, retries: 100 }
   })
   let mine = []
   let clean = true
+  let over = false
+  const again = () => {
+    if (!over) setTimeout(begin, 200)
+    over = true
+  }
   const gone = () => {
     if (mine.length > 0) line(clean ? 'revoked' : 'lost', ...mine)
     mine = []
   }
-  consumer.on(consumer.events.REBALANCING, gone)
-  consumer.on(consumer.events.STOP, gone)
-  consumer.on(consumer.events.CRASH, ({ payload }) => {
+  me.on(me.events.REBALANCING, gone)
+  me.on(me.events.STOP, gone)
+  me.on(me.events.CRASH, ({ payload }) => {
     gone()
-    if (!payload.restart) setTimeout(begin, 200)
+    if (!payload.restart) again()
   })
-  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+  me.on(me.events.GROUP_JOIN, ({ payload }) => {
     gone()
     clean = true
     mine = Object.entries(payload.memberAssignment).flatMap(([t, ps]) => ps.map(p => `${t}/${p}`))
     line('assigned', ...mine)
   })
   try {
-    await consumer.connect()
-    await consumer.subscribe({ topics: member.topics, fromBeginning: true })
+    await me.connect()
+    await me.subscribe({ topics: member.topics, fromBeginning: true })
   } catch (error) {
-    setTimeout(begin, 200)
+    await me.disconnect()
+    again()
     return
   }
-  await consumer.run({
+  await me.run({
     autoCommit: false,
     eachBatchAutoResolve: false,
     partitionsConsumedConcurrently: 1,
@@ -82,7 +88,7 @@ async function begin () {
       }
       const next = String(BigInt(messages[messages.length - 1].offset) + 1n)
       try {
-        await consumer.commitOffsets([{ topic, partition, offset: next }])
+        await me.commitOffsets([{ topic, partition, offset: next }])
         line('committed', `${topic}/${partition}`, next)
       } catch (error) {
         clean = false
