@@ -37,7 +37,7 @@ func ask[R kmsg.Response](c *wire.Conn, req kmsg.Request, version int16) (R, err
 func (s *seat) join() error {
 	req := kmsg.NewPtrJoinGroupRequest()
 	req.Group, req.MemberID, req.ProtocolType = s.group, s.member, "consumer"
-	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 60_000, 60_000
+	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 290_000, 290_000 // nobody tends them while the other side is measured
 	p := kmsg.NewJoinGroupRequestProtocol()
 	p.Name, p.Metadata = "range", subscription
 	req.Protocols = append(req.Protocols, p)
@@ -92,9 +92,29 @@ func (s *seat) heartbeat() error {
 	return err
 }
 
-// rebalance lets all members of one group join (again) and sync.
+func (s *seat) awaitRebalance() error {
+	for {
+		if err := s.heartbeat(); errors.Is(err, kerr.RebalanceInProgress) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// rebalance lets all members of one group join (again) and sync. In a group
+// that is stable the leader begins, and the others join when their heartbeats
+// tell them: before, they would get the old generation.
 func rebalance(members []*seat, partitions int) error {
-	if err := each(members, func(s *seat) error { return s.join() }); err != nil {
+	err := each(members, func(s *seat) error {
+		if s.member != "" && !s.leader {
+			if err := s.awaitRebalance(); err != nil {
+				return err
+			}
+		}
+		return s.join()
+	})
+	if err != nil {
 		return err
 	}
 	return each(members, func(s *seat) error { return s.sync(members, partitions) })

@@ -35,7 +35,8 @@ const loadInterval = 50 * time.Millisecond
 
 func startLoad(t testing.TB, addr, topic string) *load {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100*time.Millisecond))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.ProducerBatchCompression(kgo.NoCompression())) // kafkajs has no snappy
 	if err != nil {
 		t.Fatal(err)
 	}

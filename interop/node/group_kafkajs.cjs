@@ -4,7 +4,7 @@ const { Kafka, AssignerProtocol, logLevel } = require('kafkajs')
 
 const member = JSON.parse(process.argv[3])
 const kafka = new Kafka({
-  clientId: 'interop', brokers: [process.argv[2]], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 100, maxRetryTime: 500, retries: 100 }
+  clientId: 'interop', brokers: [process.argv[2]], logLevel: logLevel.ERROR, logCreator: () => ({ log }) => console.error(log.message, log.error ?? ''), retry: { initialRetryTime: 100, maxRetryTime: 500, retries: 100 }
 })
 
 const micros = () => Math.floor((performance.timeOrigin + performance.now()) * 1000)
