@@ -12,7 +12,6 @@
 //   - interchange_test.go puts partitions that Ottla wrote under Kafka, and Kafka's
 //     under Ottla;
 //   - differential sends the same requests to both and compares the answers;
-//   - groups lets members of consumer groups be killed, added and stopped;
 //   - groups lets members of consumer groups be killed, added and stopped; groupbench
 //     compares coordinators with Kafka's;
 //   - crash kills the process under load, cuts the power of its disk and fills it.
