@@ -1,6 +1,8 @@
 package group
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/coordinator"
@@ -82,8 +84,15 @@ func (g *classicGroup) forgetPending(memberID string) {
 	g.m.timers.Cancel(g.timer(joinTimeout, memberID))
 }
 
+// leavable is a group whose members LeaveGroup takes out; errs has the error of
+// each.
+type leavable interface {
+	leave(at coordinator.Moment, members []kmsg.LeaveGroupRequestMember) (out coordinator.Output, errs []error)
+}
+
 // LeaveGroup decides a LeaveGroup, versions 0–5: members leave, or an
-// administrator removes static members by their instance ids.
+// administrator removes members, static ones by their instance ids. Those of
+// consumer groups go as well, as in Kafka.
 //
 // Errors, of each member: UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID. Before version 3
 // there is one member, and its error is the response's.
@@ -92,33 +101,40 @@ func (m *Machine) LeaveGroup(at coordinator.Moment, to coordinator.Ticket, req *
 	if req.Version < 3 {
 		members = []kmsg.LeaveGroupRequestMember{{MemberID: req.MemberID}}
 	}
+	out, errs := coordinator.Output{}, slices.Repeat([]error{protocol.UnknownMemberID}, len(members))
+	if g, ok := m.groups[req.Group].(leavable); ok {
+		out, errs = g.leave(at, members)
+	}
 	resp := kmsg.NewPtrLeaveGroupResponse()
 	resp.Version = req.Version
-	g := m.classicGroup(req.Group)
-	var out coordinator.Output
-	left := false
-	for _, member := range members {
-		err := error(protocol.UnknownMemberID)
-		if g != nil {
-			err = g.leave(&out, member)
-		}
-		left = left || err == nil
+	for i, member := range members {
 		resp.Members = append(resp.Members, kmsg.LeaveGroupResponseMember{
-			MemberID: member.MemberID, InstanceID: member.InstanceID, ErrorCode: int16(protocol.CodeOf(err)),
+			MemberID: member.MemberID, InstanceID: member.InstanceID, ErrorCode: int16(protocol.CodeOf(errs[i])),
 		})
 	}
 	if req.Version < 3 {
 		resp.ErrorCode, resp.Members = resp.Members[0].ErrorCode, nil
 	}
-	if left && !g.empty() {
-		g.rebalance(at, &out)
-	}
 	out.Replies = append(out.Replies, coordinator.Reply{To: to, Response: resp})
 	return out
 }
 
-// leave takes a member out, or the holder of a member id that was given out.
-func (g *classicGroup) leave(out *coordinator.Output, who kmsg.LeaveGroupRequestMember) error {
+// leave implements leavable: those who stay rebalance.
+func (g *classicGroup) leave(at coordinator.Moment, members []kmsg.LeaveGroupRequestMember) (out coordinator.Output, errs []error) {
+	left := false
+	for _, who := range members {
+		err := g.leaveOne(&out, who)
+		errs = append(errs, err)
+		left = left || err == nil
+	}
+	if left && !g.empty() {
+		g.rebalance(at, &out)
+	}
+	return out, errs
+}
+
+// leaveOne takes a member out, or the holder of a member id that was given out.
+func (g *classicGroup) leaveOne(out *coordinator.Output, who kmsg.LeaveGroupRequestMember) error {
 	memberID := who.MemberID
 	switch {
 	case memberID == "" && who.InstanceID != nil && g.statics[*who.InstanceID] != nil:

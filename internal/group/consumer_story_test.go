@@ -28,6 +28,7 @@ import (
 //	ack A                           it owns what it was assigned
 //	say A [regex=R] [assignor=NAME] [TOPIC…]  everything, with a new subscription
 //	leave A [epoch=N]
+//	remove A… [static=NAME [id=ID]]  an administrator removes them
 //	commit A t:0 [epoch=N]          would its commit be let in?
 //	set KEY=VALUE                   a config of the group
 //	interval D                      group.consumer.assignment.interval.ms
@@ -134,6 +135,8 @@ func (s *consumerTeller) command(words []string) {
 		s.reload()
 	case "describe":
 		s.describe()
+	case "remove":
+		s.remove(plain, values)
 	default:
 		s.member(words[0], plain, values)
 	}
@@ -228,6 +231,31 @@ func (s *consumerTeller) commit(m *toldMember, epoch int32, what []string) {
 		}
 	}
 	fmt.Fprintf(&s.told, "  <- %v\n", protocol.CodeOf(err))
+}
+
+func (s *consumerTeller) remove(names []string, values map[string]string) {
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Version, req.Group = 5, "g"
+	for _, name := range names {
+		m := kmsg.LeaveGroupRequestMember{MemberID: name}
+		if told := s.members[name]; told != nil {
+			m.MemberID = told.id
+		}
+		req.Members = append(req.Members, m)
+	}
+	if static, ok := values["static"]; ok {
+		req.Members = append(req.Members, kmsg.LeaveGroupRequestMember{MemberID: values["id"], InstanceID: &static})
+	}
+	to := s.ticket(func(r kmsg.Response) {
+		if r == nil {
+			fmt.Fprintln(&s.told, "  <- not written")
+			return
+		}
+		for _, m := range r.(*kmsg.LeaveGroupResponse).Members {
+			fmt.Fprintf(&s.told, "  <- %s%s %s\n", m.MemberID, showText(" static=", m.InstanceID), protocol.Code(m.ErrorCode).Name())
+		}
+	})
+	s.do(s.m.LeaveGroup(s.at(), to, req))
 }
 
 func (s *consumerTeller) describe() {

@@ -311,3 +311,30 @@ func BenchmarkConsumerRebalance(b *testing.B) {
 		}
 	}
 }
+
+// TestRemoveVersions: before version 3 a LeaveGroup has one member, and no list.
+func TestRemoveVersions(t *testing.T) {
+	for version := int16(0); version <= 5; version++ {
+		e := newConsumerRoom(t, 1)
+		e.topic("t", 2)
+		e.beat(joining("m", "t"))
+		remove := func(id string) (code protocol.Code) {
+			req := kmsg.NewPtrLeaveGroupRequest()
+			req.Version, req.Group, req.MemberID = version, "g", id
+			req.Members = []kmsg.LeaveGroupRequestMember{{MemberID: id}}
+			to := e.ticket(func(r kmsg.Response) {
+				left := r.(*kmsg.LeaveGroupResponse)
+				code = protocol.Code(left.ErrorCode)
+				if version >= 3 {
+					code = protocol.Code(left.Members[0].ErrorCode)
+				}
+			})
+			e.do(e.m.LeaveGroup(e.at(), to, req))
+			return code
+		}
+		same(t, "who is not there", remove("x"), protocol.UnknownMemberID)
+		same(t, "who is there", remove("m"), protocol.None)
+		same(t, "state", e.consumers().state(), "Empty")
+		same(t, "once more", remove("m"), protocol.UnknownMemberID)
+	}
+}
