@@ -2,7 +2,6 @@ package api
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -45,7 +44,6 @@ func TestClassicGroup(t *testing.T) {
 		story(t, nil, func(t *testing.T, x *fixture) {
 			x.topic("a", 2)
 			x.coordinated("g")
-			synctest.Wait() // it is loaded
 			join := func() *kmsg.JoinGroupResponse {
 				id := ""
 				if version >= 4 {

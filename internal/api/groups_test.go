@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,7 +18,8 @@ import (
 	"ottla/internal/storage"
 )
 
-// coordinated finds the coordinator of a group, which makes the topic.
+// coordinated finds the coordinators of groups, which makes the topic, and waits
+// until they are loaded.
 func (x *fixture) coordinated(groups ...string) {
 	x.Helper()
 	req := kmsg.NewPtrFindCoordinatorRequest()
@@ -26,6 +29,14 @@ func (x *fixture) coordinated(groups ...string) {
 		if c.NodeID != 1 || c.Host != "127.0.0.1" || c.Port != 9092 {
 			x.Errorf("the coordinator of %s is %+v", c.Key, c)
 		}
+	}
+	describe := kmsg.NewPtrDescribeGroupsRequest()
+	describe.Groups = groups
+	loading := func(g kmsg.DescribeGroupsResponseGroup) bool {
+		return protocol.Code(g.ErrorCode) == protocol.CoordinatorLoadInProgress
+	}
+	for slices.ContainsFunc(ask[*kmsg.DescribeGroupsResponse](x, 5, describe).Groups, loading) {
+		<-time.After(time.Millisecond)
 	}
 }
 
@@ -179,7 +190,7 @@ func TestLargeRequests(t *testing.T) {
 			t.Errorf("the offset is %d, want 7", p.Offset)
 		}
 		// Tombstones of a group that do not fit one batch are split.
-		x.coordinated("h")
+		x.coordinated(strings.Repeat("h", 3000))
 		for i := range 3 {
 			commit := commitRequest(strings.Repeat("h", 3000), "a", id, make([]int64, 300)...)
 			wantCode(t, fmt.Sprint("commit ", i), ask[*kmsg.OffsetCommitResponse](x, 9, commit).Topics[0].Partitions[0].ErrorCode, protocol.None)

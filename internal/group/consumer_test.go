@@ -314,7 +314,7 @@ func BenchmarkConsumerRebalance(b *testing.B) {
 
 // TestRemoveVersions: before version 3 a LeaveGroup has one member, and no list.
 func TestRemoveVersions(t *testing.T) {
-	for version := int16(0); version <= 5; version++ {
+	for version := range int16(6) {
 		e := newConsumerRoom(t, 1)
 		e.topic("t", 2)
 		e.beat(joining("m", "t"))
