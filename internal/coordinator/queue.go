@@ -1,11 +1,15 @@
 package coordinator
 
-// queue is a first-in-first-out list in a ring that grows.
+// queue is a first-in-first-out list in a ring that grows, and is let go when a
+// herd has passed.
 type queue[T any] struct {
 	ring  []T
 	first int
 	count int
 }
+
+// ringKept is the largest ring that an empty queue keeps.
+const ringKept = 256
 
 // front is the oldest element, nil when there is none.
 func (q *queue[T]) front() *T {
@@ -20,7 +24,9 @@ func (q *queue[T]) pop() {
 	var zero T
 	q.ring[q.first] = zero
 	q.first = (q.first + 1) % len(q.ring)
-	q.count--
+	if q.count--; q.count == 0 && len(q.ring) > ringKept {
+		q.ring, q.first = nil, 0
+	}
 }
 
 func (q *queue[T]) push(v T) {

@@ -32,7 +32,7 @@ var (
 
 // The bounds of a shard.
 const (
-	maxQueued   = 256     // requests that wait for their turn
+	maxQueued   = 1 << 14 // requests that wait for their turn
 	maxWaiting  = 1 << 16 // requests without an answer
 	maxDeltas   = 1 << 10 // changed topics that are listed one by one
 	loadingMost = 4       // shards that load at once

@@ -32,7 +32,7 @@ type shard[M Machine] struct {
 	// before is the shard of an earlier epoch, whose end this one waits for.
 	before *shard[M]
 
-	calls    chan *Call[M]
+	called   chan struct{} // a token: calls has something
 	topics   chan struct{} // a token: deltas has something
 	stopping chan struct{}
 	done     chan struct{}
@@ -40,6 +40,7 @@ type shard[M Machine] struct {
 	mu      sync.Mutex // memory only
 	state   state
 	stopped bool
+	calls   queue[*Call[M]]
 	deltas  []metadata.TopicDelta
 	tooMany bool // deltas was given up
 
@@ -73,7 +74,7 @@ type parked[M Machine] struct {
 func newShard[M Machine](r *Runtime[M], topic metadata.UUID, partition, epoch int32, before *shard[M]) *shard[M] {
 	return &shard[M]{
 		runtime: r, topic: topic, partition: partition, epoch: epoch, before: before,
-		calls: make(chan *Call[M], maxQueued), topics: make(chan struct{}, 1),
+		called: make(chan struct{}, 1), topics: make(chan struct{}, 1),
 		stopping: make(chan struct{}), done: make(chan struct{}),
 		waiting: map[Ticket]*Call[M]{}, sweepAt: minSweep,
 	}
@@ -94,11 +95,34 @@ func (s *shard[M]) enqueue(c *Call[M]) error {
 	default:
 		return ErrNotCoordinator
 	}
-	select {
-	case s.calls <- c:
-		return nil
-	default:
+	if s.calls.count >= maxQueued {
 		return ErrLoading
+	}
+	s.calls.push(c)
+	signal(s.called)
+	return nil
+}
+
+// dequeue takes the request that has waited longest; nil when there is none.
+func (s *shard[M]) dequeue() *Call[M] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := s.calls.front()
+	if first == nil {
+		return nil
+	}
+	c := *first
+	if s.calls.pop(); s.calls.count > 0 {
+		signal(s.called)
+	}
+	return c
+}
+
+// signal puts a token into a channel for one.
+func signal(token chan<- struct{}) {
+	select {
+	case token <- struct{}{}:
+	default:
 	}
 }
 
@@ -115,10 +139,7 @@ func (s *shard[M]) topicsChanged(deltas []metadata.TopicDelta) {
 		s.deltas = append(s.deltas, deltas...)
 	}
 	s.reported.Store(true)
-	select {
-	case s.topics <- struct{}{}:
-	default:
-	}
+	signal(s.topics)
 }
 
 // takeTopics returns what topicsChanged noted; nil when that was too much.
@@ -215,8 +236,10 @@ func (s *shard[M]) loop() error {
 			s.set = false
 		case <-s.topics:
 			s.now()
-		case c := <-s.calls:
-			s.serve(c)
+		case <-s.called:
+			if c := s.dequeue(); c != nil {
+				s.serve(c)
+			}
 		}
 	}
 }
@@ -360,14 +383,8 @@ func (s *shard[M]) end(as state) {
 	s.mu.Lock()
 	s.state = as
 	s.mu.Unlock()
-	for {
-		select {
-		case c := <-s.calls:
-			c.finish(nil, ErrNotCoordinator)
-			continue
-		default:
-		}
-		break
+	for c := s.dequeue(); c != nil; c = s.dequeue() {
+		c.finish(nil, ErrNotCoordinator)
 	}
 	for _, c := range s.waiting {
 		c.finish(nil, ErrNotCoordinator)

@@ -27,6 +27,9 @@ var topicID = metadata.UUID{7, 15: 1}
 
 // toy is a machine that remembers the values of its records.
 type toy struct {
+	// mu lets a test look at values and go on: time that passes in a bubble
+	// orders nothing for the race detector.
+	mu      sync.Mutex
 	values  []string
 	pending map[int64][]string
 	parked  []Ticket // requests that a later step answers
@@ -45,6 +48,8 @@ func (m *toy) Apply(r Record, o Origin) error {
 		m.pending[o.ProducerID] = append(m.pending[o.ProducerID], string(r.Value))
 		return nil
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.values = append(m.values, string(r.Value))
 	return nil
 }
@@ -394,6 +399,8 @@ func (w *world) want(err, want error, when string) {
 func (w *world) wantValues(want ...string) {
 	w.Helper()
 	synctest.Wait()
+	w.machine.mu.Lock()
+	defer w.machine.mu.Unlock()
 	if fmt.Sprint(w.machine.values) != fmt.Sprint(want) {
 		w.Errorf("the machine has %v, want %v", w.machine.values, want)
 	}
