@@ -42,9 +42,10 @@ type consumerMember struct {
 	assigned, revoking []CurrentTopicPartitions
 }
 
-// newConsumerMember is a member of which nothing is known yet.
+// newConsumerMember is a member of which nothing is known yet; as in Kafka it
+// subscribes to the empty regular expression, which is none.
 func newConsumerMember(id string) *consumerMember {
-	return &consumerMember{id: id, sub: &ConsumerGroupMemberMetadataValue{RebalanceTimeoutMs: -1}}
+	return &consumerMember{id: id, sub: &ConsumerGroupMemberMetadataValue{RebalanceTimeoutMs: -1, SubscribedTopicRegex: new(string)}}
 }
 
 // regex is the regular expression that the member subscribes to, "" for none.

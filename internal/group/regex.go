@@ -1,8 +1,10 @@
 package group
 
 import (
+	"errors"
 	"maps"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 
 	"ottla/internal/coordinator"
@@ -51,7 +53,7 @@ func (h *heartbeat) updateRegexes() *refusal {
 		compiled, err := compileRegex(regex)
 		switch {
 		case err != nil && regex == now && old != now:
-			return refuse(protocol.InvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %s.", regex, err)
+			return refuse(protocol.InvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %s.", regex, flaw(err))
 		case err != nil:
 			continue // another engine accepted it: it matches nothing
 		}
@@ -76,6 +78,14 @@ func compileRegex(regex string) (*regexp.Regexp, error) {
 		return nil, err
 	}
 	return regexp.Compile(`\A(?:` + regex + `)\z`)
+}
+
+// flaw is what is wrong with a regular expression, in RE2's words.
+func flaw(err error) string {
+	if wrong := (*syntax.Error)(nil); errors.As(err, &wrong) {
+		return wrong.Code.String()
+	}
+	return err.Error()
 }
 
 // resolve matches a regular expression against all topics.

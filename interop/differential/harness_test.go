@@ -58,7 +58,14 @@ func TestFill(t *testing.T) {
 		first.Configs[1].Name != "k-7", first.Configs[1].Value == nil || *first.Configs[1].Value != "":
 		t.Errorf("%+v", req)
 	}
-	for _, wrong := range []string{"Nothing=1", "TimeoutMillis 5", "TimeoutMillis=soon", "Topics=[{Topic=a]", `Topics=[{Topic="a}]`, "TimeoutMillis=$x", "Topics=5"} {
+	heartbeat := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	if err := fill(heartbeat, "SubscribedTopicNames=[a many(b- 2) c] MemberEpoch=3", fakeEnv{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(heartbeat.SubscribedTopicNames, " "); got != "a b-0 b-1 c" || heartbeat.MemberEpoch != 3 {
+		t.Errorf("%s, epoch %d", got, heartbeat.MemberEpoch)
+	}
+	for _, wrong := range []string{"Nothing=1", "TimeoutMillis=[many(a 1)]", "Topics=[many(a 1)]", "TimeoutMillis 5", "TimeoutMillis=soon", "Topics=[{Topic=a]", `Topics=[{Topic="a}]`, "TimeoutMillis=$x", "Topics=5"} {
 		if err := fill(kmsg.NewPtrCreateTopicsRequest(), wrong, fakeEnv{}); err == nil {
 			t.Errorf("%q was accepted", wrong)
 		}

@@ -312,6 +312,10 @@ func (n *names) recent(millis int64) bool {
 
 var uuidText = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)
 
+// memberUUID is what a broker puts behind the id of a client, or of an instance,
+// to make a member id.
+var memberUUID = regexp.MustCompile(`-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b`)
+
 // text prints a string with the broker's own address, folder and ids replaced.
 func (n *names) text(s string) string {
 	if uuidText.MatchString(s) && strings.ContainsAny(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
@@ -319,6 +323,7 @@ func (n *names) text(s string) string {
 	}
 	s = strings.ReplaceAll(s, n.addr, "<addr>")
 	s = strings.ReplaceAll(s, n.dir, "<dir>")
+	s = memberUUID.ReplaceAllString(s, "-<random>")
 	for id, topic := range n.topics {
 		s = strings.ReplaceAll(s, encodeID(id), "<id of "+topic+">")
 	}

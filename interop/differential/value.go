@@ -19,6 +19,7 @@ import (
 //	$NAME                 a kept value, or $v
 //	id(topic)             the id of a topic; id(unknown) is one that nobody has
 //	repeat(a 300)         a string of 300 a
+//	[many(a 300)]         a list of a0 to a299
 //	hex(00ff)             bytes
 //	batch{…} messages{…}  a record batch, an old message set (batch.go)
 //	cat(value value)      byte values one after the other
@@ -127,11 +128,32 @@ func (b *builder) list(v reflect.Value) error {
 		if b.pos == len(b.src) {
 			return errors.New("missing ]")
 		}
+		if rest, ok := strings.CutPrefix(string(b.src[b.pos:]), "many("); ok {
+			if err := b.many(v, rest); err != nil {
+				return err
+			}
+			continue
+		}
 		elem := reflect.New(v.Type().Elem()).Elem()
 		if err := b.value(elem); err != nil {
 			return err
 		}
 		v.Set(reflect.Append(v, elem))
+	}
+	return nil
+}
+
+// many appends many strings to a list; rest is what stands behind "many(".
+func (b *builder) many(v reflect.Value, rest string) error {
+	args, _, closed := strings.Cut(rest, ")")
+	var prefix string
+	var n int
+	if _, err := fmt.Sscan(args, &prefix, &n); err != nil || !closed || v.Type().Elem().Kind() != reflect.String {
+		return fmt.Errorf("want many(PREFIX N) in a list of strings, not %q", args)
+	}
+	b.pos += len([]rune("many(" + args + ")"))
+	for i := range n {
+		v.Set(reflect.Append(v, reflect.ValueOf(prefix+strconv.Itoa(i))))
 	}
 	return nil
 }
