@@ -78,8 +78,34 @@ func (n *Node) showFigures() {
 	n.monitored.Store(&monitoring.Node{
 		ID: n.static.NodeID, Version: n.env.Version, Metrics: &n.metrics, Started: n.env.Now(), LogDirs: len(n.static.LogDirs),
 		Replicas: n.replicas, Storage: n.storage, Image: n.controller.Image, Quorum: n.quorum.Status, Connections: n.server.Connections,
-		PartitionsMax: int(n.static.Ottla.MetricsPartitionsMax),
+		Groups: n.groupFigures, PartitionsMax: int(n.static.Ottla.MetricsPartitionsMax),
 	})
+}
+
+// The bounds of what a scrape asks the group coordinator.
+const (
+	groupFiguresTimeout = time.Second
+	groupFiguresMost    = 100_000 // offsets
+)
+
+// groupFigures are the groups that the node coordinates. Where a partition ends
+// is known of those that it leads: their high watermark.
+func (n *Node) groupFigures() []monitoring.Group {
+	ctx, cancel := context.WithTimeout(context.Background(), groupFiguresTimeout)
+	defer cancel()
+	figures := n.groups.Figures(ctx, groupFiguresMost)
+	groups := make([]monitoring.Group, len(figures))
+	for i, f := range figures {
+		groups[i] = monitoring.Group{ID: f.Group, Members: f.Members}
+		for _, o := range f.Offsets {
+			lag := monitoring.GroupLag{Topic: o.Topic, Partition: o.Partition, Committed: o.Offset, End: -1}
+			if p, err := n.replicas.Partition(o.Topic, o.Partition); err == nil && p.Leader() == n.static.NodeID {
+				lag.End = p.HighWatermark()
+			}
+			groups[i].Partitions = append(groups[i].Partitions, lag)
+		}
+	}
+	return groups
 }
 
 // monitoringTimeout bounds the requests in flight when the node ends.

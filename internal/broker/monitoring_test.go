@@ -60,7 +60,7 @@ func startWatched(t *testing.T, set ...string) (*Node, error) {
 // TestMonitoring: what a client does shows under the names that dashboards ask
 // for.
 func TestMonitoring(t *testing.T) {
-	n, err := startWatched(t, "ottla.http.listener=127.0.0.1:0")
+	n, err := startWatched(t, "ottla.http.listener=127.0.0.1:0", "group.initial.rebalance.delay.ms=0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +115,7 @@ func TestMonitoring(t *testing.T) {
 			t.Errorf("%s is %q of %v", name, v, slices.Sorted(maps.Keys(found)))
 		}
 	}
+	watchGroup(t, n, client)
 	few, err := startWatched(t, "ottla.http.listener=127.0.0.1:0", "ottla.metrics.partitions.max=0")
 	if err != nil {
 		t.Fatal(err)
@@ -124,6 +125,50 @@ func TestMonitoring(t *testing.T) {
 			t.Errorf("%s above the limit", name)
 		}
 	}
+}
+
+// watchGroup reads two of the three records of t as a group; then what is left
+// shows, with the member and without it.
+func watchGroup(t *testing.T, n *Node, producer *kgo.Client) {
+	t.Helper()
+	member, err := kgo.NewClient(kgo.SeedBrokers(n.Addr()), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"), kgo.DisableAutoCommit(), kgo.FetchMaxWait(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer member.Close()
+	var read []*kgo.Record
+	for len(read) < 3 && t.Context().Err() == nil {
+		read = append(read, member.PollFetches(t.Context()).Records()...)
+	}
+	if err := member.CommitRecords(t.Context(), read[:2]...); err != nil {
+		t.Fatal(err)
+	}
+	want := func(values map[string]string) {
+		t.Helper()
+		found := scrape(t, n)
+		for name, value := range values {
+			if found[name] != value {
+				t.Errorf("%s is %q, want %s", name, found[name], value)
+			}
+		}
+	}
+	want(map[string]string{
+		`kafka_consumergroup_members{consumergroup="g"}`:                                "1",
+		`kafka_consumergroup_current_offset{consumergroup="g",partition="0",topic="t"}`: "2",
+		`kafka_consumergroup_lag{consumergroup="g",partition="0",topic="t"}`:            "1",
+		`kafka_consumergroup_lag_sum{consumergroup="g",topic="t"}`:                      "1",
+		`kafka_consumergroup_current_offset_sum{consumergroup="g",topic="t"}`:           "2",
+	})
+	if err := producer.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: []byte("more")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := member.LeaveGroupContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want(map[string]string{
+		`kafka_consumergroup_members{consumergroup="g"}`:                     "0",
+		`kafka_consumergroup_lag{consumergroup="g",partition="0",topic="t"}`: "2",
+	})
 }
 
 // TestMonitoringAddress: a chosen address that is taken ends the start, and

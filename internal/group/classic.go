@@ -125,6 +125,8 @@ func (g *classicGroup) protocolType() string { return g.protoType }
 
 func (g *classicGroup) empty() bool { return g.current == classicEmpty }
 
+func (g *classicGroup) size() int { return len(g.inOrder) }
+
 func (g *classicGroup) tombstones() []coordinator.Record {
 	return []coordinator.Record{{Key: groupMetadataKey(g.groupID)}}
 }

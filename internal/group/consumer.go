@@ -103,6 +103,8 @@ func (*consumerGroup) protocolType() string { return "consumer" }
 
 func (g *consumerGroup) empty() bool { return len(g.members) == 0 }
 
+func (g *consumerGroup) size() int { return len(g.members) }
+
 // state: Assigning when an assignment is due, Reconciling while a member has
 // not come to its own.
 func (g *consumerGroup) state() string {

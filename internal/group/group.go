@@ -38,8 +38,9 @@ type group interface {
 	state() string
 	// protocolType is "consumer" for groups of consumers, "" while unknown.
 	protocolType() string
-	// empty tells that the group has no members.
+	// empty tells that the group has no members, size how many it has.
 	empty() bool
+	size() int
 	// subscribed tells whether a member may read the topic: its offsets neither
 	// expire nor can they be deleted.
 	subscribed(topic string) bool

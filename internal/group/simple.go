@@ -17,6 +17,7 @@ func (g *simple) kind() Kind           { return Classic }
 func (g *simple) state() string        { return "Empty" }
 func (g *simple) protocolType() string { return "" }
 func (g *simple) empty() bool          { return true }
+func (g *simple) size() int            { return 0 }
 
 func (g *simple) subscribed(string) bool { return false }
 

@@ -1,6 +1,7 @@
 package monitoring
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,8 +30,8 @@ type Node struct {
 	Image       func() *metadata.Image
 	Quorum      func() raft.Status
 	Connections func() int
-	// Groups lists the lag of the groups whose coordinator the node is.
-	Groups func() []GroupLag
+	// Groups lists the groups whose coordinator the node is.
+	Groups func() []Group
 	// PartitionsMax is ottla.metrics.partitions.max: above so many partitions no
 	// series of single partitions are made.
 	PartitionsMax int
@@ -38,15 +39,21 @@ type Node struct {
 	LogDirs int
 }
 
+// Group is a consumer group, and what it has read.
+type Group struct {
+	ID      string
+	Members int
+	// Partitions have the partitions of a topic one after the other.
+	Partitions []GroupLag
+}
+
 // GroupLag is what a group has read of a partition.
 type GroupLag struct {
-	Group, Topic string
-	Partition    int32
+	Topic     string
+	Partition int32
 	// Committed is the committed offset, End where the partition ends for its
 	// readers; -1 when it is led elsewhere.
 	Committed, End int64
-	// Members counts the members of the group.
-	Members int
 }
 
 // Collector gathers the figures of a node in three sets of names:
@@ -220,34 +227,46 @@ func (s *scrape) quorum(q raft.Status) {
 	s.gauge("kafka_controller_kafkacontroller_activecontrollercount", "1 on the active controller.", active)
 }
 
-// groups are the consumer groups.
-func (s *scrape) groups(list []GroupLag) {
-	type total struct{ lag, offset int64 }
-	type key struct{ group, topic string }
-	sums := map[key]*total{}
-	var order []key
-	members := map[string]int{}
+// groups are the consumer groups: members, and what they have read of each
+// topic and, up to PartitionsMax, of each partition.
+func (s *scrape) groups(list []Group) {
+	partitions := 0
 	for _, g := range list {
-		members[g.Group] = g.Members
-		k := key{g.Group, g.Topic}
-		if sums[k] == nil {
-			sums[k] = &total{}
-			order = append(order, k)
+		partitions += len(g.Partitions)
+	}
+	for _, g := range list {
+		s.gauge("kafka_consumergroup_members", "Members of the group.", float64(g.Members), "consumergroup", g.ID)
+		for rest := g.Partitions; len(rest) > 0; {
+			n := slices.IndexFunc(rest, func(l GroupLag) bool { return l.Topic != rest[0].Topic })
+			if n < 0 {
+				n = len(rest)
+			}
+			s.groupTopic(g.ID, rest[:n], partitions <= s.PartitionsMax)
+			rest = rest[n:]
 		}
-		labels := []string{"consumergroup", g.Group, "topic", g.Topic, "partition", strconv.Itoa(int(g.Partition))}
-		s.gauge("kafka_consumergroup_current_offset", "Committed offset.", float64(g.Committed), labels...)
-		sums[k].offset += g.Committed
-		if g.End >= 0 {
-			lag := max(0, g.End-g.Committed)
+	}
+}
+
+// groupTopic is what a group has read of a topic. Partitions whose end is not
+// known here count in no lag.
+func (s *scrape) groupTopic(group string, partitions []GroupLag, detailed bool) {
+	topic := partitions[0].Topic
+	var offsets, lags int64
+	for _, p := range partitions {
+		labels := []string{"consumergroup", group, "topic", topic, "partition", strconv.Itoa(int(p.Partition))}
+		lag := max(0, p.End-p.Committed)
+		offsets += p.Committed
+		if detailed {
+			s.gauge("kafka_consumergroup_current_offset", "Committed offset.", float64(p.Committed), labels...)
+		}
+		if p.End < 0 {
+			continue
+		}
+		lags += lag
+		if detailed {
 			s.gauge("kafka_consumergroup_lag", "Records that are not read yet.", float64(lag), labels...)
-			sums[k].lag += lag
 		}
 	}
-	for _, k := range order {
-		s.gauge("kafka_consumergroup_current_offset_sum", "Sum of the committed offsets.", float64(sums[k].offset), "consumergroup", k.group, "topic", k.topic)
-		s.gauge("kafka_consumergroup_lag_sum", "Sum of the lags.", float64(sums[k].lag), "consumergroup", k.group, "topic", k.topic)
-	}
-	for group, n := range members {
-		s.gauge("kafka_consumergroup_members", "Members of the group.", float64(n), "consumergroup", group)
-	}
+	s.gauge("kafka_consumergroup_current_offset_sum", "Sum of the committed offsets.", float64(offsets), "consumergroup", group, "topic", topic)
+	s.gauge("kafka_consumergroup_lag_sum", "Sum of the lags.", float64(lags), "consumergroup", group, "topic", topic)
 }

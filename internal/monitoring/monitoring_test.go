@@ -116,9 +116,10 @@ func TestFigures(t *testing.T) {
 	m.API(1).Refused.Add(1)
 	node := &Node{
 		ID: 1, Version: "x", Metrics: m, Started: time.Unix(1, 0), Connections: func() int { return 7 },
-		Groups: func() []GroupLag {
-			return []GroupLag{{"g", "a", 0, 5, 8, 2}, {"g", "a", 1, 4, 4, 2}, {"g", "b", 0, 1, -1, 2}}
+		Groups: func() []Group {
+			return []Group{{"g", 2, []GroupLag{{"a", 0, 5, 8}, {"a", 1, 4, 4}, {"b", 0, 1, -1}}}, {ID: "idle", Members: 1}}
 		},
+		PartitionsMax: 3,
 	}
 	code, text := get(testHandler(t, node, nil), "/metrics", "192.0.2.7:5")
 	if code != 200 {
@@ -137,6 +138,7 @@ func TestFigures(t *testing.T) {
 		`kafka_consumergroup_lag_sum{consumergroup="g",topic="b"} 0`,
 		`kafka_consumergroup_current_offset_sum{consumergroup="g",topic="a"} 9`,
 		`kafka_consumergroup_members{consumergroup="g"} 2`,
+		`kafka_consumergroup_members{consumergroup="idle"} 1`,
 		`ottla_build_info{version="x"} 1`,
 	} {
 		if !strings.Contains(text, line+"\n") {
@@ -145,6 +147,12 @@ func TestFigures(t *testing.T) {
 	}
 	if strings.Contains(text, `kafka_consumergroup_lag{consumergroup="g",partition="0",topic="b"}`) {
 		t.Error("a lag is told of a partition whose end is not known")
+	}
+	node.PartitionsMax = 2
+	_, few := get(testHandler(t, node, nil), "/metrics", "192.0.2.7:5")
+	if strings.Contains(few, `kafka_consumergroup_lag{`) || strings.Contains(few, `kafka_consumergroup_current_offset{`) ||
+		!strings.Contains(few, `kafka_consumergroup_lag_sum{consumergroup="g",topic="a"} 3`+"\n") {
+		t.Errorf("above the limit:\n%s", few)
 	}
 	var p50 float64
 	for line := range strings.Lines(text) {
