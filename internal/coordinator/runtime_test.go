@@ -420,3 +420,33 @@ func TestQueueIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestEndAnswersTheQueue: who waits for a turn when the shard ends is told.
+func TestEndAnswersTheQueue(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		release := make(chan struct{})
+		var calls []*Call[*toy]
+		for i := range 64 {
+			calls = append(calls, w.runtime.Begin(context.Background(), 0, func(_ *toy, _ Moment, to Ticket) Output {
+				if i == 0 {
+					<-release
+				}
+				return Answer(to, count(0))
+			}))
+		}
+		w.lead(self + 1)
+		close(release)
+		ended := 0
+		for _, c := range calls {
+			if _, err := c.Wait(); err != nil {
+				w.want(err, ErrNotCoordinator, "a request in the queue")
+				ended++
+			}
+		}
+		if ended == 0 {
+			t.Error("all requests were served after the shard was told to end")
+		}
+	})
+}

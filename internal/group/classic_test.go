@@ -602,7 +602,9 @@ func TestVersions(t *testing.T) {
 
 		leave := kmsg.NewPtrLeaveGroupRequest()
 		leave.Version, leave.Group, leave.MemberID = min(version, 5), "g", joined.MemberID
-		leave.Members = []kmsg.LeaveGroupRequestMember{{MemberID: joined.MemberID}, {MemberID: "unknown"}}
+		if version >= 3 {
+			leave.MemberID, leave.Members = "", []kmsg.LeaveGroupRequestMember{{MemberID: joined.MemberID}, {MemberID: "unknown"}}
+		}
 		e.do(e.m.LeaveGroup(e.at(), to(), leave))
 		left := last.(*kmsg.LeaveGroupResponse)
 		same(t, "leave", left.ErrorCode, 0)

@@ -320,8 +320,12 @@ func TestRemoveVersions(t *testing.T) {
 		e.beat(joining("m", "t"))
 		remove := func(id string) (code protocol.Code) {
 			req := kmsg.NewPtrLeaveGroupRequest()
-			req.Version, req.Group, req.MemberID = version, "g", id
-			req.Members = []kmsg.LeaveGroupRequestMember{{MemberID: id}}
+			req.Version, req.Group = version, "g"
+			if version < 3 {
+				req.MemberID = id
+			} else {
+				req.Members = []kmsg.LeaveGroupRequestMember{{MemberID: id}}
+			}
 			to := e.ticket(func(r kmsg.Response) {
 				left := r.(*kmsg.LeaveGroupResponse)
 				code = protocol.Code(left.ErrorCode)
