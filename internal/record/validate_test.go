@@ -69,6 +69,8 @@ func raw(t testing.TB, count int32, records []byte) Batch {
 	return b
 }
 
+// TestValidateRefuses has a row for each way in which a batch is none that a client
+// may send (P5, P6, P7).
 func TestValidateRefuses(t *testing.T) {
 	idempotent := BuilderOptions{Producer: &ProducerInfo{5, 0, 0}}
 	record := func(hex string) []byte { return unhex(t, hex) }
