@@ -48,6 +48,9 @@ type conn struct {
 	cancel   context.CancelFunc
 	share    share // of the budget, for requests
 
+	// clock is when the goroutine asked last, zero once it has read since.
+	clock time.Time
+
 	in      input
 	out     output // of the connection's goroutine
 	replies replies
@@ -208,7 +211,7 @@ func (c *conn) handle() error {
 	r := &c.request
 	*r = api.Request{
 		Header: c.header, Body: body, Listener: c.listener.config.Name, Principal: api.Anonymous,
-		Received: c.server.options.Now(), Session: &c.session,
+		Received: c.received(), Session: &c.session,
 	}
 	if err := c.charge(r); err != nil {
 		return err
@@ -221,6 +224,16 @@ func (c *conn) handle() error {
 	}
 	p := parked{reply: reply, key: c.header.Key, version: c.header.Version, correlation: c.header.CorrelationID, received: r.Received}
 	return c.answer(e, &p)
+}
+
+// received is when the request at hand had arrived. The clock is not asked again
+// for requests that arrived together: one that lay there while another was
+// answered counts from then on.
+func (c *conn) received() time.Time {
+	if c.clock.IsZero() {
+		c.clock = c.server.options.Now()
+	}
+	return c.clock
 }
 
 // turn waits until everything before the request at hand is answered.

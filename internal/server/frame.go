@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/binary"
+	"time"
 
 	"ottla/internal/api"
 	"ottla/internal/protocol"
@@ -160,6 +161,7 @@ func (c *conn) readLarge(size int) error {
 			}
 		}
 		m, err := c.nc.Read(f.buffer.b[n:min(size, len(f.buffer.b))])
+		c.clock = time.Time{}
 		if m > 0 {
 			c.touch()
 		}
@@ -254,6 +256,7 @@ func (c *conn) fill(n int) error {
 			in.r = 0
 		}
 		m, err := c.read()
+		c.clock = time.Time{}
 		if m > 0 {
 			in.w += m
 			c.touch()

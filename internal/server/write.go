@@ -75,7 +75,11 @@ func (o *output) append(p *parked) error {
 func (o *output) done(p *parked) {
 	p.release()
 	s := o.conn.server
-	s.metrics.API(p.key).Total.Observe(s.options.Now().Sub(p.received))
+	now := s.options.Now()
+	s.metrics.API(p.key).Total.Observe(now.Sub(p.received))
+	if o == &o.conn.out {
+		o.conn.clock = now
+	}
 }
 
 // nothing is the reply to Produce with acks=0: silence, or the end.
