@@ -81,7 +81,7 @@ func crashAnywhere(t *testing.T, story func(w *world, p *promise)) []crash {
 					continue
 				}
 				clone := w.mem.CrashClone(vfs.CrashOptions{Seed: uint64(point), KeepProbability: float64(kept) / 2})
-				crashes = append(crashes, crash{point, kept, e, clone, promised})
+				crashes = append(crashes, crash{point, kept, e, clone, promised.copy()}) // each check adds to its own
 			}
 			point++
 		}})
