@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
-	"strings"
 
 	"ottla/interop/target"
 )
@@ -52,7 +51,7 @@ const judgedRecords = "500000"
 
 func (c *ownCase) perfProduce(x *side) (float64, error) {
 	out, err := c.tool("ProducerPerformance", "--topic", "judged", "--num-records", judgedRecords, "--record-size", "1000", "--throughput", "-1",
-		"--command-property", "bootstrap.servers="+x.addr, "--command-property", "acks=all")
+		"--bootstrap-server", x.addr, "--command-property", "acks=all")
 	if err != nil {
 		return 0, err
 	}
@@ -70,11 +69,8 @@ func consumerPerformance(c *ownCase) ([]map[kind]float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		fields := strings.Split(strings.TrimSpace(out), ", ")
-		if len(fields) < 4 {
-			return 0, fmt.Errorf("ConsumerPerformance printed %q", out)
-		}
-		return strconv.ParseFloat(fields[3], 64)
+		// start, end, MB, MB/s, …
+		return number(out, `(?m)^\d{4}-[^,]*, [^,]*, [0-9.]+, ([0-9.]+),`)
 	})
 }
 

@@ -54,6 +54,7 @@ func startSide(s *scope, k kind, set []string) (*side, error) {
 	switch k {
 	case kafka:
 		x.jars = target.Jars(s)
+		set = append([]string{"offsets.topic.replication.factor=1"}, set...) // a lone node has no groups otherwise
 		x.broker, err = target.Launch(s, target.Options{Kind: target.Kafka, Set: set, JVM: defaultJVM})
 	case ottla:
 		x.broker, err = target.Launch(s, target.Options{Kind: target.Ottla, Set: set})
