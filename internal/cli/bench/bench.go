@@ -286,12 +286,27 @@ func (p *pace) due(ctx context.Context, idle func() error) (time.Time, error) {
 	if err := idle(); err != nil {
 		return at, err
 	}
-	timer := time.NewTimer(ahead)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return at, nil
-	case <-ctx.Done():
-		return at, ctx.Err()
-	}
+	return at, doze(ctx, ahead)
 }
+
+// doze sleeps for d, in its last part exactly; it ends early with an error
+// when ctx is done.
+func doze(ctx context.Context, d time.Duration) error {
+	until := time.Now().Add(d)
+	if d > exact {
+		timer := time.NewTimer(d - exact)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if left := time.Until(until); left > 0 {
+		sleep(left)
+	}
+	return ctx.Err()
+}
+
+// exact is more than a timer can be late by on an idle machine.
+const exact = 2 * time.Millisecond
