@@ -14,7 +14,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(target.Main(m)) }
 
-// TestFloor: the floor takes what `ottla bench` sends and gives back as much.
+// TestFloor: the floor takes what `ottla bench` sends and gives back as much,
+// flushed or not, and keeps waiting who is ahead of it.
 func TestFloor(t *testing.T) {
 	binary, err := target.Binary()
 	if err != nil {
@@ -25,10 +26,11 @@ func TestFloor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	go serveFloor(l, t.TempDir())
+	go serveFloor(l, t.TempDir(), true)
 	for _, args := range []string{
 		"produce load --raw --partitions 3 --connections 3 --records-per-batch 10 --record-bytes 100 --records 3000 --duration 0 --acks 1",
 		"consume load --raw --once --duration 0",
+		"e2e ping --raw --rate 10000 --records 3000 --duration 0",
 	} {
 		out, err := exec.Command(binary, strings.Fields("bench "+args+" -q --format json -b "+l.Addr().String())...).Output()
 		if err != nil {

@@ -12,6 +12,8 @@ type testCase struct {
 	name, about string
 	// set is server.properties for all, setKafka and setOttla for one of them.
 	set, setKafka, setOttla []string
+	// setFloor are arguments of the floor.
+	setFloor []string
 	// floor tells that the floor can do it, too.
 	floor bool
 	// prepare are loads that come before, not measured: arguments of `ottla
@@ -137,6 +139,16 @@ func cases(d time.Duration) []*testCase {
 			name: "e2e-durable", about: "1,000 records/s through a client, acks=all, flushed", setKafka: durable,
 			load:    with("e2e", "ping", "--rate", "1000"),
 			metrics: []metric{p50.to("≤ Kafka's", share(1)), p99.to("≤ a tenth of Kafka's", share(0.1)), cpuPerRc},
+		},
+		{
+			name: "e2e-raw", about: "1,000 records/s without a client, acks=all, page cache", floor: true, setOttla: pageCache,
+			load:    with("e2e", "ping", "--raw", "--rate", "1000"),
+			metrics: []metric{p50.to("half of Kafka's", share(0.5)), p99.to("a third of Kafka's", share(1.0/3)), cpuPerRc},
+		},
+		{
+			name: "e2e-raw-durable", about: "1,000 records/s without a client, acks=all, flushed", floor: true, setKafka: durable, setFloor: []string{floorFlush},
+			load:    with("e2e", "ping", "--raw", "--rate", "1000"),
+			metrics: []metric{p50.to("≤ the floor + 0.1 ms", func(_, o, f float64) bool { return o <= f+0.1 }), p99.to("≤ a tenth of Kafka's", share(0.1)), cpuPerRc},
 		},
 		{
 			name: "durable-100KB", about: "100 KB batches, acks=all, flushed, 6 partitions, 6 connections", setKafka: durable,

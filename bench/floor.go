@@ -17,16 +17,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// floorCommand runs this program as the floor, in the folder that follows.
-const floorCommand = "floor"
+// floorCommand runs this program as the floor, in the folder that follows, with
+// floorFlush behind it so that what is written is flushed.
+const (
+	floorCommand = "floor"
+	floorFlush   = "flush"
+)
 
 // floorServer is the least that a broker must do: it reads a frame, checks the
 // CRC of its batch, writes it to a file and answers; or it sends what it wrote
-// by sendfile. No offsets, no index, no durability, no limits. It speaks as much
-// of the protocol as `ottla bench --raw` needs.
+// by sendfile. No offsets, no index, no limits, and a flush only when it is asked
+// for one. It speaks as much of the protocol as `ottla bench --raw` needs.
 type floorServer struct {
-	addr *net.TCPAddr
-	dir  string
+	addr  *net.TCPAddr
+	dir   string
+	flush bool
 
 	mu     sync.Mutex
 	topics map[string][]*floorLog
@@ -34,26 +39,28 @@ type floorServer struct {
 
 // floorLog is a partition: a file.
 type floorLog struct {
-	file *os.File
+	mu    sync.Mutex // held by who writes
+	grown sync.Cond
+	file  *os.File
 	// size is where the next batch goes; every batch has as many bytes and
 	// records as the first.
 	size, batchBytes, batchRecords atomic.Int64
 }
 
-func floorMain(dir string) int {
+func floorMain(dir string, flush bool) int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "floor:", err)
 		return 1
 	}
 	fmt.Println(l.Addr())
-	serveFloor(l, dir)
+	serveFloor(l, dir, flush)
 	return 0
 }
 
 // serveFloor serves until the listener is closed.
-func serveFloor(l net.Listener, dir string) {
-	s := &floorServer{addr: l.Addr().(*net.TCPAddr), dir: dir, topics: map[string][]*floorLog{}}
+func serveFloor(l net.Listener, dir string, flush bool) {
+	s := &floorServer{addr: l.Addr().(*net.TCPAddr), dir: dir, flush: flush, topics: map[string][]*floorLog{}}
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -213,6 +220,7 @@ func (s *floorServer) createTopics(req *kmsg.CreateTopicsRequest, resp *kmsg.Cre
 				return err
 			}
 			logs[i] = &floorLog{file: f}
+			logs[i].grown.L = &logs[i].mu
 		}
 		s.topics[asked.Topic] = logs
 		resp.Topics = append(resp.Topics, t)
@@ -263,12 +271,7 @@ func (s *floorServer) produce(req *kmsg.ProduceRequest, resp *kmsg.ProduceRespon
 			if crc32.Checksum(batch[batchChecked:], castagnoli) != binary.BigEndian.Uint32(batch[batchCRC:]) {
 				return errors.New("a batch with a wrong CRC")
 			}
-			log := s.log(asked.Topic, part.Partition)
-			at := log.size.Add(int64(len(batch))) - int64(len(batch))
-			log.batchBytes.Store(int64(len(batch)))
-			log.batchRecords.Store(int64(binary.BigEndian.Uint32(batch[batchCount:])))
-			binary.BigEndian.PutUint64(batch, uint64(at/int64(len(batch))*log.batchRecords.Load()))
-			if _, err := log.file.WriteAt(batch, at); err != nil {
+			if err := s.log(asked.Topic, part.Partition).append(batch, s.flush); err != nil {
 				return err
 			}
 			p := kmsg.NewProduceResponseTopicPartition()
@@ -280,7 +283,43 @@ func (s *floorServer) produce(req *kmsg.ProduceRequest, resp *kmsg.ProduceRespon
 	return nil
 }
 
-// fetch sends what was written, by sendfile: one region for each partition.
+// append writes a batch and lets those go on who wait for it.
+func (l *floorLog) append(batch []byte, flush bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := l.size.Load()
+	l.batchBytes.Store(int64(len(batch)))
+	l.batchRecords.Store(int64(binary.BigEndian.Uint32(batch[batchCount:])))
+	binary.BigEndian.PutUint64(batch, uint64(at/int64(len(batch))*l.batchRecords.Load()))
+	if _, err := l.file.WriteAt(batch, at); err != nil {
+		return err
+	}
+	if flush {
+		if err := dataSync(l.file); err != nil {
+			return err
+		}
+	}
+	l.size.Add(int64(len(batch)))
+	l.grown.Broadcast()
+	return nil
+}
+
+// position is where an offset stands, or will.
+func (l *floorLog) position(offset int64) int64 {
+	return offset / max(1, l.batchRecords.Load()) * l.batchBytes.Load()
+}
+
+// await returns when there is something at an offset.
+func (l *floorLog) await(offset int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.position(offset) >= l.size.Load() {
+		l.grown.Wait()
+	}
+}
+
+// fetch sends what was written, by sendfile: one region for each partition. Who
+// asks for one partition alone is kept waiting until there is something.
 func (s *floorServer) fetch(conn *net.TCPConn, out, body []byte, version int16) error {
 	req := kmsg.FetchRequest{Version: version}
 	if err := req.ReadFrom(body); err != nil {
@@ -301,7 +340,10 @@ func (s *floorServer) fetch(conn *net.TCPConn, out, body []byte, version int16) 
 		out = appendUvarint(out, uint64(len(t.Partitions)+1))
 		for _, p := range t.Partitions {
 			log := s.log(t.Topic, p.Partition)
-			at := p.FetchOffset / max(1, log.batchRecords.Load()) * log.batchBytes.Load()
+			if len(req.Topics) == 1 && len(t.Partitions) == 1 {
+				log.await(p.FetchOffset)
+			}
+			at := log.position(p.FetchOffset)
 			n := max(0, min(log.size.Load()-at, int64(p.PartitionMaxBytes), left))
 			left -= n
 			out = binary.BigEndian.AppendUint32(out, uint32(p.Partition))

@@ -33,8 +33,8 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == floorCommand {
-		os.Exit(floorMain(os.Args[2]))
+	if len(os.Args) > 2 && os.Args[1] == floorCommand {
+		os.Exit(floorMain(os.Args[2], len(os.Args) > 3 && os.Args[3] == floorFlush))
 	}
 	o, err := parseFlags(os.Args[1:])
 	if err != nil {

@@ -50,7 +50,7 @@ func (c *testCase) settings(k kind) []string {
 	case ottla:
 		return append(slices.Clone(c.set), c.setOttla...)
 	}
-	return nil
+	return c.setFloor
 }
 
 // runLoads starts the sides, prepares and warms them up, and then loads each in

@@ -59,7 +59,7 @@ func startSide(s *scope, k kind, set []string) (*side, error) {
 	case ottla:
 		x.broker, err = target.Launch(s, target.Options{Kind: target.Ottla, Set: set})
 	default:
-		return x, x.startFloor(s)
+		return x, x.startFloor(s, set)
 	}
 	if err != nil {
 		return nil, err
@@ -68,14 +68,14 @@ func startSide(s *scope, k kind, set []string) (*side, error) {
 	return x, nil
 }
 
-// startFloor runs this program as the floor.
-func (x *side) startFloor(s *scope) error {
+// startFloor runs this program as the floor, with more arguments.
+func (x *side) startFloor(s *scope, more []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	x.dir = s.TempDir()
-	cmd := exec.Command(self, floorCommand, x.dir)
+	cmd := exec.Command(self, append([]string{floorCommand, x.dir}, more...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err

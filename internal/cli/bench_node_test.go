@@ -35,6 +35,8 @@ func TestBench(t *testing.T) {
 		{"consume t --once --duration 0", 1400, 0},
 		{"consume t --raw --once --duration 0 --readers 2", 2800, -1},
 		{"e2e u --records 50 --rate 1000 --duration 0", 50, 0},
+		{"e2e u --raw --records 50 --rate 1000 --duration 0", 50, 0},
+		{"e2e u --raw --acks 1 --record-bytes 2000 --records 50 --rate 10000 --duration 0", 50, 0},
 	} {
 		r := bench(c.args)
 		if r.Records != c.records || c.requests >= 0 && r.Requests != c.requests || r.Failed != 0 || r.Bytes == 0 || r.Seconds <= 0 {
@@ -74,6 +76,8 @@ func TestBenchRefused(t *testing.T) {
 		{"bench produce small -z rar", 2, "none of"},
 		{"bench consume small --readers 0", 2, "--readers"},
 		{"bench e2e small --rate 0", 2, "--rate"},
+		{"bench e2e small --raw --acks 0", 2, "no"},
+		{"bench e2e small --raw --record-bytes 1000", 1, "MESSAGE_TOO_LARGE"},
 		{"bench", 2, "needs a command"},
 	} {
 		code, _, errs := run(t, s, strings.Fields(c.args)...)

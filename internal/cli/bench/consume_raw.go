@@ -93,26 +93,31 @@ func (f *fetching) once(ctx context.Context, partitions []int32) (bool, error) {
 		return false, err
 	}
 	due := time.Now()
-	if err := f.wire.send(newFrame(f.request(partitions))); err != nil {
-		return false, err
-	}
-	if err := f.wire.flush(); err != nil {
-		return false, err
-	}
-	body, err := f.wire.receive(true)
-	if err != nil {
-		return false, err
-	}
-	resp := kmsg.FetchResponse{Version: fetchVersion}
-	if err := resp.UnsafeReadFrom(body); err != nil {
-		return false, err
-	}
-	records, bytes, err := f.take(&resp)
+	records, bytes, err := f.fetch(partitions)
 	if err != nil {
 		return false, err
 	}
 	f.meter.done(f.number, due, records, bytes)
 	return f.left.take(records, bytes), nil
+}
+
+// fetch asks for what follows in the partitions and counts what came.
+func (f *fetching) fetch(partitions []int32) (records, bytes int64, err error) {
+	if err := f.wire.send(newFrame(f.request(partitions))); err != nil {
+		return 0, 0, err
+	}
+	if err := f.wire.flush(); err != nil {
+		return 0, 0, err
+	}
+	body, err := f.wire.receive(true)
+	if err != nil {
+		return 0, 0, err
+	}
+	resp := kmsg.FetchResponse{Version: fetchVersion}
+	if err := resp.UnsafeReadFrom(body); err != nil {
+		return 0, 0, err
+	}
+	return f.take(&resp)
 }
 
 func (f *fetching) request(partitions []int32) *kmsg.FetchRequest {

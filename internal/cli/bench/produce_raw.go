@@ -166,14 +166,8 @@ func (p *producing) send(ctx context.Context) error {
 // receive reads the answers, until the requests end.
 func (p *producing) receive() error {
 	resp := kmsg.NewPtrProduceResponse()
-	resp.Version = produceVersion
 	for sent := range p.pending {
-		body, err := p.wire.receive(true)
-		if err == nil {
-			*resp = kmsg.ProduceResponse{Version: produceVersion}
-			err = resp.UnsafeReadFrom(body)
-		}
-		if err != nil {
+		if err := p.wire.receiveProduce(resp); err != nil {
 			_ = p.wire.conn.Close() // so that the sender ends, too
 			for range p.pending {   // until it has
 			}
@@ -186,6 +180,16 @@ func (p *producing) receive() error {
 		p.meter.done(p.number, sent.due, sent.records, sent.bytes)
 	}
 	return nil
+}
+
+// receiveProduce reads an answer to a Produce request.
+func (w *wire) receiveProduce(resp *kmsg.ProduceResponse) error {
+	body, err := w.receive(true)
+	if err != nil {
+		return err
+	}
+	*resp = kmsg.ProduceResponse{Version: produceVersion}
+	return resp.UnsafeReadFrom(body)
 }
 
 func produceFailure(resp *kmsg.ProduceResponse) error {

@@ -13,3 +13,9 @@ func dropCache(f *os.File) error {
 	}
 	return nil
 }
+
+// dataSync makes the bytes of a file durable, and as much about it as reading
+// them takes.
+func dataSync(f *os.File) error {
+	return os.NewSyscallError("fdatasync", syscall.Fdatasync(int(f.Fd())))
+}

@@ -8,3 +8,5 @@ import (
 )
 
 func dropCache(*os.File) error { return errors.ErrUnsupported }
+
+func dataSync(f *os.File) error { return f.Sync() }
