@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,11 @@ var defaultJVM = []string{
 	"-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent",
 }
 
+// kafkaNeeds is set for Kafka in all cases. A lone node has no groups without the
+// first; without the second, which is 50 by default, it resets connections when
+// some hundreds come at once.
+var kafkaNeeds = []string{"offsets.topic.replication.factor=1", "socket.listen.backlog.size=4096"}
+
 // side is one broker that is measured.
 type side struct {
 	kind   kind
@@ -54,7 +60,7 @@ func startSide(s *scope, k kind, set []string) (*side, error) {
 	switch k {
 	case kafka:
 		x.jars = target.Jars(s)
-		set = append([]string{"offsets.topic.replication.factor=1"}, set...) // a lone node has no groups otherwise
+		set = append(slices.Clone(kafkaNeeds), set...)
 		x.broker, err = target.Launch(s, target.Options{Kind: target.Kafka, Set: set, JVM: defaultJVM})
 	case ottla:
 		x.broker, err = target.Launch(s, target.Options{Kind: target.Ottla, Set: set})

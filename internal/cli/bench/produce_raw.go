@@ -1,8 +1,8 @@
 package bench
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -130,7 +130,7 @@ func (p *producing) run(ctx context.Context) error {
 	sendErr := p.send(ctx)
 	close(p.pending)
 	receiveErr := <-received
-	return errors.Join(sendErr, receiveErr)
+	return cmp.Or(receiveErr, sendErr) // an answer that cannot be read ends the sender, too
 }
 
 func (p *producing) send(ctx context.Context) error {
