@@ -172,6 +172,7 @@ func cases(d time.Duration) []*testCase {
 	}
 	list = append(list, overloads(d)...)
 	list = append(list, knees(with)...)
+	list = append(list, groups(d)...)
 	return append(list, judges()...)
 }
 
@@ -198,6 +199,17 @@ func knees(with func(...string) []string) (list []*testCase) {
 				load: with(produceArgs(6, 4, 5, shape[0], shape[1], "1", "-z", codec)...), metrics: []metric{cpuPerRq, rqPerSec, mbPerSec, p99}, family: "size-" + codec, at: float64(size),
 			})
 		}
+	}
+	return list
+}
+
+// groups is the family of growing numbers of groups.
+func groups(d time.Duration) (list []*testCase) {
+	for _, n := range []int{1, 10, 100, 1000, 10000} {
+		list = append(list, &testCase{
+			name: fmt.Sprintf("groups-%d", n), about: fmt.Sprintf("%d groups commit an offset in turn, 16 connections, page cache", n), own: groupCommits(n, d),
+			metrics: []metric{{name: "broker CPU µs/commit"}, {name: "commits/s", higher: true}, {name: "resident MB"}}, family: "groups", at: float64(n),
+		})
 	}
 	return list
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"ottla/interop/groupbench"
 )
 
 // idleMemory is what a broker holds after its start, with one topic that was
@@ -100,6 +102,34 @@ func (c *ownCase) each(set []string, figures int, measure func(x *side) ([]float
 		x.broker.Kill()
 	}
 	return values, nil
+}
+
+// groupCommits is the cost of commits to so many groups, on 16 connections.
+func groupCommits(groups int, d time.Duration) func(c *ownCase) ([]map[kind]float64, error) {
+	return func(c *ownCase) ([]map[kind]float64, error) {
+		return c.each(pageCache, 3, func(x *side) ([]float64, error) {
+			if err := firstAck(c.ctx, x.addr, "bench"); err != nil {
+				return nil, err
+			}
+			if _, err := groupbench.Commits(x.addr, 16, groups, d, func() error { return nil }); err != nil { // the warm-up
+				return nil, err
+			}
+			var before float64
+			n, err := groupbench.Commits(x.addr, 16, groups, d, func() (err error) {
+				before, err = cpuSeconds(x.pid)
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+			after, err := cpuSeconds(x.pid)
+			if err != nil {
+				return nil, err
+			}
+			resident, err := residentMB(x.pid, "VmRSS")
+			return []float64{(after - before) / float64(n) * 1e6, float64(n) / d.Seconds(), resident}, err
+		})
+	}
 }
 
 // firstAck returns when a record is acknowledged, by all replicas.

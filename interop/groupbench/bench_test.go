@@ -165,24 +165,6 @@ func (s *side) round(t *testing.T) map[string]float64 {
 	return out
 }
 
-// awaitCoordinator waits until the offsets topic is there and loaded.
-func awaitCoordinator(addr string) error {
-	c, err := wire.Dial(addr)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	retry := time.NewTicker(100 * time.Millisecond)
-	defer retry.Stop()
-	for range 600 {
-		if err = findAndCommit(c); err == nil {
-			return nil
-		}
-		<-retry.C
-	}
-	return err
-}
-
 // table prints the medians and the median of the ratios of the rounds.
 func table(ours, theirs *side) string {
 	var b strings.Builder

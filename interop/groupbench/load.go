@@ -197,6 +197,24 @@ func dialAll(addr string, n int) ([]*wire.Conn, error) {
 	return conns, nil
 }
 
+// awaitCoordinator waits until the offsets topic is there and loaded.
+func awaitCoordinator(addr string) error {
+	c, err := wire.Dial(addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	retry := time.NewTicker(100 * time.Millisecond)
+	defer retry.Stop()
+	for range 600 {
+		if err = findAndCommit(c); err == nil {
+			return nil
+		}
+		<-retry.C
+	}
+	return err
+}
+
 // findAndCommit asks for the coordinator, which makes its topic, and commits.
 func findAndCommit(c *wire.Conn) error {
 	req := kmsg.NewPtrFindCoordinatorRequest()
@@ -209,4 +227,52 @@ func findAndCommit(c *wire.Conn) error {
 		return err
 	}
 	return commit(c, "warm", 1)
+}
+
+// Commits lets so many connections commit offsets for d, each for its share of
+// the groups in turn, after one commit for every group, and counts those
+// within d. The topic "bench" must be there. before is called when d begins.
+func Commits(addr string, connections, groups int, d time.Duration, before func() error) (commits int64, err error) {
+	if err := awaitCoordinator(addr); err != nil {
+		return 0, err
+	}
+	conns, err := dialAll(addr, min(connections, groups))
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	if err != nil {
+		return 0, err
+	}
+	type clerk struct {
+		conn   *wire.Conn
+		groups []string
+		next   int64
+	}
+	clerks := make([]*clerk, len(conns))
+	for i, c := range conns {
+		clerks[i] = &clerk{conn: c}
+		for g := i; g < groups; g += len(conns) {
+			clerks[i].groups = append(clerks[i].groups, fmt.Sprintf("bench-%d", g))
+		}
+	}
+	turn := func(c *clerk) error {
+		c.next++
+		return commit(c.conn, c.groups[c.next%int64(len(c.groups))], c.next)
+	}
+	if err := each(clerks, func(c *clerk) error {
+		for range c.groups {
+			if err := turn(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return 0, err
+	}
+	if err := before(); err != nil {
+		return 0, err
+	}
+	return during(d, clerks, turn)
 }
