@@ -33,10 +33,15 @@ func (p *Partition) apply(m *metadata.Partition, c config.Topic) {
 	}
 	p.mu.Lock()
 	p.state = next
-	if lead && p.closed == nil {
+	var late []*ackWait
+	switch {
+	case !lead:
+		late = p.acks.takeAll() // came while resign waited
+	case p.closed == nil:
 		p.lead()
 	}
 	p.mu.Unlock()
+	complete(late, ErrNotLeader)
 	p.advance()
 	p.wake(ReadUncommitted)
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ottla/internal/storage"
 )
 
 // TestPendingWaitsForAll: one channel for several partitions.
@@ -122,6 +124,31 @@ func TestWaitersLearnOfTheEnd(t *testing.T) {
 		}
 		waiter.Close()
 	}
+}
+
+// TestProduceWhileTheLeaderResigns: a request that begins to wait while the
+// partition waits for an append in flight is answered with the others, and not
+// by its timeout.
+func TestProduceWhileTheLeaderResigns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newTestPartition(t, true)
+		p.apply(led(self, 3, self), topicConfig())
+		end := mustAppend(t, p, 1).LastOffset + 1
+		if _, err := p.beginAppend(NoEpoch, AcksAll); err != nil {
+			t.Fatal(err)
+		}
+		go p.apply(led(other, 4, other), topicConfig())
+		synctest.Wait() // for the append that began
+		pending := NewPending()
+		i := pending.Add(p, end)
+		done := pending.Start(time.Hour)
+		p.endAppend(storage.Appended{}, false)
+		synctest.Wait()
+		if !closed(done) || !errors.Is(pending.Err(i), ErrNotLeader) {
+			t.Errorf("answered %t, %v", closed(done), pending.Err(i))
+		}
+		pending.Cancel()
+	})
 }
 
 // TestProduceOutlivesAnEpoch: the same leader in a new epoch still answers.
