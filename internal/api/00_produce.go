@@ -111,7 +111,7 @@ func (c *produceCall) append(r *Request) {
 			result.BaseOffset, result.LogAppendTimeMillis, result.LogStartOffset = -1, -1, -1
 			outcome := err
 			if outcome == nil {
-				outcome = c.appendOne(result, name, p, produceWait{i, j})
+				outcome = c.appendOne(result, name, t.ID, p, produceWait{i, j})
 			}
 			if outcome != nil {
 				c.fail(out, result, outcome)
@@ -159,7 +159,7 @@ func (c *produceCall) topic(name string, id metadata.UUID) *metadata.Topic {
 	return img.TopicByName(name)
 }
 
-func (c *produceCall) appendOne(result *protocol.ProduceResponsePartition, topic string, p *protocol.ProducePartition, at produceWait) error {
+func (c *produceCall) appendOne(result *protocol.ProduceResponsePartition, topic string, id metadata.UUID, p *protocol.ProducePartition, at produceWait) error {
 	batch, err := record.Single(p.Records)
 	if err != nil {
 		return err
@@ -173,6 +173,10 @@ func (c *produceCall) appendOne(result *protocol.ProduceResponsePartition, topic
 	partition, err := c.h.Replicas.Partition(topic, p.Index)
 	if err != nil {
 		return err
+	}
+	// Since its name was found the topic may have gone, and another have come.
+	if c.version >= 13 && partition.TopicPartition().TopicID != id {
+		return protocol.UnknownTopicID
 	}
 	appended, err := partition.Append(batch, replica.AppendOptions{Acks: c.request.Acks, Origin: record.Client})
 	if err != nil {

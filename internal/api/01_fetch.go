@@ -9,6 +9,7 @@ import (
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
 	"ottla/internal/replica"
+	"ottla/internal/storage"
 )
 
 // fetch answers Fetch, versions 4–18, of consumers.
@@ -206,6 +207,8 @@ func (c *fetchCall) resolve() {
 		f.partition, f.unresolved = c.h.Replicas.Partition(f.name, want.partition)
 		switch {
 		case f.unresolved != nil:
+		case want.id != (metadata.UUID{}) && f.partition.TopicPartition().TopicID != want.id:
+			f.unresolved = storage.ErrTopicID // another topic took the name meanwhile
 		case follower:
 			f.unresolved = errFollower
 		case c.req.MaxBytes < 0, want.maxBytes < 0, c.req.IsolationLevel < 0, c.req.IsolationLevel > int8(replica.ReadCommitted):

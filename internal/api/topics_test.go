@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -490,6 +491,44 @@ func TestTopicIsGoneForGood(t *testing.T) {
 			if strings.HasSuffix(e.Name(), "-delete") {
 				t.Errorf("%s is still there after an hour", e.Name())
 			}
+		}
+	})
+}
+
+// past answers with the metadata of an earlier moment: what a handler has at
+// hand that looked a topic up and was held up since.
+type past struct {
+	Controller
+	img *metadata.Image
+}
+
+func (p past) Image() *metadata.Image { return p.img }
+
+// A topic may be replaced by another of its name between the look at the
+// metadata and that at the partition. Records of the one never come into the
+// other, and are not read out of it.
+func TestTopicIsReplacedMeanwhile(t *testing.T) {
+	story(t, nil, func(t *testing.T, x *fixture) {
+		id := x.topic("a", 1)
+		img := x.controller.Image()
+		x.deleteTopic("a")
+		x.topic("a", 1)
+		x.produce("a", 0, batch("of the new one"))
+		x.h.Controller = past{x.controller, img}
+
+		for _, acks := range []int16{1, -1} {
+			req := withIDs(produceTo("a", 0, batch("of the old one")), id)
+			req.Acks = acks
+			out := onlyProduced(x, ask[*kmsg.ProduceResponse](x, 13, req))
+			wantCode(t, "produce", out.ErrorCode, protocol.UnknownTopicID)
+		}
+		if got := values(t, x.stored("a", 0)); !slices.Equal(got, []string{"of the new one"}) {
+			t.Errorf("the new topic holds %q", got)
+		}
+		got := onlyFetched(x, ask[*kmsg.FetchResponse](x, 13, fetchOf(13, fetchPart{id: id})))
+		wantCode(t, "fetch", got.ErrorCode, protocol.InconsistentTopicID)
+		if len(got.RecordBatches) > 0 {
+			t.Errorf("the old topic gives %q", values(t, got.RecordBatches))
 		}
 	})
 }
