@@ -32,8 +32,8 @@ func (h *Handler) fetch(ctx context.Context, r *Request) (Reply, error) {
 		call.release()
 		return Reply{}, err
 	}
-	if r.Decoded != nil {
-		r.Decoded()
+	if r.Consumed != nil {
+		r.Consumed() // nothing of what was parsed aliases the body
 	}
 	call.isolation = isolationOf(call.req.IsolationLevel)
 	if err := call.openSession(); err != nil {

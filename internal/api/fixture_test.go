@@ -218,10 +218,14 @@ func (x *fixture) begin(ctx context.Context, req kmsg.Request) (*flight, error) 
 	if e == nil || !e.Serves(req.GetVersion()) && e.Key != apiVersionsKey {
 		x.Fatalf("%s %d is not served", kmsg.NameForKey(req.Key()), req.GetVersion())
 	}
-	reply, err := e.Handle(x.h, ctx, r)
-	for i := range r.Body {
-		r.Body[i] = 0xdb
+	spoil := func() {
+		for i := range r.Body {
+			r.Body[i] = 0xdb
+		}
 	}
+	r.Consumed = spoil
+	reply, err := e.Handle(x.h, ctx, r)
+	spoil()
 	return &flight{x, req, reply}, err
 }
 

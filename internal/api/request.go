@@ -12,7 +12,7 @@ import (
 type Request struct {
 	Header protocol.RequestHeader
 	// Body aliases the connection's buffer: it may be read until Handle
-	// returns, and what Encode needs of it must have been copied by then.
+	// returns or calls Consumed, and what Encode needs of it must have been copied by then.
 	// Produce may write into it (base offset and leader epoch of a batch).
 	Body []byte
 	// Listener is the name of the listener that the request came through, such
@@ -29,6 +29,10 @@ type Request struct {
 	// wait: what was charged to the memory budget for decoding is given back.
 	// Nil when there is nothing to give back.
 	Decoded func()
+	// Consumed is called instead by a handler that goes on to wait and needs Body
+	// no more: all that the request holds of the memory budget is given back, and
+	// Body is gone. Nil when it holds nothing.
+	Consumed func()
 }
 
 // Anonymous is the principal of a listener without authentication.

@@ -44,6 +44,7 @@ type conn struct {
 	frame    frame                  // the request at hand
 	header   protocol.RequestHeader // of it, or of the one before
 	request  api.Request            // what its handler is given
+	consumed func()                 // Request.Consumed, made once
 	ctx      context.Context
 	cancel   context.CancelFunc
 	share    share // of the budget, for requests
@@ -118,6 +119,10 @@ func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
 	c := &conn{server: s, listener: l, nc: nc, peer: peer, dead: make(chan struct{}), share: share{budget: s.budget}}
 	c.out.conn = c
 	c.in.first = c.readFirst
+	c.consumed = func() {
+		c.request.Decoded, c.request.Consumed = nil, nil
+		c.release()
+	}
 	c.replies.init(c)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.session = api.Session{
@@ -215,6 +220,9 @@ func (c *conn) handle() error {
 	}
 	if err := c.charge(r); err != nil {
 		return err
+	}
+	if c.frame.charged > 0 {
+		r.Consumed = c.consumed
 	}
 	c.server.metrics.BytesIn.Add(int64(len(c.frame.bytes)) + 4)
 	reply, err := e.Handle(c.server.options.Handler, c.ctx, r)

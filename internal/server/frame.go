@@ -190,13 +190,15 @@ func (c *conn) grow(n, size int) error {
 	return nil
 }
 
-// take waits for n bytes of the budget.
+// take waits for n bytes of the budget. The time does not count as time in
+// which the request should have arrived.
 func (c *conn) take(n int64) error {
-	before := state(c.state.Load())
+	before, since := state(c.state.Load()), c.server.tick.Load()
 	c.enter(waiting)
 	if !c.share.take(n, c.dead) {
 		return c.reason
 	}
+	c.began.Add(c.server.tick.Load() - since)
 	c.touch()
 	c.enter(before)
 	c.frame.charged += n

@@ -283,6 +283,77 @@ func TestSlowRequestWhileMemoryIsShort(t *testing.T) {
 	})
 }
 
+// A sender that was kept waiting for memory is not cut off as slow when it gets
+// some, whoever waits behind it.
+func TestWaitingForMemoryIsNotSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTest(t)
+		x.options.Config.Network.QueuedMaxRequestBytes = 300 << 10
+		x.options.Config.Network.MaxIdle = -1
+		first, second := x.connect(), x.connect()
+		held := share{budget: x.server.budget}
+		held.take(300<<10, nil)
+		answered := make(chan int, 2)
+		for _, c := range []*client{first, second} {
+			go func() {
+				frame := request(testProduce, 3, 1, make([]byte, 100<<10))
+				c.write(frame[:40<<10])
+				<-time.After(5 * time.Second) // of its own time
+				c.write(frame[40<<10:])
+				_, body := c.read()
+				answered <- len(body)
+			}()
+			synctest.Wait() // in this order
+		}
+		<-time.After(time.Hour)
+		held.give(64 << 10) // what the first one asks for
+		<-time.After(time.Minute)
+		held.give(held.held)
+		for range 2 {
+			if n := <-answered; n != 100<<10 {
+				t.Errorf("%d bytes are answered", n)
+			}
+		}
+		if lines := x.log.take(); len(lines) > 0 {
+			t.Errorf("log: %q", lines)
+		}
+	})
+}
+
+// A handler that has read the whole body, and goes on to wait, gives back
+// everything, and the body is gone.
+func TestConsumedRequestHoldsNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTest(t)
+		x.options.Config.Network.QueuedMaxRequestBytes = 1 << 20
+		gate := make(chan struct{})
+		var before, after int64
+		x.produce = func(_ context.Context, r *api.Request) (api.Reply, error) {
+			before = x.server.budget.used
+			r.Consumed()
+			after = x.server.budget.used
+			if r.Decoded != nil || r.Consumed != nil {
+				t.Error("it could be given back twice")
+			}
+			if body := r.Body[:1]; body[0] != poisonByte {
+				t.Errorf("the body is still there: %x", body)
+			}
+			<-gate
+			return reply(nil), nil
+		}
+		c, other := x.connect(), x.connect()
+		c.produce(1, strings.Repeat("x", 100_000))
+		synctest.Wait()
+		if frame := int64(128 << 10); before < frame || after != 0 {
+			t.Fatalf("charged %d before and %d after", before, after)
+		}
+		other.echo(2, strings.Repeat("y", 200_000))
+		other.expect(2, strings.Repeat("y", 200_000))
+		close(gate)
+		c.read()
+	})
+}
+
 // A request does not hold its memory while its reply waits.
 func TestWaitingReplyHoldsNoMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
