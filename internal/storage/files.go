@@ -75,9 +75,8 @@ func (f *file) open(flag int) (vfs.File, error) {
 	h, err := c.fs.OpenFile(path, flag, 0o644)
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		// The process has reached its own limit: idle files make room.
-		if err = closeAll(c.takeIdle()); err == nil {
-			h, err = c.fs.OpenFile(path, flag, 0o644)
-		}
+		closeAll(c.takeIdle())
+		h, err = c.fs.OpenFile(path, flag, 0o644)
 	}
 	if err != nil {
 		if _, gone := f.where(); gone {
@@ -90,7 +89,8 @@ func (f *file) open(flag int) (vfs.File, error) {
 	c.open++
 	victims := c.evict()
 	c.mu.Unlock()
-	return h, closeAll(victims)
+	closeAll(victims)
+	return h, nil
 }
 
 func (f *file) where() (path string, gone bool) {
@@ -111,8 +111,7 @@ func (f *file) tryAcquire() vfs.File {
 	return f.handle
 }
 
-// release ends one use. The error of a Close that was due is dropped: what was
-// written before is on disk, or the file is being removed.
+// release ends one use.
 func (f *file) release() {
 	c := f.files
 	c.mu.Lock()
@@ -127,7 +126,7 @@ func (f *file) release() {
 		}
 	}
 	c.mu.Unlock()
-	_ = closeAll(victims)
+	closeAll(victims)
 }
 
 // retire closes the file for good, at once or when its last user is gone.
@@ -140,7 +139,7 @@ func (f *file) retire() {
 		victims = append(victims, f.drop())
 	}
 	c.mu.Unlock()
-	_ = closeAll(victims)
+	closeAll(victims)
 }
 
 // retireTo retires the file and renames it on disk; who has it open goes on
@@ -230,10 +229,11 @@ func (f *file) unlink() {
 	f.prev, f.next = nil, nil
 }
 
-func closeAll(handles []vfs.File) error {
-	var errs []error
+// closeAll closes files that nobody uses. Their errors are dropped, and are none
+// of whoever happens to need the place: what was written is on disk, can be made
+// anew, or is being removed.
+func closeAll(handles []vfs.File) {
 	for _, h := range handles {
-		errs = append(errs, h.Close())
+		_ = h.Close()
 	}
-	return errors.Join(errs...)
 }

@@ -3,6 +3,8 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 	"testing"
 
 	"ottla/internal/vfs"
@@ -73,5 +75,31 @@ func TestFileRetire(t *testing.T) {
 	}
 	if err := f.remove(); err != nil { // a missing file is no error
 		t.Fatal(err)
+	}
+}
+
+// sticky is a file system whose files report an error when they are closed.
+type sticky struct{ vfs.FS }
+
+type stickyFile struct{ vfs.File }
+
+func (s sticky) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
+	f, err := s.FS.OpenFile(name, flag, perm)
+	return stickyFile{f}, err
+}
+
+func (f stickyFile) Close() error { return errors.Join(f.File.Close(), syscall.EIO) }
+
+// TestFilesCloseFails: whoever opens a file gets it, and its use is counted,
+// whatever the one says that had to go for it.
+func TestFilesCloseFails(t *testing.T) {
+	c := newFiles(sticky{vfs.NewMem()}, 1)
+	victim, wanted := c.file("/victim"), c.file("/wanted")
+	must(victim.create())(t)
+	victim.release()
+	must(wanted.create())(t)
+	wanted.release()
+	if wanted.refs != 0 || c.open != 1 {
+		t.Errorf("%d users, %d open files", wanted.refs, c.open)
 	}
 }

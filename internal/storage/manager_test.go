@@ -494,4 +494,4 @@ func TestOutOfDescriptors(t *testing.T) {
 }
 
 // retireHandle closes an idle file as the limit does.
-func (f *file) retireHandle() { _ = closeAll(f.files.takeIdle()) }
+func (f *file) retireHandle() { closeAll(f.files.takeIdle()) }
