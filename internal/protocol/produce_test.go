@@ -190,22 +190,52 @@ func asProduceResponse(from *kmsg.ProduceResponse) ProduceResponse {
 	return r
 }
 
+// FuzzParseProduceRequest compares with Decode, on anything. Only a body with
+// more partitions than could hold batches is refused by the parser alone.
 func FuzzParseProduceRequest(f *testing.F) {
 	for version := int16(3); version <= 13; version++ {
-		f.Add(version, newRandomizer(uint64(version)).request(produce, version).AppendTo(nil))
+		r := newRandomizer(uint64(version))
+		r.tags = version >= 9 && version%2 == 0
+		f.Add(version, r.request(produce, version).AppendTo(nil))
 	}
 	f.Fuzz(func(t *testing.T, version int16, body []byte) {
 		if version < 3 || version > 13 {
 			return
 		}
 		var r ProduceRequest
-		grown := allocated(func() {
-			if err := ParseProduceRequest(version, body, &r); err != nil && !errors.Is(err, ErrMalformed) {
-				t.Fatal(err)
-			}
-		})
+		var err error
+		grown := allocated(func() { err = ParseProduceRequest(version, body, &r) })
 		if limit := allocationLimit(produce, body); grown > limit {
 			t.Fatalf("%d bytes allocated for %d, at most %d", grown, len(body), limit)
 		}
+		if err != nil && !errors.Is(err, ErrMalformed) {
+			t.Fatal(err)
+		}
+		decoded, refused := Decode(produce, version, body)
+		if err == nil && refused != nil {
+			t.Fatalf("taken, but Decode says %v", refused)
+		}
+		if refused != nil {
+			return
+		}
+		want := asProduceRequest(decoded.(*kmsg.ProduceRequest))
+		if err != nil {
+			if n := elements(&want); n <= freePartitions+len(body)/bytesPerPartition {
+				t.Fatalf("%d topics and partitions in %d bytes: %v", n, len(body), err)
+			}
+			return
+		}
+		if got, want := clean(r), clean(want); !sameProduce(got, want) {
+			t.Fatalf("got  %+v\nwant %+v", got, want)
+		}
 	})
+}
+
+// elements counts topics and partitions.
+func elements(r *ProduceRequest) int {
+	n := len(r.Topics)
+	for i := range r.Topics {
+		n += len(r.Topics[i].Partitions)
+	}
+	return n
 }
