@@ -63,6 +63,7 @@ type produceCall struct {
 	request  protocol.ProduceRequest
 	response protocol.ProduceResponse
 	failed   error // the first failure
+	details  int   // messages in the response
 	pending  *replica.Pending
 	waits    []produceWait
 }
@@ -89,7 +90,7 @@ func (c *produceCall) release() {
 	c.request.Reset()
 	c.response.Reset()
 	clear(c.waits)
-	c.failed, c.pending, c.waits = nil, nil, c.waits[:0]
+	c.failed, c.details, c.pending, c.waits = nil, 0, nil, c.waits[:0]
 	c.h.produces.Put(c)
 }
 
@@ -208,6 +209,11 @@ func tellsLogStart(refusal protocol.Code) bool {
 	return true
 }
 
+// mostDetails bounds the messages in one response: a batch of a hundred bytes
+// can hold a hundred bad records, and a request a million batches. Once there
+// are so many the partitions that follow get their error code alone.
+const mostDetails = 1000
+
 // fail notes why a partition was not written or not replicated, with the
 // records at fault (KIP-467).
 func (c *produceCall) fail(topic *protocol.ProduceResponseTopic, result *protocol.ProduceResponsePartition, err error) {
@@ -218,6 +224,10 @@ func (c *produceCall) fail(topic *protocol.ProduceResponseTopic, result *protoco
 	if result.Error == protocol.NotLeaderOrFollower {
 		result.CurrentLeader = currentLeader(c.topic(topic.Name, topic.ID), result.Index)
 	}
+	if c.details >= mostDetails {
+		return
+	}
+	c.details++
 	var invalid *record.InvalidError
 	if !errors.As(err, &invalid) {
 		var worded *protocol.Error
@@ -227,6 +237,7 @@ func (c *produceCall) fail(topic *protocol.ProduceResponseTopic, result *protoco
 		return
 	}
 	result.ErrorMessage = &invalid.Message
+	c.details += len(invalid.Records)
 	for i := range invalid.Records {
 		result.RecordErrors = append(result.RecordErrors, protocol.RecordError{Index: invalid.Records[i].Index, Message: &invalid.Records[i].Message})
 	}

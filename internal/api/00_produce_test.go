@@ -524,3 +524,44 @@ func TestProduceRefusesGarbage(t *testing.T) {
 		}
 	})
 }
+
+// What is wrong with the batches of a request is told in detail only as far as
+// the answer stays in proportion: a batch of a hundred bytes can hold a hundred
+// bad records, and a request a million batches.
+func TestProduceDetailsAreBounded(t *testing.T) {
+	story(t, nil, func(t *testing.T, x *fixture) {
+		x.topic("a", 1)
+		late := record.NewBuilder(record.BuilderOptions{Compression: record.Zstd, Codecs: record.NewCodecs()})
+		for range 200 {
+			late.Append(time.Now().Add(24*time.Hour).UnixMilli(), nil, nil)
+		}
+		built, err := late.Build()
+		x.must(err)
+		const batches = 1000
+		for name, records := range map[string][]byte{"late": built, "none": {}} {
+			req := produceTo("a", 0, nil)
+			parts := &req.Topics[0].Partitions
+			for range batches {
+				(*parts)[0].Records = bytes.Clone(records)
+				*parts = append(*parts, (*parts)[0])
+			}
+			*parts = (*parts)[1:]
+			flight, err := x.begin(context.Background(), req)
+			x.must(err)
+			answer, err := flight.end()
+			x.must(err)
+			if len(answer) > 1<<20 {
+				t.Errorf("%s: %d bytes are answered", name, len(answer))
+			}
+			got := x.decode(req, answer).(*kmsg.ProduceResponse).Topics[0].Partitions
+			if first := got[0]; len(got) != batches || first.ErrorMessage == nil || name == "late" && len(first.ErrorRecords) != record.MaxRecordErrors {
+				t.Errorf("%s: %d partitions, of the first %v and %d records", name, len(got), first.ErrorMessage, len(first.ErrorRecords))
+			}
+			for i, p := range got {
+				if p.ErrorCode == 0 {
+					t.Fatalf("%s: batch %d was taken", name, i)
+				}
+			}
+		}
+	})
+}
