@@ -33,8 +33,7 @@ func (h *Handler) produce(_ context.Context, r *Request) (Reply, error) {
 	call := h.newProduce()
 	call.version = r.Header.Version
 	if err := protocol.ParseProduceRequest(call.version, r.Body, &call.request); err != nil {
-		call.release()
-		return Reply{}, err
+		return Reply{}, err // the call may have grown, and the connection ends
 	}
 	call.append(r)
 	switch {
@@ -64,6 +63,7 @@ type produceCall struct {
 	response protocol.ProduceResponse
 	failed   error // the first failure
 	details  int   // messages in the response
+	parts    int   // topics and partitions in the request
 	pending  *replica.Pending
 	waits    []produceWait
 }
@@ -87,10 +87,13 @@ func (c *produceCall) release() {
 	if c.pending != nil {
 		c.pending.Cancel()
 	}
+	if c.parts > mostReused {
+		return
+	}
 	c.request.Reset()
 	c.response.Reset()
 	clear(c.waits)
-	c.failed, c.details, c.pending, c.waits = nil, 0, nil, c.waits[:0]
+	c.failed, c.details, c.parts, c.pending, c.waits = nil, 0, 0, nil, c.waits[:0]
 	c.h.produces.Put(c)
 }
 
@@ -101,6 +104,7 @@ func (c *produceCall) append(r *Request) {
 		t := &c.request.Topics[i]
 		out := c.response.AddTopic()
 		out.Name, out.ID = t.Name, t.ID
+		c.parts += 1 + len(t.Partitions)
 		name, err := c.topicName(t, r)
 		if refused != nil {
 			err = refused

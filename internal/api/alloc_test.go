@@ -102,6 +102,26 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
+// A request of many partitions does not leave its memory to the small ones that
+// follow it.
+func TestLargeCallsAreNotKept(t *testing.T) {
+	x := newFixture(t, map[string]string{"ottla.durability": "page-cache"})
+	x.topic("p", 1)
+	produce, fetch := produceTo("p", 0, batch("v")), fetchOf(12, fetchPart{topic: "p"})
+	for range mostReused {
+		produce.Topics[0].Partitions = append(produce.Topics[0].Partitions, produce.Topics[0].Partitions[0])
+		fetch.Topics = append(fetch.Topics, fetchPart{topic: "p", partition: int32(len(fetch.Topics))}.topicOf())
+	}
+	newSender(x, produce).send()
+	newSender(x, fetch).send()
+	if call := x.h.produces.Get(); call != nil {
+		t.Error("a large Produce is kept")
+	}
+	if call := x.h.fetches.Get(); call != nil {
+		t.Error("a large Fetch is kept")
+	}
+}
+
 // A fetch in a session, and one that waits for more than there is, allocate a
 // few times each, however many partitions there are.
 func TestFetchAllocations(t *testing.T) {
