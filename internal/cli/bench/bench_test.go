@@ -2,8 +2,10 @@ package bench
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -168,5 +170,38 @@ func TestCountRecords(t *testing.T) {
 	all[16] = 1 // magic
 	if _, _, err := countRecords(all); err == nil {
 		t.Error("a batch of an old format was counted")
+	}
+}
+
+// A broker that answers out of order, or twice, is not measured.
+func TestReceiveInOrder(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		answers []int32
+		good    int
+	}{{"in order", []int32{1, 2, 3}, 3}, {"swapped", []int32{1, 3, 2}, 1}, {"twice", []int32{1, 1}, 1}, {"none of ours", []int32{0}, 0}} {
+		near, far := net.Pipe()
+		w := newWire(near)
+		go func() {
+			defer far.Close()
+			for _, id := range c.answers {
+				_, _ = far.Write(binary.BigEndian.AppendUint32([]byte{0, 0, 0, 6}, uint32(id)))
+				_, _ = far.Write([]byte{0, 'x'}) // fails when the reader has left
+			}
+		}()
+		good := 0
+		for {
+			body, err := w.receive(true)
+			if err != nil {
+				break
+			}
+			if good++; string(body) != "x" {
+				t.Errorf("%s: body %q", c.name, body)
+			}
+		}
+		if good != c.good {
+			t.Errorf("%s: %d responses were taken, want %d", c.name, good, c.good)
+		}
+		_ = near.Close()
 	}
 }

@@ -23,7 +23,8 @@ type wire struct {
 	out         *bufio.Writer
 	in          *bufio.Reader
 	body        []byte
-	correlation int32
+	correlation int32 // of the last request; the writer's
+	answered    int32 // of the last response; the reader's
 }
 
 const wireBuffer = 64 << 10
@@ -33,7 +34,11 @@ func dialWire(ctx context.Context, addr string) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wire{conn: conn, out: bufio.NewWriterSize(conn, wireBuffer), in: bufio.NewReaderSize(conn, wireBuffer)}, nil
+	return newWire(conn), nil
+}
+
+func newWire(conn net.Conn) *wire {
+	return &wire{conn: conn, out: bufio.NewWriterSize(conn, wireBuffer), in: bufio.NewReaderSize(conn, wireBuffer)}
 }
 
 // frame is a request made beforehand; only its correlation id changes.
@@ -61,8 +66,9 @@ func (w *wire) flush() error { return w.out.Flush() }
 // maxResponse bounds a response in bytes.
 const maxResponse = 512 << 20
 
-// receive reads the body of the next response, which is valid until the next
-// call. flexible responses have tagged fields in their header.
+// receive reads the body of the response to the next request, which is valid
+// until the next call: a broker answers in the order in which it was asked.
+// flexible responses have tagged fields in their header.
 func (w *wire) receive(flexible bool) ([]byte, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(w.in, size[:]); err != nil {
@@ -82,6 +88,10 @@ func (w *wire) receive(flexible bool) ([]byte, error) {
 	w.body = w.body[:n]
 	if _, err := io.ReadFull(w.in, w.body); err != nil {
 		return nil, err
+	}
+	w.answered++
+	if got := int32(binary.BigEndian.Uint32(w.body)); got != w.answered {
+		return nil, fmt.Errorf("the response to request %d came in the place of that to %d", got, w.answered)
 	}
 	if flexible && w.body[4] != 0 {
 		return nil, fmt.Errorf("a response header with %d tagged fields", w.body[4])
