@@ -276,31 +276,6 @@ func answered(answer <-chan *kmsg.FetchResponse) *kmsg.FetchResponse {
 	}
 }
 
-// A fetch that waits keeps no part of its request.
-func TestWaitingFetchHasConsumedItsRequest(t *testing.T) {
-	story(t, nil, func(t *testing.T, x *fixture) {
-		x.topic("a", 1)
-		req := fetchOf(12, fetchPart{topic: "a"})
-		req.MaxWaitMillis = 60_000
-		r, consumed := x.request(req), false
-		r.Consumed = func() { consumed = true }
-		ctx, cancel := context.WithCancel(context.Background())
-		returned := make(chan struct{})
-		go func() {
-			defer close(returned)
-			reply, err := find(1).Handle(x.h, ctx, r)
-			x.must(err)
-			reply.Release()
-		}()
-		synctest.Wait()
-		if !consumed {
-			t.Error("it holds its request while it waits")
-		}
-		cancel()
-		<-returned
-	})
-}
-
 // A fetch that finds too little waits: for enough bytes, an error, or the end of
 // its time, whatever comes first, and is then answered at once.
 func TestFetchWaits(t *testing.T) {

@@ -25,13 +25,9 @@ type Request struct {
 	Received time.Time
 	// Session is what belongs to the connection.
 	Session *Session
-	// Decoded is called by the handler once Body is decoded, when it goes on to
-	// wait: what was charged to the memory budget for decoding is given back.
-	// Nil when there is nothing to give back.
-	Decoded func()
-	// Consumed is called instead by a handler that goes on to wait and needs Body
-	// no more: all that the request holds of the memory budget is given back, and
-	// Body is gone. Nil when it holds nothing.
+	// Consumed is called by a handler that goes on to wait for what other clients
+	// do, and needs Body no more: all that the request holds of the memory budget
+	// is given back, and Body is gone. Nil when it holds nothing.
 	Consumed func()
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -57,10 +58,10 @@ func Table() []Endpoint {
 		{8, "OffsetCommit", 2, 10, OnBroker, largeFrame, false, unary((*Handler).offsetCommit)},
 		{9, "OffsetFetch", 1, 10, OnBroker, smallFrame, false, unary((*Handler).offsetFetch)},
 		{10, "FindCoordinator", 0, 6, OnBroker, smallFrame, false, unary((*Handler).findCoordinator)},
-		{11, "JoinGroup", 0, 9, OnBroker, largeFrame, false, unary((*Handler).joinGroup)},
+		{11, "JoinGroup", 0, 9, OnBroker, largeFrame, false, waiting((*Handler).joinGroup)},
 		{12, "Heartbeat", 0, 4, OnBroker, smallFrame, false, unary((*Handler).heartbeat)},
 		{13, "LeaveGroup", 0, 5, OnBroker, smallFrame, false, unary((*Handler).leaveGroup)},
-		{14, "SyncGroup", 0, 5, OnBroker, largeFrame, false, unary((*Handler).syncGroup)},
+		{14, "SyncGroup", 0, 5, OnBroker, largeFrame, false, waiting((*Handler).syncGroup)},
 		{15, "DescribeGroups", 0, 6, OnBroker, smallFrame, false, unary((*Handler).describeGroups)},
 		{16, "ListGroups", 0, 5, OnBroker, smallFrame, false, unary((*Handler).listGroups)},
 		{17, "SaslHandshake", 0, 1, OnBroker | OnController, smallFrame, false, unary((*Handler).saslHandshake)},
@@ -123,15 +124,30 @@ const (
 )
 
 // unary is the Handle of an API whose request is decoded as a whole and whose
-// response is sent as a whole.
+// response is sent as a whole. What decoding took of the memory budget is held
+// until the answer is there: so long it may be in use.
 func unary[R kmsg.Request](handle func(*Handler, context.Context, *Request, R) (kmsg.Response, error)) Handle {
+	return whole(handle, false)
+}
+
+// waiting is unary for a handler that may wait for other clients as long as they
+// like: no budget is held meanwhile, or a few who wait would stop everybody.
+func waiting[R kmsg.Request](handle func(*Handler, context.Context, *Request, R) (kmsg.Response, error)) Handle {
+	return whole(handle, true)
+}
+
+func whole[R kmsg.Request](handle func(*Handler, context.Context, *Request, R) (kmsg.Response, error), waits bool) Handle {
 	return func(h *Handler, ctx context.Context, r *Request) (Reply, error) {
-		decoded, err := protocol.Decode(r.Header.Key, r.Header.Version, r.Body)
+		body, gives := r.Body, waits && r.Consumed != nil
+		if gives {
+			body = bytes.Clone(body) // what is decoded aliases it
+		}
+		decoded, err := protocol.Decode(r.Header.Key, r.Header.Version, body)
 		if err != nil {
 			return Reply{}, err
 		}
-		if r.Decoded != nil {
-			r.Decoded()
+		if gives {
+			r.Consumed()
 		}
 		request, ok := decoded.(R)
 		if !ok {

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -124,5 +126,50 @@ func TestServes(t *testing.T) {
 		if !slices.Contains(keys, key) {
 			t.Errorf("%s is not served", kmsg.NameForKey(key))
 		}
+	}
+}
+
+// Whoever waits for other clients, as long as they like, holds no part of the
+// memory budget; whoever waits for this node does until he is done.
+func TestWhoHoldsMemoryWhileWaiting(t *testing.T) {
+	join := joinRequest("")
+	join.Version = 3
+	fetch := fetchOf(12, fetchPart{topic: "a"})
+	fetch.MaxWaitMillis = 60_000
+	create := createOf("b", 1, 1)
+	create.Version = 5
+	for _, c := range []struct {
+		req   kmsg.Request
+		gives bool
+	}{{join, true}, {fetch, true}, {create, false}} {
+		story(t, nil, func(t *testing.T, x *fixture) {
+			x.topic("a", 1)
+			x.coordinated("g")
+			name := kmsg.NameForKey(c.req.Key())
+			release := x.hold()
+			ctx, cancel := context.WithCancel(context.Background())
+			r, given := x.request(c.req), false
+			r.Consumed = func() { given = true }
+			answered := make(chan struct{})
+			go func() {
+				defer close(answered)
+				reply, err := find(c.req.Key()).Handle(x.h, ctx, r)
+				if x.must(err); reply.Release != nil {
+					reply.Release()
+				}
+			}()
+			synctest.Wait()
+			select {
+			case <-answered:
+				t.Errorf("%s does not wait", name)
+			default:
+				if given != c.gives {
+					t.Errorf("%s has given its memory back: %t", name, given)
+				}
+			}
+			release()
+			cancel()
+			<-answered
+		})
 	}
 }

@@ -120,7 +120,7 @@ func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
 	c.out.conn = c
 	c.in.first = c.readFirst
 	c.consumed = func() {
-		c.request.Decoded, c.request.Consumed = nil, nil
+		c.request.Consumed = nil
 		c.release()
 	}
 	c.replies.init(c)

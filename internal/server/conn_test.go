@@ -72,7 +72,7 @@ func TestRequestCarries(t *testing.T) {
 		if got.Header.Key != testEcho || got.Header.CorrelationID != 7 || got.Header.ClientID != "test" {
 			t.Fatalf("%+v", got.Header)
 		}
-		if got.Listener != "PLAINTEXT" || got.Principal != "User:ANONYMOUS" || got.Received != time.Unix(1_700_000_000, 0) || got.Decoded != nil {
+		if got.Listener != "PLAINTEXT" || got.Principal != "User:ANONYMOUS" || got.Received != time.Unix(1_700_000_000, 0) || got.Consumed != nil {
 			t.Fatalf("%+v", got)
 		}
 		if session.ConnectionID != "127.0.0.1:9092-10.1.2.3:999-0" || session.ClientHost() != "/10.1.2.3" || session.Controller || session.ClientSoftwareName != "unknown" {

@@ -205,22 +205,13 @@ func (c *conn) take(n int64) error {
 	return nil
 }
 
-// charge takes from the budget what decoding the request may allocate, and lets
-// the handler give it back when that is done.
+// charge takes from the budget what decoding the request may allocate.
 func (c *conn) charge(r *api.Request) error {
 	n := int64(protocol.Amplification(r.Header.Key)) * int64(len(r.Body))
 	if n <= freeDecoding {
 		return nil
 	}
-	if err := c.take(n); err != nil {
-		return err
-	}
-	r.Decoded = func() {
-		c.share.give(n)
-		c.frame.charged -= n
-		r.Decoded = nil
-	}
-	return nil
+	return c.take(n)
 }
 
 // release gives back what the request at hand holds; its bytes are gone.
