@@ -2,9 +2,13 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // fuzzBound is what one input of at most 64 KiB may make a parser allocate:
@@ -90,9 +94,35 @@ func FuzzValidate(f *testing.F) {
 	})
 }
 
+// decoded is the record at the front of b as another decoder reads it, and what
+// follows it.
+func decoded(b []byte) (r Record, rest []byte, err error) {
+	length, n := binary.Varint(b)
+	if n <= 0 || length < 0 || int64(len(b)-n) < length {
+		return r, nil, fmt.Errorf("there is no record in %d bytes", len(b))
+	}
+	end := n + int(length)
+	other := kmsg.NewRecord()
+	err = other.ReadFrom(b[:end])
+	r = Record{Attributes: other.Attributes, TimestampDelta: other.TimestampDelta64, OffsetDelta: other.OffsetDelta, Key: other.Key, Value: other.Value}
+	for _, h := range other.Headers {
+		r.Headers = append(r.Headers, Header{[]byte(h.Key), h.Value})
+	}
+	return r, b[end:], err
+}
+
+// FuzzRecords compares with another decoder, on anything that is taken.
 func FuzzRecords(f *testing.F) {
 	c := NewCodecs()
 	addBatches(f, c)
+	b := NewBuilder(BuilderOptions{})
+	b.Append(someTime, nil, []byte{}, Header{[]byte("a"), nil}, Header{[]byte{}, []byte("1")})
+	b.AppendAt(3, someTime-1, []byte{}, nil)
+	nulls, err := b.Build()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(nulls), int8(0))
 	f.Fuzz(func(t *testing.T, in []byte, _ int8) {
 		batch, _, err := Next(in)
 		if err != nil {
@@ -103,13 +133,21 @@ func FuzzRecords(f *testing.F) {
 			batch.putInt16(atAttributes, 0)
 		}
 		bounded(t, in, func() {
-			n := int32(0)
+			n, rest := int32(0), batch.RecordBytes()
 			for r, err := range batch.Records(c) {
 				if err != nil {
 					return
 				}
 				if len(r.Key)+len(r.Value) > len(in) || len(r.Headers) > len(in) {
 					t.Fatalf("a record larger than its batch: %+v", r)
+				}
+				var want Record
+				if want, rest, err = decoded(rest); err != nil {
+					t.Fatalf("record %d: %v", n, err)
+				}
+				want.Offset, want.Timestamp = r.Offset, r.Timestamp
+				if !sameRecord(r, want) || r.Attributes != want.Attributes {
+					t.Fatalf("record %d: got %+v, want %+v", n, r, want)
 				}
 				n++
 			}
