@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
 	"sync"
 )
 
@@ -120,14 +119,5 @@ func (c *Codecs) Compress(dst []byte, codec Compression, level int, src []byte) 
 	}
 	w := c.acquire()
 	defer c.release(w)
-	switch codec {
-	case Gzip:
-		return w.gzipTo(dst, level, src)
-	case Snappy:
-		return w.snappyTo(dst, src), nil
-	case LZ4:
-		return w.lz4To(dst, level, src)
-	default:
-		return w.zstdTo(slices.Grow(dst, len(src)/4), level, src)
-	}
+	return w.compress(dst, codec, level, src)
 }

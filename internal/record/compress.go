@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
@@ -16,6 +17,22 @@ const lz4DefaultLevel = 9
 // zstdEncoderWindow bounds the memory of an encoder; batches are seldom
 // larger than max.message.bytes' default.
 const zstdEncoderWindow = 1 << 20
+
+// compress appends src, compressed by a valid codec, to dst.
+func (w *worker) compress(dst []byte, codec Compression, level int, src []byte) ([]byte, error) {
+	switch codec {
+	case None:
+		return append(dst, src...), nil
+	case Gzip:
+		return w.gzipTo(dst, level, src)
+	case Snappy:
+		return w.snappyTo(dst, src), nil
+	case LZ4:
+		return w.lz4To(dst, level, src)
+	default:
+		return w.zstdTo(slices.Grow(dst, len(src)/4), level, src)
+	}
+}
 
 func (w *worker) gzipTo(dst []byte, level int, src []byte) ([]byte, error) {
 	if level == DefaultLevel {

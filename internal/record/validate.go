@@ -83,15 +83,9 @@ func (c *Codecs) Validate(b Batch, r *Rules) (Validated, error) {
 	if err := b.checkHeader(r); err != nil {
 		return Validated{}, err
 	}
-	target := b.targetCompression(r)
-	found, payload, err := c.check(b, r, target != b.Compression())
+	b, found, err := c.convert(b, r, b.targetCompression(r))
 	if err != nil {
 		return Validated{}, err
-	}
-	if target != b.Compression() {
-		if b, err = c.recompress(b, payload, target, r); err != nil {
-			return Validated{}, err
-		}
 	}
 	return b.stamp(r, found), nil
 }
@@ -159,23 +153,39 @@ type extent struct {
 	atDelta      int32
 }
 
-// check is step 4. With keep it also returns the records uncompressed; they
-// are valid until the next use of the batch or, decompressed, for good.
-func (c *Codecs) check(b Batch, r *Rules, keep bool) (extent, []byte, error) {
-	w := walk{batch: b, rules: r}
+// convert is step 4 and, if the codec changes, the half of step 5 that makes a
+// new batch. It takes one worker for both: whoever gave his back in between would
+// wait for another with everything in memory, as would all who come.
+func (c *Codecs) convert(b Batch, r *Rules, target Compression) (Batch, extent, error) {
+	if b.Compression() == None && target == None {
+		found, _, err := b.check(nil, r, false)
+		return b, found, err
+	}
+	w := c.acquire()
+	defer c.release(w)
+	found, records, err := b.check(w, r, target != b.Compression())
+	if err == nil && target != b.Compression() {
+		b, err = b.recompress(w, records, target, r)
+	}
+	return b, found, err
+}
+
+// check is step 4; w may be nil for a batch that is not compressed. With keep it
+// also returns the records uncompressed; they are valid until the next use of
+// the batch or, decompressed, for good.
+func (b Batch) check(w *worker, r *Rules, keep bool) (extent, []byte, error) {
+	in := walk{batch: b, rules: r}
 	if b.Compression() == None {
-		w.in.reset(b.RecordBytes())
-		found, err := w.run()
+		in.in.reset(b.RecordBytes())
+		found, err := in.run()
 		return found, b.RecordBytes(), err
 	}
-	worker := c.acquire()
-	defer c.release(worker)
-	if err := worker.open(b.Compression(), b.RecordBytes()); err != nil {
+	if err := w.open(b.Compression(), b.RecordBytes()); err != nil {
 		return extent{}, nil, unreadable(b, err)
 	}
-	w.in.stream(worker, MaxDecompressedBytes, keep)
-	found, err := w.run()
-	return found, w.in.kept, err
+	in.in.stream(w, MaxDecompressedBytes, keep)
+	found, err := in.run()
+	return found, in.in.kept, err
 }
 
 // unreadable is the error for records that the codec cannot decompress. The
@@ -185,10 +195,10 @@ func unreadable(b Batch, err error) error {
 }
 
 // recompress makes a copy of b with the same records in another codec.
-func (c *Codecs) recompress(b Batch, records []byte, target Compression, r *Rules) (Batch, error) {
+func (b Batch) recompress(w *worker, records []byte, target Compression, r *Rules) (Batch, error) {
 	out := make([]byte, HeaderLen, HeaderLen+len(records)/2+512)
 	copy(out, b[:HeaderLen])
-	out, err := c.Compress(out, target, r.Level, records)
+	out, err := w.compress(out, target, r.Level, records)
 	if err != nil {
 		return nil, invalid(InvalidRecord, "the records cannot be compressed as %s: %v", target, err)
 	}

@@ -320,3 +320,30 @@ func TestOrigins(t *testing.T) {
 	_, err = c.Validate(empty, &rules)
 	wantKind(t, "a replica's bad CRC", err, nil, Corrupt)
 }
+
+// A batch that changes its codec takes one worker and gives it back once: in
+// between it would wait with all its records in memory.
+func TestConversionTakesOneWorker(t *testing.T) {
+	batch := build(t, BuilderOptions{Compression: Zstd, Codecs: NewCodecs()}, 20)
+	c := NewCodecs()
+	c.slots = make(chan struct{}) // each taking and giving back meets the test
+	rules := looseRules()
+	rules.Compression = Gzip
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Validate(batch, &rules)
+		done <- err
+	}()
+	<-c.slots
+	c.slots <- struct{}{}
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-c.slots:
+		t.Error("it takes a second worker")
+		c.slots <- struct{}{}
+		<-done
+	}
+}
