@@ -156,19 +156,28 @@ func (s *fetchSession) rotate(gave func(*fetchPartition) bool) {
 // session that is not fresh, if it is smaller than the new one; else none, and
 // the client goes on with full fetches. So a herd of small clients does not
 // drive out the large ones, for which sessions save most.
+//
+// The partitions of all sessions are bounded too, since a session may grow with
+// each request, by partitions that do not exist. One that would go beyond ends,
+// and its client begins anew.
 type FetchSessions struct {
 	now    func() time.Time
 	random *rand.Rand // guarded by mu
 	max    func() int
+	most   int // partitions of all sessions
 
-	mu       sync.Mutex
-	sessions map[int32]*fetchSession
+	mu         sync.Mutex
+	sessions   map[int32]*fetchSession
+	partitions int // of all sessions
 }
+
+// mostSessionPartitions are about 200 MB.
+const mostSessionPartitions = 1 << 20
 
 // NewFetchSessions returns an empty cache; most is asked for the number of
 // slots whenever a session is made.
 func NewFetchSessions(now func() time.Time, random *rand.Rand, most func() int) *FetchSessions {
-	return &FetchSessions{now: now, random: random, max: most, sessions: map[int32]*fetchSession{}}
+	return &FetchSessions{now: now, random: random, max: most, most: mostSessionPartitions, sessions: map[int32]*fetchSession{}}
 }
 
 // create makes a session of a full fetch; nil when there is no slot for it.
@@ -177,15 +186,28 @@ func (c *FetchSessions) create(byID bool, partitions []fetchPartition) *fetchSes
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if len(c.sessions) >= c.max() && !c.evict(now, len(partitions)) {
+	full := len(c.sessions) >= c.max() || c.partitions+len(partitions) > c.most
+	if full && !c.evict(now, len(partitions)) || c.partitions+len(partitions) > c.most {
 		return nil
 	}
 	s := &fetchSession{id: c.newID(), byID: byID, created: now, used: now, epoch: 1, index: make(map[fetchKey]*fetchPartition, len(partitions))}
 	s.busy.Lock()
 	s.update(partitions, nil)
-	s.size = len(s.partitions)
 	c.sessions[s.id] = s
+	c.resize(s)
 	return s
+}
+
+// resize counts the partitions of a session that is there.
+func (c *FetchSessions) resize(s *fetchSession) {
+	c.partitions += len(s.partitions) - s.size
+	s.size = len(s.partitions)
+}
+
+// drop takes a session out; whoever holds it goes on with it.
+func (c *FetchSessions) drop(s *fetchSession) {
+	delete(c.sessions, s.id)
+	c.partitions -= s.size
 }
 
 func (c *FetchSessions) newID() int32 {
@@ -210,9 +232,9 @@ func (c *FetchSessions) evict(now time.Time, size int) bool {
 	}
 	switch {
 	case oldest != nil && now.Sub(oldest.used) > sessionStale:
-		delete(c.sessions, oldest.id)
+		c.drop(oldest)
 	case smallest != nil && smallest.size < size:
-		delete(c.sessions, smallest.id)
+		c.drop(smallest)
 	default:
 		return false
 	}
@@ -221,7 +243,8 @@ func (c *FetchSessions) evict(now time.Time, size int) bool {
 
 // resume finds the session of an incremental fetch and applies its changes.
 // The caller holds it until it calls release. A session that a request left
-// without partitions ends: the result is then nil without an error.
+// without partitions ends: the result is then nil without an error. One for
+// which there is no room any more ends, too.
 func (c *FetchSessions) resume(id, epoch int32, byID bool, changed []fetchPartition, forgotten []fetchKey) (*fetchSession, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -239,12 +262,19 @@ func (c *FetchSessions) resume(id, epoch int32, byID bool, changed []fetchPartit
 		return nil, err
 	}
 	s.update(changed, forgotten)
-	s.used, s.size = c.now(), len(s.partitions)
-	if s.size == 0 {
-		delete(c.sessions, id)
+	before := s.size
+	c.resize(s)
+	switch {
+	case s.size == 0:
+		c.drop(s)
 		s.busy.Unlock()
 		return nil, nil
+	case s.size > before && c.partitions > c.most:
+		c.drop(s)
+		s.busy.Unlock()
+		return nil, protocol.FetchSessionIDNotFound
 	}
+	s.used = c.now()
 	s.epoch = nextSessionEpoch(s.epoch)
 	return s, nil
 }
@@ -274,5 +304,7 @@ func (c *FetchSessions) release(s *fetchSession) { s.busy.Unlock() }
 func (c *FetchSessions) end(id int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.sessions, id)
+	if s := c.sessions[id]; s != nil {
+		c.drop(s)
+	}
 }

@@ -191,3 +191,61 @@ func TestSessionRotates(t *testing.T) {
 		t.Errorf("order %v, want %v", got, want)
 	}
 }
+
+// The partitions of all sessions together are bounded, however they came.
+func TestSessionPartitionsAreBounded(t *testing.T) {
+	c, clock := newTestSessions(10)
+	c.most = 10
+	check := func(when string, want int) {
+		t.Helper()
+		all := 0
+		for _, s := range c.sessions {
+			all += len(s.partitions)
+		}
+		if all != want || c.partitions != want {
+			t.Errorf("%s: %d partitions, counted as %d, want %d", when, all, c.partitions, want)
+		}
+	}
+	a, b := open(t, c, wanted("a", 4)), open(t, c, wanted("b", 4))
+	check("two sessions", 8)
+	if s := c.create(false, wanted("c", 3)); s != nil {
+		t.Error("a session beyond the bound was made")
+	}
+	again := func(s *fetchSession, changed []fetchPartition, forgotten ...fetchKey) error {
+		t.Helper()
+		got, err := c.resume(s.id, s.epoch, false, changed, forgotten)
+		if got != nil {
+			c.release(got)
+		}
+		return err
+	}
+	if err := again(a, wanted("a", 6)); err != nil {
+		t.Errorf("up to the bound: %v", err)
+	}
+	check("one has grown", 10)
+	if err := again(b, wanted("b", 4), fetchKey{topic: "b"}); err != nil {
+		t.Errorf("at the bound: %v", err)
+	}
+	check("one has shrunk", 9)
+	if err := again(a, wanted("more", 2)); !errors.Is(err, protocol.FetchSessionIDNotFound) {
+		t.Errorf("beyond the bound: %v", err)
+	}
+	check("one has ended", 3)
+	if err := again(a, nil); !errors.Is(err, protocol.FetchSessionIDNotFound) {
+		t.Errorf("the session that grew is there: %v", err)
+	}
+	clock.now = clock.now.Add(3 * time.Minute)
+	open(t, c, wanted("d", 9))
+	check("a stale one made room", 9)
+	c.end(b.id)
+	for id := range c.sessions {
+		c.end(id)
+	}
+	check("all have ended", 0)
+	open(t, c, wanted("e", 4))
+	clock.now = clock.now.Add(3 * time.Minute)
+	open(t, c, wanted("f", 4))
+	if s := c.create(false, wanted("g", 9)); s != nil {
+		t.Error("the stale one did not make room enough")
+	}
+}
