@@ -7,8 +7,9 @@ import "sync"
 // it; nothing fails.
 //
 //  1. Memory is taken as bytes arrive: a request that is announced but does not
-//     come holds nothing. So a connection asks again and again while a large
-//     request grows, and waits while it holds a part.
+//     come holds next to nothing, and half of the capacity at most if there is
+//     plenty. So a connection asks again and again while a large request grows,
+//     and waits while it holds a part.
 //  2. Waiters are served in the order in which they came.
 //  3. When all that is taken is held by connections that wait, nobody could
 //     ever give back. Then one of them is favoured: it gets what it asks for
@@ -97,6 +98,14 @@ func (s *share) give(n int64) {
 		b.favored = nil
 	}
 	b.grant()
+}
+
+// plenty tells whether n bytes more leave half of the capacity: so much may be
+// taken before the bytes are there.
+func (b *budget) plenty(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used+n <= b.capacity/2
 }
 
 // waiting tells whether somebody waits.

@@ -35,7 +35,8 @@ type input struct {
 	n     int
 	err   error
 	// grown is the largest request that this connection has sent: so much is
-	// given to the next one at once, beyond it a buffer grows as bytes arrive.
+	// given to the next one at once, if there is plenty; beyond it a buffer grows
+	// as bytes arrive.
 	grown int
 }
 
@@ -148,7 +149,11 @@ func (c *conn) readSmall(size int) error {
 // readLarge reads a request into a pooled buffer that grows as bytes arrive.
 func (c *conn) readLarge(size int) error {
 	c.size.Store(int64(size))
-	if err := c.grow(0, min(size, max(firstBuffer, c.in.grown))); err != nil {
+	first := min(size, firstBuffer)
+	if ahead := min(size, c.in.grown); ahead > first && c.server.budget.plenty(int64(classOf(ahead))) {
+		first = ahead
+	}
+	if err := c.grow(0, first); err != nil {
 		return err
 	}
 	f := &c.frame

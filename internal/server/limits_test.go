@@ -394,6 +394,36 @@ func TestDecodingIsCharged(t *testing.T) {
 	})
 }
 
+// What a connection has sent before lets it take memory ahead of the bytes only
+// as long as there is plenty: who announces and does not send keeps nobody out.
+func TestAnnouncedRequestsHoldLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTest(t)
+		x.options.Config.Network.QueuedMaxRequestBytes = 1 << 20
+		frame := request(testProduce, 3, 1, make([]byte, 200<<10))
+		var idle []*client
+		for range 5 {
+			c := x.connect()
+			go c.write(frame)
+			c.read()
+			idle = append(idle, c)
+		}
+		for _, c := range idle {
+			c.write(frame[:20])
+		}
+		synctest.Wait()
+		if used := x.server.budget.used; used != 2*256<<10+3*64<<10 {
+			t.Errorf("%d bytes are taken for what was announced", used)
+		}
+		begin, other := time.Now(), x.connect()
+		go other.produce(2, strings.Repeat("x", 40_000))
+		other.read()
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("a request that was sent is answered after %v", took)
+		}
+	})
+}
+
 // Many requests that are together far beyond the budget all come through,
 // although each holds a part of it while it waits for more.
 func TestBudgetIsNoDeadlock(t *testing.T) {
