@@ -48,8 +48,10 @@ const (
 	minFrame = 8
 	// anonymousFrame is what a client may send before it has authenticated.
 	anonymousFrame = 16 << 10
-	// firstBuffer is what a large request gets before its bytes have come.
-	firstBuffer = 64 << 10
+	// firstBuffer is what a large request gets before its bytes have come,
+	// scarceBuffer if half of the memory is taken.
+	firstBuffer  = 64 << 10
+	scarceBuffer = 2 * inputSize
 	// freeDecoding is what decoding a request may take without being charged.
 	freeDecoding = 64 << 10
 )
@@ -149,9 +151,9 @@ func (c *conn) readSmall(size int) error {
 // readLarge reads a request into a pooled buffer that grows as bytes arrive.
 func (c *conn) readLarge(size int) error {
 	c.size.Store(int64(size))
-	first := min(size, firstBuffer)
-	if ahead := min(size, c.in.grown); ahead > first && c.server.budget.plenty(int64(classOf(ahead))) {
-		first = ahead
+	first := min(size, max(firstBuffer, c.in.grown))
+	if !c.server.budget.plenty(int64(classOf(first))) {
+		first = min(size, scarceBuffer)
 	}
 	if err := c.grow(0, first); err != nil {
 		return err
