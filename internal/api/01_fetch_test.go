@@ -15,6 +15,7 @@ import (
 	"ottla/internal/protocol"
 	"ottla/internal/record"
 	"ottla/internal/replica"
+	"ottla/internal/vfs"
 )
 
 // fetchOf makes a request without a session.
@@ -456,5 +457,47 @@ func TestFetchCommitted(t *testing.T) {
 		if len(got.AbortedTransactions) != 1 || got.AbortedTransactions[0].ProducerID != 77 || got.AbortedTransactions[0].FirstOffset != 1 || got.LastStableOffset != 4 {
 			t.Errorf("after the abort: %+v", got)
 		}
+	})
+}
+
+// A Produce is one write for each of its partitions, however many records it
+// has. A Fetch near the end reads nothing: what it answers with are regions.
+func TestHotPathIO(t *testing.T) {
+	story(t, nil, func(t *testing.T, x *fixture) {
+		const partitions = 3
+		x.topic("a", partitions)
+		req, fetch := produceTo("a", 0, nil), fetchOf(12)
+		req.Topics[0].Partitions = nil
+		for i := range int32(partitions) {
+			part := kmsg.NewProduceRequestTopicPartition()
+			part.Partition, part.Records = i, batch(slices.Repeat([]string{"value"}, 500)...)
+			req.Topics[0].Partitions = append(req.Topics[0].Partitions, part)
+			fetch.Topics = append(fetch.Topics, fetchPart{topic: "a", partition: i, offset: 1200}.topicOf())
+		}
+		writes, reads := 0, 0
+		for _, c := range []struct {
+			op vfs.Op
+			n  *int
+		}{{vfs.OpWrite, &writes}, {vfs.OpRead, &reads}} {
+			x.faults.Add(vfs.Rule{Op: c.op, Path: "/a-", Hook: func(e vfs.Event) {
+				if strings.HasSuffix(e.Path, ".log") {
+					*c.n++
+				}
+			}})
+		}
+		for i := 1; i <= 3; i++ {
+			ask[*kmsg.ProduceResponse](x, 9, req)
+			if writes != i*partitions {
+				t.Errorf("%d writes for %d requests to %d partitions", writes, i, partitions)
+			}
+		}
+		f, err := x.begin(context.Background(), fetch)
+		x.must(err)
+		payload, err := f.reply.Encode(nil)
+		x.must(err)
+		if len(payload.Regions) != partitions || reads != 0 {
+			t.Errorf("%d regions, %d reads before they are sent", len(payload.Regions), reads)
+		}
+		f.drop()
 	})
 }

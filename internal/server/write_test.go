@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -269,6 +270,50 @@ func TestLargeResponseOfBytes(t *testing.T) {
 		c.echo(i, "")
 		if _, got := c.read(); !bytes.Equal(got, want) {
 			t.Fatalf("%d bytes", len(got))
+		}
+	}
+}
+
+// counted counts what is written to a connection.
+type counted struct {
+	addressed
+	writes *atomic.Int32
+}
+
+func (c counted) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.addressed.Write(b)
+}
+
+// Replies to requests that arrived together leave by one write, and so does a
+// reply with small regions.
+func TestOneWrite(t *testing.T) {
+	file, content := testFile(t, 1<<20)
+	payload, want := regions(file, content, []int{1000, 50_000, 100_000}, false)
+	for _, c := range []struct {
+		name     string
+		requests int
+		reply    api.Reply
+		want     string
+	}{{"replies", 5, reply([]byte("answer")), "answer"}, {"regions", 1, api.Reply{Encode: payload}, string(want)}} {
+		x := newTest(t)
+		x.produce = func(context.Context, *api.Request) (api.Reply, error) { return c.reply, nil }
+		x.start()
+		near, far := net.Pipe()
+		t.Cleanup(func() { near.Close() })
+		var writes atomic.Int32
+		x.pipe.accepted <- counted{addressed{far, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 1}}, &writes}
+		client := client{x, near}
+		var frames []byte
+		for i := range c.requests {
+			frames = append(frames, request(testProduce, 3, int32(i), nil)...)
+		}
+		client.write(frames)
+		for i := range c.requests {
+			client.expect(int32(i), c.want)
+		}
+		if n := writes.Load(); n != 1 {
+			t.Errorf("%s: %d writes", c.name, n)
 		}
 	}
 }
