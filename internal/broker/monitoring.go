@@ -78,7 +78,7 @@ func (n *Node) showFigures() {
 	n.monitored.Store(&monitoring.Node{
 		ID: n.static.NodeID, Version: n.env.Version, Metrics: &n.metrics, Started: n.env.Now(), LogDirs: len(n.static.LogDirs),
 		Replicas: n.replicas, Storage: n.storage, Image: n.controller.Image, Quorum: n.quorum.Status, Connections: n.server.Connections,
-		Groups: n.groupFigures, PartitionsMax: int(n.static.Ottla.MetricsPartitionsMax),
+		Groups: n.groupFigures, FirstRecord: n.firstRecord, Now: n.env.Now, PartitionsMax: int(n.static.Ottla.MetricsPartitionsMax),
 	})
 }
 
@@ -100,12 +100,23 @@ func (n *Node) groupFigures() []monitoring.Group {
 		for _, o := range f.Offsets {
 			lag := monitoring.GroupLag{Topic: o.Topic, Partition: o.Partition, Committed: o.Offset, End: -1}
 			if p, err := n.replicas.Partition(o.Topic, o.Partition); err == nil && p.Leader() == n.static.NodeID {
-				lag.End = p.HighWatermark()
+				log := p.Log()
+				lag.Start, lag.End, lag.Epoch, lag.Compacted = log.StartOffset(), p.HighWatermark(), p.LeaderEpoch(), log.Config().Compact
 			}
 			groups[i].Partitions = append(groups[i].Partitions, lag)
 		}
 	}
 	return groups
+}
+
+// firstRecord is monitoring.Node's FirstRecord.
+func (n *Node) firstRecord(topic string, partition int32, from, end int64) (timestamp int64, found bool, err error) {
+	p, err := n.replicas.Partition(topic, partition)
+	if err != nil {
+		return 0, false, err
+	}
+	first, found, err := p.Log().FirstRecord(from, end)
+	return first.Timestamp, found, err
 }
 
 // monitoringTimeout bounds the requests in flight when the node ends.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,8 @@ func TestMonitoring(t *testing.T) {
 	}
 	defer client.Close()
 	for i := range 3 {
-		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+		at := time.Now().Add(time.Duration(i-5) * time.Hour)
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: fmt.Append(nil, i), Timestamp: at}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -152,6 +154,7 @@ func watchGroup(t *testing.T, n *Node, producer *kgo.Client) {
 			}
 		}
 	}
+	watchSeconds(t, n, read[2].Timestamp)
 	want(map[string]string{
 		`kafka_consumergroup_members{consumergroup="g"}`:                                "1",
 		`kafka_consumergroup_current_offset{consumergroup="g",partition="0",topic="t"}`: "2",
@@ -169,6 +172,21 @@ func watchGroup(t *testing.T, n *Node, producer *kgo.Client) {
 		`kafka_consumergroup_members{consumergroup="g"}`:                     "0",
 		`kafka_consumergroup_lag{consumergroup="g",partition="0",topic="t"}`: "2",
 	})
+}
+
+// watchSeconds: the lag in time of g in t-0 is the age of the record that has that
+// timestamp.
+func watchSeconds(t *testing.T, n *Node, oldest time.Time) {
+	t.Helper()
+	least := time.Since(oldest)
+	found := scrape(t, n)
+	most := time.Since(oldest)
+	for _, name := range []string{`kafka_consumergroup_group_lag_seconds{consumergroup="g",partition="0",topic="t"}`, `kafka_consumergroup_group_max_lag_seconds{consumergroup="g"}`} {
+		seconds, err := strconv.ParseFloat(found[name], 64)
+		if age := time.Duration(seconds * float64(time.Second)); err != nil || age < least-time.Millisecond || age > most+time.Millisecond {
+			t.Errorf("%s is %q, want %s to %s", name, found[name], least, most)
+		}
+	}
 }
 
 // TestMonitoringAddress: a chosen address that is taken ends the start, and

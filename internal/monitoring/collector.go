@@ -1,8 +1,7 @@
 package monitoring
 
 import (
-	"slices"
-	"strconv"
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +31,11 @@ type Node struct {
 	Connections func() int
 	// Groups lists the groups whose coordinator the node is.
 	Groups func() []Group
+	// FirstRecord finds the first record of a partition with an offset in
+	// [from, end), and its timestamp in ms.
+	FirstRecord func(topic string, partition int32, from, end int64) (timestamp int64, found bool, err error)
+	// Now is the wall clock.
+	Now func() time.Time
 	// PartitionsMax is ottla.metrics.partitions.max: above so many partitions no
 	// series of single partitions are made.
 	PartitionsMax int
@@ -52,8 +56,14 @@ type GroupLag struct {
 	Topic     string
 	Partition int32
 	// Committed is the committed offset, End where the partition ends for its
-	// readers; -1 when it is led elsewhere.
-	Committed, End int64
+	// readers; -1 when it is led elsewhere. Start is its first offset.
+	Committed, Start, End int64
+	// Epoch is the leader epoch of the partition.
+	Epoch int32
+	// Compacted tells that compaction may take records away.
+	Compacted bool
+
+	since int64 // timestamp of the first record that was not read; see lagTimes
 }
 
 // Collector gathers the figures of a node in three sets of names:
@@ -62,7 +72,8 @@ type GroupLag struct {
 //     (kafka_server_brokertopicmetrics_bytesin_total …), for the dashboards of
 //     Kafka's operators;
 //   - those of kafka_exporter (kafka_topic_partition_current_offset,
-//     kafka_consumergroup_lag …), which no exporter has to be run for;
+//     kafka_consumergroup_lag …), which no exporter has to be run for, and
+//     kafka-lag-exporter's lags in time;
 //   - Ottla's own (ottla_…): request times by API and flushes as native
 //     histograms.
 //
@@ -71,6 +82,8 @@ type GroupLag struct {
 type Collector struct {
 	// Node is asked at each scrape; nil: there is nothing to tell yet.
 	Node func() *Node
+
+	lags lagTimes
 }
 
 // Describe tells nothing in advance: the same name comes with and without the
@@ -100,7 +113,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		s.quorum(n.Quorum())
 	}
 	if n.Groups != nil {
-		s.groups(n.Groups())
+		groups := n.Groups()
+		ctx, cancel := context.WithTimeout(context.Background(), lookUpsTimeout)
+		defer cancel()
+		c.lags.fill(ctx, groups, n.FirstRecord)
+		s.groups(groups, n.Now())
 	}
 }
 
@@ -225,48 +242,4 @@ func (s *scrape) quorum(q raft.Status) {
 		active = 1
 	}
 	s.gauge("kafka_controller_kafkacontroller_activecontrollercount", "1 on the active controller.", active)
-}
-
-// groups are the consumer groups: members, and what they have read of each
-// topic and, up to PartitionsMax, of each partition.
-func (s *scrape) groups(list []Group) {
-	partitions := 0
-	for _, g := range list {
-		partitions += len(g.Partitions)
-	}
-	for _, g := range list {
-		s.gauge("kafka_consumergroup_members", "Members of the group.", float64(g.Members), "consumergroup", g.ID)
-		for rest := g.Partitions; len(rest) > 0; {
-			n := slices.IndexFunc(rest, func(l GroupLag) bool { return l.Topic != rest[0].Topic })
-			if n < 0 {
-				n = len(rest)
-			}
-			s.groupTopic(g.ID, rest[:n], partitions <= s.PartitionsMax)
-			rest = rest[n:]
-		}
-	}
-}
-
-// groupTopic is what a group has read of a topic. Partitions whose end is not
-// known here count in no lag.
-func (s *scrape) groupTopic(group string, partitions []GroupLag, detailed bool) {
-	topic := partitions[0].Topic
-	var offsets, lags int64
-	for _, p := range partitions {
-		labels := []string{"consumergroup", group, "topic", topic, "partition", strconv.Itoa(int(p.Partition))}
-		lag := max(0, p.End-p.Committed)
-		offsets += p.Committed
-		if detailed {
-			s.gauge("kafka_consumergroup_current_offset", "Committed offset.", float64(p.Committed), labels...)
-		}
-		if p.End < 0 {
-			continue
-		}
-		lags += lag
-		if detailed {
-			s.gauge("kafka_consumergroup_lag", "Records that are not read yet.", float64(lag), labels...)
-		}
-	}
-	s.gauge("kafka_consumergroup_current_offset_sum", "Sum of the committed offsets.", float64(offsets), "consumergroup", group, "topic", topic)
-	s.gauge("kafka_consumergroup_lag_sum", "Sum of the lags.", float64(lags), "consumergroup", group, "topic", topic)
 }

@@ -117,9 +117,19 @@ func TestFigures(t *testing.T) {
 	node := &Node{
 		ID: 1, Version: "x", Metrics: m, Started: time.Unix(1, 0), Connections: func() int { return 7 },
 		Groups: func() []Group {
-			return []Group{{"g", 2, []GroupLag{{"a", 0, 5, 8}, {"a", 1, 4, 4}, {"b", 0, 1, -1}}}, {ID: "idle", Members: 1}}
+			return []Group{{ID: "g", Members: 2, Partitions: []GroupLag{
+				{Topic: "a", Committed: 5, End: 8}, {Topic: "a", Partition: 1, Committed: 4, End: 4}, {Topic: "b", Committed: 1, End: -1},
+			}}, {ID: "idle", Members: 1}, {ID: "partly", Partitions: []GroupLag{
+				{Topic: "c", Committed: 2, End: 9}, {Topic: "c", Partition: 1, Committed: 4, End: 9},
+			}}}
 		},
-		PartitionsMax: 3,
+		FirstRecord: func(topic string, partition int32, _, _ int64) (int64, bool, error) {
+			if topic == "c" && partition == 0 {
+				return 0, false, errors.New("the disk is gone")
+			}
+			return 1500, true, nil
+		},
+		Now: func() time.Time { return time.UnixMilli(4000) }, PartitionsMax: 5,
 	}
 	code, text := get(testHandler(t, node, nil), "/metrics", "192.0.2.7:5")
 	if code != 200 {
@@ -134,6 +144,12 @@ func TestFigures(t *testing.T) {
 		`ottla_request_duration_seconds_count{request="Produce"} 100`,
 		"kafka_server_socket_server_metrics_connection_count 7",
 		`kafka_consumergroup_lag{consumergroup="g",partition="0",topic="a"} 3`,
+		`kafka_consumergroup_group_lag_seconds{consumergroup="g",partition="0",topic="a"} 2.5`,
+		`kafka_consumergroup_group_lag_seconds{consumergroup="g",partition="1",topic="a"} 0`,
+		`kafka_consumergroup_group_max_lag{consumergroup="g"} 3`,
+		`kafka_consumergroup_group_max_lag_seconds{consumergroup="g"} 2.5`,
+		`kafka_consumergroup_group_max_lag{consumergroup="partly"} 7`,
+		`kafka_consumergroup_group_lag_seconds{consumergroup="partly",partition="1",topic="c"} 2.5`,
 		`kafka_consumergroup_lag_sum{consumergroup="g",topic="a"} 3`,
 		`kafka_consumergroup_lag_sum{consumergroup="g",topic="b"} 0`,
 		`kafka_consumergroup_current_offset_sum{consumergroup="g",topic="a"} 9`,
@@ -145,13 +161,19 @@ func TestFigures(t *testing.T) {
 			t.Errorf("no line %s", line)
 		}
 	}
-	if strings.Contains(text, `kafka_consumergroup_lag{consumergroup="g",partition="0",topic="b"}`) {
+	if strings.Contains(text, `lag{consumergroup="g",partition="0",topic="b"}`) || strings.Contains(text, `lag_seconds{consumergroup="g",partition="0",topic="b"}`) {
 		t.Error("a lag is told of a partition whose end is not known")
 	}
-	node.PartitionsMax = 2
+	for _, name := range []string{`kafka_consumergroup_group_lag_seconds{consumergroup="partly",partition="0"`, `kafka_consumergroup_group_max_lag_seconds{consumergroup="partly"`} {
+		if strings.Contains(text, name) {
+			t.Errorf("%s is told, although a log could not be read", name)
+		}
+	}
+	node.PartitionsMax = 4
 	_, few := get(testHandler(t, node, nil), "/metrics", "192.0.2.7:5")
-	if strings.Contains(few, `kafka_consumergroup_lag{`) || strings.Contains(few, `kafka_consumergroup_current_offset{`) ||
-		!strings.Contains(few, `kafka_consumergroup_lag_sum{consumergroup="g",topic="a"} 3`+"\n") {
+	if strings.Contains(few, `kafka_consumergroup_lag{`) || strings.Contains(few, `kafka_consumergroup_group_lag_seconds{`) || strings.Contains(few, `kafka_consumergroup_current_offset{`) ||
+		!strings.Contains(few, `kafka_consumergroup_lag_sum{consumergroup="g",topic="a"} 3`+"\n") ||
+		!strings.Contains(few, `kafka_consumergroup_group_max_lag_seconds{consumergroup="g"} 2.5`+"\n") {
 		t.Errorf("above the limit:\n%s", few)
 	}
 	var p50 float64

@@ -60,6 +60,23 @@ func (s *scanner) stream(w *worker, limit int64, keep bool) {
 // record reads the next record. With skim only attributes and deltas of r are
 // set. It returns false when the bytes are no record.
 func (s *scanner) record(r *Record) bool {
+	if !s.head(r) {
+		return false
+	}
+	key := s.varint()
+	s.keyNull = key < 0
+	r.Key = s.bytes(key)
+	r.Value = s.bytes(s.varint())
+	s.headers(r)
+	if s.at() != s.end && !s.bad {
+		return s.wrong("its length does not match its content")
+	}
+	return !s.bad
+}
+
+// head reads what stands before the key of the next record, and where the record
+// ends. It returns false when the bytes are no record.
+func (s *scanner) head(r *Record) bool {
 	s.end = math.MaxInt64
 	length := s.varint()
 	if length < 0 && !s.bad {
@@ -69,12 +86,7 @@ func (s *scanner) record(r *Record) bool {
 	r.Attributes = int8(s.byte())
 	r.TimestampDelta = s.varlong()
 	r.OffsetDelta = s.varint()
-	key := s.varint()
-	s.keyNull = key < 0
-	r.Key = s.bytes(key)
-	r.Value = s.bytes(s.varint())
-	s.headers(r)
-	if s.at() != s.end && !s.bad {
+	if s.at() > s.end && !s.bad {
 		return s.wrong("its length does not match its content")
 	}
 	return !s.bad
