@@ -6,7 +6,8 @@
 // Nothing here is on the way of a request: figures are gathered when they are
 // asked for.
 //
-// Start reading at Server, then collector.go.
+// Start reading at Server, then collector.go; lag.go (lags in time) and
+// contention.go (profiles of waiting) stand alone.
 package monitoring
 
 import (
@@ -112,6 +113,8 @@ func handler(registry *prometheus.Registry, o Options) http.Handler {
 	mux.HandleFunc("GET /v1/status/ready", func(w http.ResponseWriter, _ *http.Request) { readyJSON(w, o.Ready()) })
 	mux.Handle("/debug/pprof/", local(http.HandlerFunc(pprof.Index)))
 	mux.Handle("/debug/pprof/cmdline", http.NotFoundHandler()) // X5: no secret by the command line
+	mux.Handle("/debug/pprof/mutex", local(&mutexContention))
+	mux.Handle("/debug/pprof/block", local(&blockContention))
 	mux.Handle("/debug/pprof/profile", local(http.HandlerFunc(pprof.Profile)))
 	mux.Handle("/debug/pprof/symbol", local(http.HandlerFunc(pprof.Symbol)))
 	mux.Handle("/debug/pprof/trace", local(http.HandlerFunc(pprof.Trace)))
