@@ -10,8 +10,8 @@ import (
 
 // Reply is the answer to a request, maybe one that is not there yet.
 //
-// The server, in this order: waits for Done, calls Encode once, sends what it
-// returned, calls Release once. When the connection dies first, Encode is not
+// The server, in this order: waits for Done, calls Encode once (or again, if it
+// is Repeatable), sends what it returned, calls Release once. When the connection dies first, Encode is not
 // called, but Release is. Replies of a connection leave in the order of its
 // requests.
 type Reply struct {
@@ -24,6 +24,9 @@ type Reply struct {
 	// connection, in its place in the order of the replies. Nil when None is
 	// set and nothing can fail.
 	Encode func(dst []byte) (Payload, error)
+	// Repeatable tells that Encode may be called again, and does the same: the
+	// bytes of a large response are dropped while there is no memory for it.
+	Repeatable bool
 	// None tells that nothing is sent: Produce with acks=0. Encode, if there
 	// is one, is called all the same for its error: that is how Kafka tells a
 	// client that its acks=0 failed.
@@ -67,7 +70,7 @@ func respond(r *Request, message kmsg.Response) Reply {
 
 // encoded is the reply that sends a message in the version that it has.
 func encoded(message kmsg.Response) Reply {
-	return Reply{Encode: func(dst []byte) (Payload, error) {
+	return Reply{Repeatable: true, Encode: func(dst []byte) (Payload, error) {
 		return Payload{Bytes: message.AppendTo(dst)}, nil
 	}}
 }

@@ -51,7 +51,7 @@ var networkKeys = []Key{
 	key("queued.max.request.bytes", Long, "-1",
 		"Bytes of requests that all connections together may hold in memory; beyond it sockets are no longer "+
 			"read. -1 is a quarter of ottla.memory.max, at most 128 MiB. The buffers "+
-			"through which records leave may take a quarter of it besides.",
+			"through which records leave and responses of more than 64 KiB may take a quarter of it besides.",
 		used),
 	key("connections.max.idle.ms", Long, "600000",
 		"A connection without traffic for this many milliseconds is closed; a negative value keeps it open "+

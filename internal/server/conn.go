@@ -48,6 +48,8 @@ type conn struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	share    share // of the budget, for requests
+	// fingerprint of the request at hand, in server.expected; 0: it has none.
+	fingerprint uint32
 
 	// clock is when the goroutine asked last, zero once it has read since.
 	clock time.Time
@@ -60,6 +62,7 @@ type conn struct {
 	// the request that is arriving, and of the write in progress (0: none).
 	active, began, writing atomic.Int64
 	size                   atomic.Int64 // of the request that is arriving
+	charged                atomic.Int64 // what the response that is leaving takes of the budget
 	state                  atomic.Int32
 
 	// dead is closed by kill, which notes why.
@@ -117,7 +120,7 @@ func violation(format string, args ...any) error {
 func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
 	s := l.server
 	c := &conn{server: s, listener: l, nc: nc, peer: peer, dead: make(chan struct{}), share: share{budget: s.budget}}
-	c.out.conn = c
+	c.out = newOutput(c)
 	c.in.first = c.readFirst
 	c.consumed = func() {
 		c.request.Consumed = nil
@@ -225,6 +228,9 @@ func (c *conn) handle() error {
 		r.Consumed = c.consumed
 	}
 	c.server.metrics.BytesIn.Add(int64(len(c.frame.bytes)) + 4)
+	if err := c.foresee(r); err != nil {
+		return err
+	}
 	reply, err := e.Handle(c.server.options.Handler, c.ctx, r)
 	c.release()
 	if err != nil {

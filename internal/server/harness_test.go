@@ -150,8 +150,10 @@ func (x *test) stop() {
 	if n := x.server.Connections(); n != 0 {
 		x.Errorf("%d connections are left", n)
 	}
-	if b := x.server.budget; b.used != 0 || b.blocked != 0 || len(b.waiters) != 0 || b.favored != nil {
-		x.Errorf("the budget is not given back: %+v", b)
+	for _, b := range []*budget{x.server.budget, x.server.leaving} {
+		if b.used != 0 || b.blocked != 0 || len(b.waiters) != 0 || b.favored != nil {
+			x.Errorf("a budget is not given back: %+v", b)
+		}
 	}
 }
 

@@ -105,7 +105,7 @@ func (q *replies) drain() {
 // write is the goroutine that writes parked replies. Those that are ready
 // together are written together. When the connection dies, the rest is let go.
 func (q *replies) write() {
-	out := output{conn: q.conn}
+	out := newOutput(q.conn)
 	defer out.drop()
 	for {
 		p := q.head()

@@ -63,7 +63,8 @@ type Server struct {
 	endpoints [128]*api.Endpoint // by key
 	buffers   *buffers
 	budget    *budget    // of requests
-	staged    *budget    // of what responses leave through; nobody waits for it
+	leaving   *budget    // of staging buffers, which wait for nothing, and large responses
+	expected  expected   // how large they will be
 	limits    [2]*limits // of clients' listeners, and of controllers'
 	timing    timing
 	// tick counts the rounds of watch; it is the clock of all time limits.
@@ -91,7 +92,7 @@ func New(o Options) (*Server, error) {
 		stopped: make(chan struct{}), conns: map[*conn]struct{}{},
 		buffers: &buffers{poison: o.poison || poisonOnRelease},
 		budget:  newBudget(budgetBytes(o.Config)),
-		staged:  newBudget(budgetBytes(o.Config) / stagedShare),
+		leaving: newBudget(budgetBytes(o.Config) / leavingShare),
 		metrics: o.Metrics,
 	}
 	if s.metrics == nil {
@@ -128,10 +129,10 @@ const (
 	// once; more would only be filled by those who send faster than the disk
 	// writes.
 	mostBudget = 128 << 20
-	// stagedShare of the budget is what large staging buffers may take beside
-	// it. It is their own: a client that does not read its responses would
-	// otherwise keep the requests of others out.
-	stagedShare = 4
+	// leavingShare of the budget is what large staging buffers and large
+	// responses may take beside it. It is their own: a client that does not read
+	// its responses would otherwise keep the requests of others out.
+	leavingShare = 4
 )
 
 // Listen opens all listeners, so that their ports are known; none is served

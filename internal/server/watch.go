@@ -21,6 +21,10 @@ type timing struct {
 // while others wait for memory.
 const slowFrame = 256 << 10
 
+// scarceWrite divides the time for which a client may refuse to take a part of a
+// large response, while others wait for the memory that it holds.
+const scarceWrite = 6
+
 func (t timing) orDefaults(idle time.Duration) timing {
 	if t.idle == 0 {
 		t.idle = idle
@@ -57,10 +61,10 @@ func (s *Server) watch() {
 			return
 		}
 		now := s.tick.Add(1)
-		pressed := s.budget.waiting()
+		pressed, scarce := s.budget.waiting(), s.leaving.waiting()
 		s.mu.Lock()
 		for c := range s.conns {
-			if reason := s.overdue(c, now, pressed); reason != nil {
+			if reason := s.overdue(c, now, pressed, scarce); reason != nil {
 				c.kill(reason)
 			}
 		}
@@ -69,10 +73,17 @@ func (s *Server) watch() {
 }
 
 // overdue tells why a connection must go, nil when it may stay.
-func (s *Server) overdue(c *conn, now int64, pressed bool) error {
+// pressed tells that somebody waits for the memory of requests, scarce that
+// somebody waits for that of responses.
+func (s *Server) overdue(c *conn, now int64, pressed, scarce bool) error {
 	t := &s.timing
-	if since := c.writing.Load(); since != 0 && now-since > t.rounds(t.write) {
-		return violation("the client does not read its responses")
+	if since := c.writing.Load(); since != 0 {
+		switch {
+		case now-since > t.rounds(t.write):
+			return violation("the client does not read its responses")
+		case scarce && c.charged.Load() > 0 && now-since > t.rounds(t.write/scarceWrite):
+			return violation("the client does not read a large response while memory is short")
+		}
 	}
 	active := c.active.Load()
 	switch state(c.state.Load()) {

@@ -29,9 +29,12 @@ const (
 // output collects replies that leave by one write. It belongs to one goroutine.
 type output struct {
 	conn   *conn
+	share  share // of the budget, for a large response
 	buffer *buffer
 	bytes  []byte // begins in buffer, unless it grew out of it
 }
+
+func newOutput(c *conn) output { return output{conn: c, share: share{budget: c.server.leaving}} }
 
 var (
 	errDst   = errors.New("a handler's payload does not begin with the bytes it was given")
@@ -45,18 +48,15 @@ func (o *output) append(p *parked) error {
 	if p.reply.None {
 		return o.nothing(p)
 	}
-	if o.buffer == nil {
-		o.buffer = o.conn.server.buffers.get(1)
-		o.bytes = o.buffer.b[:0]
+	payload, start, err := o.encode(p)
+	if err == nil && (len(payload.Bytes)-start > freeResponse || o.share.held > 0) {
+		payload, start, err = o.settle(p, payload, start)
 	}
-	start := len(o.bytes)
-	dst := append(o.bytes, 0, 0, 0, 0)
-	dst = protocol.AppendResponseHeader(dst, p.key, p.version, p.correlation)
-	payload, err := p.reply.Encode(dst)
 	if err != nil {
-		return blame(p.key, p.version, err)
+		return err
 	}
-	size, err := payloadSize(&payload, len(dst))
+	p.reply.Encode = nil // so that what it was made of is not held while it is written
+	size, err := payloadSize(&payload, start+4)
 	if err != nil {
 		return blame(p.key, p.version, err)
 	}
@@ -69,6 +69,25 @@ func (o *output) append(p *parked) error {
 	err = o.conn.send(o.bytes, payload.Regions)
 	o.drop()
 	return err
+}
+
+// encode encodes a reply behind the start bytes that are held back.
+func (o *output) encode(p *parked) (payload api.Payload, start int, err error) {
+	if o.buffer == nil {
+		o.buffer = o.conn.server.buffers.get(int(max(1, o.share.held)))
+		o.bytes = o.buffer.b[:0]
+	}
+	start = len(o.bytes)
+	dst := append(o.bytes, 0, 0, 0, 0)
+	dst = protocol.AppendResponseHeader(dst, p.key, p.version, p.correlation)
+	payload, err = p.reply.Encode(dst)
+	if err == nil && len(payload.Bytes) < len(dst) {
+		err = errDst
+	}
+	if err != nil {
+		return payload, start, blame(p.key, p.version, err)
+	}
+	return payload, start, nil
 }
 
 // done lets the reply go and counts it, with the time since its request.
@@ -124,6 +143,9 @@ func (o *output) flush() error {
 
 // drop forgets what is held back.
 func (o *output) drop() {
+	if o.share.held > 0 {
+		o.give(0)
+	}
 	o.conn.server.buffers.put(o.buffer)
 	o.buffer, o.bytes = nil, nil
 }
@@ -146,7 +168,7 @@ func (c *conn) send(bytes []byte, regions []api.Region) error {
 	if len(regions) == 0 {
 		return c.write(bytes)
 	}
-	g := gather{conn: c, share: share{budget: c.server.staged}}
+	g := gather{conn: c, share: share{budget: c.server.leaving}}
 	g.open(min(total, staging))
 	defer g.close()
 	done := 0

@@ -192,9 +192,9 @@ func TestResponsesNeedNoBudget(t *testing.T) {
 	payload, want := regions(file, content, []int{100_000, 100_000}, true)
 	x.echo = func(context.Context, *api.Request) (api.Reply, error) { return api.Reply{Encode: payload}, nil }
 	c := x.connect()
-	requests, staged := share{budget: x.server.budget}, share{budget: x.server.staged}
+	requests, staged := share{budget: x.server.budget}, share{budget: x.server.leaving}
 	requests.take(x.server.budget.capacity, nil)
-	staged.take(x.server.staged.capacity, nil)
+	staged.take(x.server.leaving.capacity, nil)
 	c.echo(1, "")
 	c.expect(1, string(want))
 	requests.give(requests.held)
@@ -215,8 +215,8 @@ func TestUnreadResponsesLeaveRequestsTheirMemory(t *testing.T) {
 		}
 		synctest.Wait()
 		s := x.server
-		if s.budget.used != 0 || s.staged.used != s.staged.capacity || s.staged.capacity != 1<<20 {
-			t.Errorf("requests hold %d bytes, responses %d of %d", s.budget.used, s.staged.used, s.staged.capacity)
+		if s.budget.used != 0 || s.leaving.used != s.leaving.capacity || s.leaving.capacity != 1<<20 {
+			t.Errorf("requests hold %d bytes, responses %d of %d", s.budget.used, s.leaving.used, s.leaving.capacity)
 		}
 		s.mu.Lock()
 		for c := range s.conns {
@@ -224,8 +224,8 @@ func TestUnreadResponsesLeaveRequestsTheirMemory(t *testing.T) {
 		}
 		s.mu.Unlock()
 		synctest.Wait()
-		if s.staged.used != 0 {
-			t.Errorf("%d bytes are not given back", s.staged.used)
+		if s.leaving.used != 0 {
+			t.Errorf("%d bytes are not given back", s.leaving.used)
 		}
 	})
 }

@@ -139,6 +139,23 @@ func SlowReaders(ctx context.Context, addr, topic string, n int) (*Crowd, error)
 	})
 }
 
+// Askers open connections that ask several times for the metadata of all topics,
+// and never read an answer.
+func Askers(ctx context.Context, addr string, n int) (*Crowd, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Version = 12 // without topics: all
+	request := frame(req)
+	return gather(ctx, addr, n, func(conn net.Conn) error {
+		_ = conn.(*net.TCPConn).SetReadBuffer(4096) // a hint
+		for range 4 {
+			if _, err := conn.Write(request); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Announcers open connections that announce a Produce request of size bytes,
 // send the first of them, and then nothing.
 func Announcers(ctx context.Context, addr string, n, size, first int) (*Crowd, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -198,6 +199,66 @@ func TestSlowReaders(t *testing.T) {
 	x.gathered(SlowReaders(x.patient(), x.broker.Addr, "load", 300))
 	x.rounds(200)
 	x.bounded()
+}
+
+// TestAskers: clients that ask for large answers that are no records, and read
+// nothing. Meanwhile a good client is served, which asks for the metadata of its
+// topic too.
+func TestAskers(t *testing.T) {
+	// The kernel would take many answers of each; and a busy machine is no test of sessions.
+	x := start(t, 2000, "ottla.durability=page-cache", "socket.send.buffer.bytes=32768", "broker.session.timeout.ms=60000")
+	x.gathered(Askers(x.patient(), x.broker.Addr, 1000))
+	for range 50 {
+		x.round()
+		x.metadata("good")
+	}
+	for x.unreadRequests() > 0 {
+		x.round()
+	}
+	x.bounded()
+}
+
+// unreadRequests counts the connections of which the broker has not read anything
+// of what lies there.
+func (x *overloaded) unreadRequests() (n int) {
+	x.Helper()
+	_, port, err := net.SplitHostPort(x.broker.Addr)
+	if err != nil {
+		x.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		x.Fatal(err)
+	}
+	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", x.broker.PID()))
+	if err != nil {
+		x.Fatal(err)
+	}
+	local, established := fmt.Sprintf(":%04X", number), "01"
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line)
+		if _, waiting, _ := strings.Cut(f[4], ":"); strings.HasSuffix(f[1], local) && f[3] == established && waiting != "00000000" {
+			n++
+		}
+	}
+	return n
+}
+
+// metadata asks for the metadata of a topic.
+func (x *overloaded) metadata(name string) {
+	x.Helper()
+	req := kmsg.NewPtrMetadataRequest()
+	req.Version = 12
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &name
+	req.Topics = append(req.Topics, topic)
+	answer, err := x.good.Request(req)
+	if err != nil {
+		x.Fatalf("the good client's metadata: %v", err)
+	}
+	if topics := answer.Response.(*kmsg.MetadataResponse).Topics; len(topics) != 1 || topics[0].ErrorCode != 0 || len(topics[0].Partitions) != 1 {
+		x.Fatalf("the good client's metadata: %+v", topics)
+	}
 }
 
 // TestAnnouncers: requests of 90 MiB that do not come, or only their begin.
