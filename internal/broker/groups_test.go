@@ -187,3 +187,41 @@ func TestCommitOnAFailedDisk(t *testing.T) {
 		}
 	})
 }
+
+// TestLargeMembersJoin: members whose requests together take more than the memory
+// of requests come to be in one generation: who waits for the others holds none
+// of it. Meanwhile somebody else writes.
+func TestLargeMembersJoin(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start(fewGroups, "queued.max.request.bytes=1048576", "socket.request.max.bytes=1048576")
+		defer w.close(n)
+		c := w.connect(n)
+		c.mustCreate("t", 1)
+		c.findCoordinator("g")
+		c.commit("g", "t", 0) // the coordinator is there
+		const members = 12
+		answers := make(chan *kmsg.JoinGroupResponse)
+		for i := range members {
+			member := w.connect(n)
+			go func() {
+				req := kmsg.NewPtrJoinGroupRequest()
+				req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = "g", "consumer", 30_000, 60_000
+				metadata := make([]byte, 200_000)
+				metadata[0] = byte(i)
+				req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: metadata}}
+				answers <- ask[*kmsg.JoinGroupResponse](member, 3, req)
+			}()
+		}
+		synctest.Wait()
+		c.mustProduce("t", 0, string(make([]byte, 100_000)))
+		for range members {
+			a := <-answers
+			if a.ErrorCode != 0 || a.Generation != 1 {
+				t.Errorf("joined generation %d: %v", a.Generation, protocol.Code(a.ErrorCode))
+			}
+			if a.LeaderID == a.MemberID && len(a.Members) != members {
+				t.Errorf("the leader sees %d members, want %d", len(a.Members), members)
+			}
+		}
+	})
+}
