@@ -53,6 +53,11 @@ type Options[M Machine] struct {
 	Elapsed func() time.Duration
 	// Timeout bounds how long a reply waits for the high watermark.
 	Timeout func() time.Duration
+	// Size is about how many bytes a response takes, 0 for little. ParkedMost
+	// bounds what the replies of a shard that wait for the high watermark take:
+	// beyond it the shard takes no request. Without them nothing is counted.
+	Size       func(kmsg.Response) int64
+	ParkedMost func() int64
 	// Compression is the codec of the batches; Codecs compress, and read what
 	// others compressed.
 	Compression func() record.Compression
@@ -77,7 +82,10 @@ type Options[M Machine] struct {
 //  4. The replies are parked behind the offset of the last record applied, in
 //     order, and leave when the high watermark passes it; those of steps that
 //     wrote nothing, too, since they may tell of records that are not committed.
-//     The replica wakes the shard; nothing polls.
+//     The replica wakes the shard; nothing polls. While the parked replies take
+//     more than Options.ParkedMost no request is taken: the requests wait in the
+//     queue, and their connections are not read. That ends with Timeout at the
+//     latest.
 //  5. A failed append changes nothing: the step's callers get the error.
 //  6. When a shard ends, whoever waits gets ErrNotCoordinator. What was appended
 //     may come to be committed all the same, as after any lost answer.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -419,6 +420,54 @@ func TestQueueIsBounded(t *testing.T) {
 			w.must(err)
 		}
 	})
+}
+
+// TestParkedIsBounded: while what waits for the high watermark takes too much,
+// requests wait for their turn; they are served when it has passed, or when the
+// replies have timed out, and are told when the shard ends.
+func TestParkedIsBounded(t *testing.T) {
+	const large = parkedMost/4 + 1 // the fourth one is too much
+	for _, end := range []string{"committed", "timed out", "moved"} {
+		bubble(t, func(w *world) {
+			w.lead(self)
+			synctest.Wait()
+			w.disk.change(func() { w.disk.lag = true })
+			first := w.runtime.Begin(context.Background(), 0, func(_ *toy, _ Moment, to Ticket) Output { return write(to, "first") })
+			defer func() { _, _ = first.Wait() }() // it is behind the high watermark
+			var served atomic.Int64
+			var calls []*Call[*toy]
+			for range 7 {
+				calls = append(calls, w.runtime.Begin(context.Background(), 0, func(_ *toy, _ Moment, to Ticket) Output {
+					served.Add(1)
+					return Answer(to, count(large))
+				}))
+			}
+			synctest.Wait()
+			if n := served.Load(); n != 4 {
+				t.Fatalf("%s: %d requests were served beside too much, want 4", end, n)
+			}
+			switch end {
+			case "committed":
+				w.disk.catchUp()
+			case "timed out":
+				<-time.After(6 * time.Second)
+				w.disk.catchUp()
+			case "moved":
+				w.lead(self + 1)
+			}
+			for i, c := range calls {
+				_, err := c.Wait()
+				switch {
+				case end == "moved":
+					w.want(err, ErrNotCoordinator, end)
+				case end == "timed out" && i < 4:
+					w.want(err, ErrTimedOut, end)
+				default:
+					w.must(err)
+				}
+			}
+		})
+	}
 }
 
 // TestEndAnswersTheQueue: who waits for a turn when the shard ends is told.

@@ -58,6 +58,7 @@ type shard[M Machine] struct {
 	waiting map[Ticket]*Call[M]
 	sweepAt int // number of waiting at which those who left are looked for
 	parked  queue[parked[M]]
+	size    int64 // of the parked responses
 	timer   *time.Timer
 	armed   time.Duration // what the timer is set for; valid while set
 	set     bool
@@ -69,6 +70,7 @@ type parked[M Machine] struct {
 	response kmsg.Response
 	offset   int64
 	deadline time.Duration
+	size     int64
 }
 
 func newShard[M Machine](r *Runtime[M], topic metadata.UUID, partition, epoch int32, before *shard[M]) *shard[M] {
@@ -236,12 +238,20 @@ func (s *shard[M]) loop() error {
 			s.set = false
 		case <-s.topics:
 			s.now()
-		case <-s.called:
+		case <-s.ready():
 			if c := s.dequeue(); c != nil {
 				s.serve(c)
 			}
 		}
 	}
+}
+
+// ready is called, unless the parked replies take too much memory.
+func (s *shard[M]) ready() <-chan struct{} {
+	if o := &s.runtime.options; o.ParkedMost != nil && s.size > o.ParkedMost() {
+		return nil
+	}
+	return s.called
 }
 
 // now is the moment of the next step. The machine is told first what became of
@@ -338,9 +348,25 @@ func (s *shard[M]) carryOut(out Output) {
 	deadline := s.runtime.options.Elapsed() + s.runtime.options.Timeout()
 	for _, r := range out.Replies {
 		if c := s.take(r.To); c != nil {
-			s.parked.push(parked[M]{c, r.Response, s.applied, deadline})
+			s.park(parked[M]{call: c, response: r.Response, offset: s.applied, deadline: deadline})
 		}
 	}
+}
+
+// park lets a reply wait for the high watermark; unpark answers the oldest.
+func (s *shard[M]) park(p parked[M]) {
+	if size := s.runtime.options.Size; size != nil && p.response != nil {
+		p.size = size(p.response)
+	}
+	s.size += p.size
+	s.parked.push(p)
+}
+
+func (s *shard[M]) unpark(response kmsg.Response, err error) {
+	p := s.parked.front()
+	s.size -= p.size
+	p.call.finish(response, err)
+	s.parked.pop()
 }
 
 // take takes the request of a ticket out of the waiting; nil when there is
@@ -365,16 +391,14 @@ func (s *shard[M]) release() {
 	}
 	hw := s.log.HighWatermark()
 	for p := s.parked.front(); p != nil && p.offset <= hw; p = s.parked.front() {
-		p.call.finish(p.response, nil)
-		s.parked.pop()
+		s.unpark(p.response, nil)
 	}
 	if s.parked.front() == nil {
 		return
 	}
 	now := s.runtime.options.Elapsed()
 	for p := s.parked.front(); p != nil && p.deadline <= now; p = s.parked.front() {
-		p.call.finish(nil, ErrTimedOut)
-		s.parked.pop()
+		s.unpark(nil, ErrTimedOut)
 	}
 }
 
@@ -390,8 +414,7 @@ func (s *shard[M]) end(as state) {
 		c.finish(nil, ErrNotCoordinator)
 	}
 	for p := s.parked.front(); p != nil; p = s.parked.front() {
-		p.call.finish(nil, ErrNotCoordinator)
-		s.parked.pop()
+		s.unpark(nil, ErrNotCoordinator)
 	}
 	s.waiting = nil
 }

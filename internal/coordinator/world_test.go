@@ -306,6 +306,10 @@ type world struct {
 	machine *toy
 }
 
+// parkedMost is the bound of parked replies, of which each takes as much as the
+// number that it carries.
+const parkedMost = 1_000_000
+
 // bubble runs a test in a bubble, at whose end no goroutine may be left.
 func bubble(t *testing.T, test func(w *world)) {
 	t.Helper()
@@ -320,6 +324,8 @@ func bubble(t *testing.T, test func(w *world)) {
 			},
 			Now: time.Now, Elapsed: func() time.Duration { return time.Since(start) },
 			Timeout:     func() time.Duration { return 5 * time.Second },
+			Size:        func(r kmsg.Response) int64 { return int64(number(r)) },
+			ParkedMost:  func() int64 { return parkedMost },
 			Compression: func() record.Compression { return record.None },
 			Codecs:      record.NewCodecs(), Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		})

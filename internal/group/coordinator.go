@@ -77,6 +77,7 @@ func NewCoordinator(o Options) *Coordinator {
 	c.runtime = coordinator.New(coordinator.Options[*Machine]{
 		Topic: Topic, NodeID: o.NodeID, Open: coordinator.Replicas(o.Replicas, Topic), New: c.machine,
 		Now: o.Now, Elapsed: o.Elapsed, Codecs: o.Codecs, Log: o.Log,
+		Size: sizeOf, ParkedMost: c.parkedMost,
 		Timeout:     func() time.Duration { return o.Config().Groups.CommitTimeout },
 		Compression: func() record.Compression { return record.Compression(o.Config().Groups.OffsetsCompression) },
 	})
