@@ -13,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"ottla/internal/config"
+	"ottla/internal/monitoring"
 )
 
 // scrape reads /metrics of a node: name with labels → value.
@@ -187,6 +189,37 @@ func watchSeconds(t *testing.T, n *Node, oldest time.Time) {
 			t.Errorf("%s is %q, want %s to %s", name, found[name], least, most)
 		}
 	}
+}
+
+// TestScrapeHoldsNoLock: wherever a scrape stands still, records are written and
+// offsets committed.
+func TestScrapeHoldsNoLock(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start(fewGroups)
+		defer w.close(n)
+		c := w.connect(n)
+		c.mustCreate("t", 2)
+		c.findCoordinator("g")
+		c.mustProduce("t", 0, "a record that waits")
+		c.commit("g", "t", 0)
+		collector := &monitoring.Collector{Node: n.monitored.Load}
+		for stop, more := 0, true; more; stop += 7 {
+			out := make(chan prometheus.Metric)
+			go func() {
+				collector.Collect(out)
+				close(out)
+			}()
+			for range stop {
+				if _, more = <-out; !more {
+					break
+				}
+			}
+			c.mustProduce("t", 1, "meanwhile")
+			c.commit("g", "t", 0)
+			for range out {
+			}
+		}
+	})
 }
 
 // TestMonitoringAddress: a chosen address that is taken ends the start, and

@@ -96,7 +96,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	if n == nil {
 		return
 	}
-	s := scrape{Node: n, out: ch}
+	s := scrape{Node: n, out: ch, descs: map[shape]*prometheus.Desc{}}
 	s.gauge("ottla_build_info", "Version of the node.", 1, "version", n.Version)
 	s.topics()
 	s.requests()
@@ -122,9 +122,18 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 // scrape is one answer under way.
+//
+// It holds no lock while it sends: what reads the metrics may be slow.
 type scrape struct {
 	*Node
-	out chan<- prometheus.Metric
+	out   chan<- prometheus.Metric
+	descs map[shape]*prometheus.Desc // which cost as much as the metric itself
+}
+
+// shape is a name with so many labels; it has them always in the same order.
+type shape struct {
+	name   string
+	labels int
 }
 
 // gauge and counter send one value; labels are names and values in turn.
@@ -137,18 +146,25 @@ func (s *scrape) counter(name, help string, value int64, labels ...string) {
 }
 
 func (s *scrape) send(name, help string, kind prometheus.ValueType, value float64, labels []string) {
-	s.out <- prometheus.MustNewConstMetric(describe(name, help, labels), kind, value, values(labels)...)
+	s.out <- prometheus.MustNewConstMetric(s.describe(name, help, labels), kind, value, values(labels)...)
 }
 
-func describe(name, help string, labels []string) *prometheus.Desc {
+func (s *scrape) describe(name, help string, labels []string) *prometheus.Desc {
+	key := shape{name, len(labels)}
+	if d := s.descs[key]; d != nil {
+		return d
+	}
 	var names []string
 	for i := 0; i < len(labels); i += 2 {
 		names = append(names, labels[i])
 	}
-	return prometheus.NewDesc(name, help, names, nil)
+	d := prometheus.NewDesc(name, help, names, nil)
+	s.descs[key] = d
+	return d
 }
 
-func values(labels []string) (list []string) {
+func values(labels []string) []string {
+	list := make([]string, 0, len(labels)/2)
 	for i := 1; i < len(labels); i += 2 {
 		list = append(list, labels[i])
 	}
@@ -206,7 +222,7 @@ func (s *scrape) requests() {
 
 // histogram sends a native histogram.
 func (s *scrape) histogram(name, help string, shot *metrics.Snapshot, labels ...string) {
-	s.out <- prometheus.MustNewConstNativeHistogram(describe(name, help, labels), shot.Count, shot.Sum.Seconds(), shot.Buckets, nil, 0,
+	s.out <- prometheus.MustNewConstNativeHistogram(s.describe(name, help, labels), shot.Count, shot.Sum.Seconds(), shot.Buckets, nil, 0,
 		metrics.Schema, 0, s.Started, values(labels)...)
 }
 

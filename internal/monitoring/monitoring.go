@@ -36,7 +36,7 @@ import (
 //	/debug/pprof/     Go's profiles, to callers on the node itself only
 //
 // Every other path is 404. Requests that take long cost a goroutine each, at
-// most maxRequests at once.
+// most maxRequests at once, maxScrapes of them for /metrics.
 type Server struct {
 	http *http.Server
 	addr net.Addr
@@ -63,6 +63,7 @@ type Check struct {
 // The limits of the listener.
 const (
 	maxRequests   = 16
+	maxScrapes    = 4 // each of them has all series in memory
 	readTimeout   = 10 * time.Second
 	writeTimeout  = 2 * time.Minute // a profile takes its time
 	maxHeaderSize = 16 << 10
@@ -106,7 +107,9 @@ func (s *Server) Close(ctx context.Context) error {
 
 func handler(registry *prometheus.Registry, o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{o.Log}}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{o.Log}, MaxRequestsInFlight: maxScrapes,
+	}))
 	mux.HandleFunc("GET /livez", live)
 	mux.HandleFunc("GET /healthz", live)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, o.Ready(), r.URL.Query().Has("verbose")) })

@@ -103,6 +103,36 @@ func TestTooMany(t *testing.T) {
 	}
 }
 
+// TestTooManyScrapes: more than maxScrapes at once are told to come again.
+func TestTooManyScrapes(t *testing.T) {
+	hold, held := make(chan struct{}), make(chan struct{}, maxScrapes)
+	node := &Node{Metrics: new(metrics.Metrics), Connections: func() int {
+		held <- struct{}{}
+		<-hold
+		return 0
+	}}
+	h := testHandler(t, node, nil)
+	ended := make(chan int, maxScrapes)
+	for range maxScrapes {
+		go func() {
+			code, _ := get(h, "/metrics", "127.0.0.1:5")
+			ended <- code
+		}()
+	}
+	for range maxScrapes {
+		<-held
+	}
+	if code, _ := get(h, "/metrics", "127.0.0.1:5"); code != http.StatusServiceUnavailable {
+		t.Errorf("one more: %d", code)
+	}
+	close(hold)
+	for range maxScrapes {
+		if code := <-ended; code != 200 {
+			t.Errorf("one of the first: %d", code)
+		}
+	}
+}
+
 // TestFigures: counters come out with Kafka's names, over all topics and of
 // each, quantiles and native histograms of each API, and the lag of groups.
 func TestFigures(t *testing.T) {
