@@ -18,7 +18,8 @@ import (
 //  2. Once encoded, what the response takes is known. Up to freeResponse it is
 //     free, so that the small answers that every client lives by wait for nobody.
 //     If there is no room for a large one, the bytes are dropped, room is waited
-//     for, and the response is encoded again.
+//     for, and the response is encoded again; but for one that is not Repeatable,
+//     Fetch, which waits with its bytes.
 //  3. Room is given back when the response is written or the connection ends. Who
 //     waits for room holds none, so that whoever holds it is writing; watch cuts
 //     off who writes and gets nowhere, sooner while others wait (scarceWrite).
@@ -42,11 +43,10 @@ const (
 // version and body, what the answer was charged. Two that fall together cost a
 // wait that was not necessary, or an encoding that was in vain.
 type expected struct {
-	some  atomic.Bool // something was noted
 	slots [expectedSlots]atomic.Uint64
 }
 
-// fingerprint is the checksum, 0 when it is not worth while.
+// fingerprint is the checksum, never 0.
 func (e *expected) fingerprint(r *api.Request) uint32 {
 	sum := crc32.Update(uint32(r.Header.Key)<<16|uint32(uint16(r.Header.Version)), castagnoli, r.Body)
 	return max(sum, 1)
@@ -67,7 +67,6 @@ func (e *expected) note(fingerprint uint32, charge int64) {
 	slot := &e.slots[fingerprint%expectedSlots]
 	switch {
 	case charge > freeResponse:
-		e.some.Store(true)
 		slot.Store(uint64(fingerprint)<<32 | uint64(charge))
 	case e.charge(fingerprint) > 0:
 		slot.Store(0)

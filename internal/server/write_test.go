@@ -259,7 +259,7 @@ func TestShortRegions(t *testing.T) {
 	}
 }
 
-// A large response does not pass through the budget, nor wait for it.
+// A large response of bytes leaves through the socket, whole.
 func TestLargeResponseOfBytes(t *testing.T) {
 	x := newTest(t)
 	x.onSockets()
