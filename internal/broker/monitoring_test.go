@@ -183,7 +183,7 @@ func watchSeconds(t *testing.T, n *Node, oldest time.Time) {
 	least := time.Since(oldest)
 	found := scrape(t, n)
 	most := time.Since(oldest)
-	for _, name := range []string{`kafka_consumergroup_group_lag_seconds{consumergroup="g",partition="0",topic="t"}`, `kafka_consumergroup_group_max_lag_seconds{consumergroup="g"}`} {
+	for _, name := range []string{`kafka_consumergroup_group_lag_seconds{group="g",partition="0",topic="t"}`, `kafka_consumergroup_group_max_lag_seconds{group="g"}`} {
 		seconds, err := strconv.ParseFloat(found[name], 64)
 		if age := time.Duration(seconds * float64(time.Second)); err != nil || age < least-time.Millisecond || age > most+time.Millisecond {
 			t.Errorf("%s is %q, want %s to %s", name, found[name], least, most)

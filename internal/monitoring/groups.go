@@ -45,9 +45,9 @@ func (s *scrape) groupMax(g Group, now time.Time) {
 	if most < 0 {
 		return
 	}
-	s.gauge("kafka_consumergroup_group_max_lag", "Largest lag of the group in a partition.", float64(most), "consumergroup", g.ID)
+	s.gauge("kafka_consumergroup_group_max_lag", "Largest lag of the group in a partition.", float64(most), "group", g.ID)
 	if complete {
-		s.gauge("kafka_consumergroup_group_max_lag_seconds", "Longest wait of a record that the group has not read.", longest, "consumergroup", g.ID)
+		s.gauge("kafka_consumergroup_group_max_lag_seconds", "Longest wait of a record that the group has not read.", longest, "group", g.ID)
 	}
 }
 
@@ -66,21 +66,24 @@ func (s *scrape) groupTopic(group string, partitions []GroupLag, detailed bool, 
 			lags += l.lag()
 		}
 		if detailed {
-			s.groupPartition(l, now, "consumergroup", group, "topic", topic, "partition", strconv.Itoa(int(l.Partition)))
+			s.groupPartition(l, now, group)
 		}
 	}
 	s.gauge("kafka_consumergroup_current_offset_sum", "Sum of the committed offsets.", float64(offsets), "consumergroup", group, "topic", topic)
 	s.gauge("kafka_consumergroup_lag_sum", "Sum of the lags.", float64(lags), "consumergroup", group, "topic", topic)
 }
 
-// groupPartition is what a group has read of a partition.
-func (s *scrape) groupPartition(l *GroupLag, now time.Time, labels ...string) {
+// groupPartition is what a group has read of a partition. kafka-lag-exporter
+// calls the group's label otherwise than kafka_exporter does.
+func (s *scrape) groupPartition(l *GroupLag, now time.Time, group string) {
+	where := []string{"topic", l.Topic, "partition", strconv.Itoa(int(l.Partition))}
+	labels := append([]string{"consumergroup", group}, where...)
 	s.gauge("kafka_consumergroup_current_offset", "Committed offset.", float64(l.Committed), labels...)
 	if l.End < 0 {
 		return
 	}
 	s.gauge("kafka_consumergroup_lag", "Records that are not read yet.", float64(l.lag()), labels...)
 	if seconds, ok := l.seconds(now); ok {
-		s.gauge("kafka_consumergroup_group_lag_seconds", "How long the first record has waited that is not read yet, 0: none waits.", seconds, labels...)
+		s.gauge("kafka_consumergroup_group_lag_seconds", "How long the first record has waited that is not read yet, 0: none waits.", seconds, append([]string{"group", group}, where...)...)
 	}
 }

@@ -174,12 +174,12 @@ func TestFigures(t *testing.T) {
 		`ottla_request_duration_seconds_count{request="Produce"} 100`,
 		"kafka_server_socket_server_metrics_connection_count 7",
 		`kafka_consumergroup_lag{consumergroup="g",partition="0",topic="a"} 3`,
-		`kafka_consumergroup_group_lag_seconds{consumergroup="g",partition="0",topic="a"} 2.5`,
-		`kafka_consumergroup_group_lag_seconds{consumergroup="g",partition="1",topic="a"} 0`,
-		`kafka_consumergroup_group_max_lag{consumergroup="g"} 3`,
-		`kafka_consumergroup_group_max_lag_seconds{consumergroup="g"} 2.5`,
-		`kafka_consumergroup_group_max_lag{consumergroup="partly"} 7`,
-		`kafka_consumergroup_group_lag_seconds{consumergroup="partly",partition="1",topic="c"} 2.5`,
+		`kafka_consumergroup_group_lag_seconds{group="g",partition="0",topic="a"} 2.5`,
+		`kafka_consumergroup_group_lag_seconds{group="g",partition="1",topic="a"} 0`,
+		`kafka_consumergroup_group_max_lag{group="g"} 3`,
+		`kafka_consumergroup_group_max_lag_seconds{group="g"} 2.5`,
+		`kafka_consumergroup_group_max_lag{group="partly"} 7`,
+		`kafka_consumergroup_group_lag_seconds{group="partly",partition="1",topic="c"} 2.5`,
 		`kafka_consumergroup_lag_sum{consumergroup="g",topic="a"} 3`,
 		`kafka_consumergroup_lag_sum{consumergroup="g",topic="b"} 0`,
 		`kafka_consumergroup_current_offset_sum{consumergroup="g",topic="a"} 9`,
@@ -191,10 +191,10 @@ func TestFigures(t *testing.T) {
 			t.Errorf("no line %s", line)
 		}
 	}
-	if strings.Contains(text, `lag{consumergroup="g",partition="0",topic="b"}`) || strings.Contains(text, `lag_seconds{consumergroup="g",partition="0",topic="b"}`) {
+	if strings.Contains(text, `lag{consumergroup="g",partition="0",topic="b"}`) || strings.Contains(text, `lag_seconds{group="g",partition="0",topic="b"}`) {
 		t.Error("a lag is told of a partition whose end is not known")
 	}
-	for _, name := range []string{`kafka_consumergroup_group_lag_seconds{consumergroup="partly",partition="0"`, `kafka_consumergroup_group_max_lag_seconds{consumergroup="partly"`} {
+	for _, name := range []string{`kafka_consumergroup_group_lag_seconds{group="partly",partition="0"`, `kafka_consumergroup_group_max_lag_seconds{group="partly"`} {
 		if strings.Contains(text, name) {
 			t.Errorf("%s is told, although a log could not be read", name)
 		}
@@ -203,7 +203,7 @@ func TestFigures(t *testing.T) {
 	_, few := get(testHandler(t, node, nil), "/metrics", "192.0.2.7:5")
 	if strings.Contains(few, `kafka_consumergroup_lag{`) || strings.Contains(few, `kafka_consumergroup_group_lag_seconds{`) || strings.Contains(few, `kafka_consumergroup_current_offset{`) ||
 		!strings.Contains(few, `kafka_consumergroup_lag_sum{consumergroup="g",topic="a"} 3`+"\n") ||
-		!strings.Contains(few, `kafka_consumergroup_group_max_lag_seconds{consumergroup="g"} 2.5`+"\n") {
+		!strings.Contains(few, `kafka_consumergroup_group_max_lag_seconds{group="g"} 2.5`+"\n") {
 		t.Errorf("above the limit:\n%s", few)
 	}
 	var p50 float64
