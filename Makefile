@@ -74,7 +74,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 1m)
 	scripts/fuzz.sh $(or $(FUZZTIME),1m)
 
 golden: ## rewrite the golden files after an intended change; read the diff
-	$(GO) test -count=1 $$(grep -rl 'flag.Bool("rewrite"' --include='*_test.go' ./internal | xargs -n1 dirname | sort -u) -args -rewrite
+	$(GO) test -count=1 $$(grep -rl '"ottla/internal/story"' --include='*_test.go' ./internal | xargs -n1 dirname | sort -u) -args -rewrite
 
 golden-data: ## write golden data folders, NAME=version; those that exist are never written again
 	$(GO) test -count=1 -run '^TestGolden$$' ./internal/storage ./internal/broker -args -golden $(NAME)

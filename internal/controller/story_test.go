@@ -1,15 +1,11 @@
 package controller
 
 import (
-	"bytes"
 	"context"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,16 +13,14 @@ import (
 
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
+	"ottla/internal/story"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write what the stories say now into testdata")
 
 // allFeatures is long, and the same in every registration.
 var allFeatures = regexp.MustCompile(`Features=\[(\{[^}]*\} ?){7}\]`)
 
-// TestStories plays the scripts of testdata and compares what they bring about.
-// A script is commands, each followed by the records that it led to and the
-// reply, until an empty line:
+// TestStories plays the scripts of testdata. A command leads to records and a
+// reply:
 //
 //	node set=…              a controller of node 1, not active yet
 //	lead                    its node becomes the leader
@@ -37,41 +31,12 @@ var allFeatures = regexp.MustCompile(`Features=\[(\{[^}]*\} ?){7}\]`)
 //	show                    topics and brokers
 //	API {json}              any other request, in kmsg's field names; "id:NAME"
 //	                        is an id that the story has named
-//
-// `go test -run Stories -rewrite` writes the scripts anew; read the diff.
 func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no stories: %v", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := (&storyteller{t: t}).play(string(want))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(want) {
-				t.Errorf("%s tells another story now:\n%s", file, firstDifference(got, string(want)))
-			}
-		})
-	}
-}
-
-func firstDifference(got, want string) string {
-	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
-	for i := range min(len(g), len(w)) {
-		if g[i] != w[i] {
-			return fmt.Sprintf("line %d\ngot  %s\nwant %s", i+1, g[i], w[i])
-		}
-	}
-	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
+	story.Play(t, "testdata/*.txt", func(t *testing.T, told *story.Told) func(story.Command) {
+		s := &storyteller{t: t, epochs: map[int32]int64{}, names: map[string]string{}, told: told}
+		told.Rename = s.rename
+		return s.command
+	})
 }
 
 type storyteller struct {
@@ -81,86 +46,55 @@ type storyteller struct {
 	epochs map[int32]int64
 	names  map[string]string // text of ids → what to call them
 	seen   int64             // offset that was told of
-	told   bytes.Buffer
+	told   *story.Told
 }
 
-func (s *storyteller) play(script string) string {
-	s.epochs, s.names = map[int32]int64{}, map[string]string{}
-	skip := false
-	for _, line := range strings.Split(script, "\n") {
-		switch {
-		case strings.HasPrefix(line, "#"):
-			fmt.Fprintln(&s.told, line)
-		case line == "":
-			if skip {
-				fmt.Fprintln(&s.told)
-			}
-			skip = false
-		case !skip:
-			fmt.Fprintln(&s.told, line)
-			s.command(line)
-			skip = true
-		}
-	}
-	return s.told.String()
-}
-
-func (s *storyteller) command(line string) {
-	verb, rest, _ := strings.Cut(line, " ")
-	words := strings.Fields(rest)
+func (s *storyteller) command(c story.Command) {
 	var reply any
-	switch verb {
+	switch c.Verb {
 	case "node":
-		s.c, s.q = newController(s.t, words...)
+		s.c, s.q = newController(s.t, strings.Fields(c.Rest)...)
 		s.seen = -1
 		return
 	case "lead":
 		s.q.lead()
 		s.c.background.Wait()
 	case "register":
-		reply = s.register(words)
+		reply = s.register(c)
 	case "beat":
-		reply = s.beat(words)
+		reply = s.beat(c)
 	case "closed":
-		s.c.BrokerDisconnected(s.number(words[0]), s.epochs[s.number(words[0])])
+		id := s.id(c.Word(0))
+		s.c.BrokerDisconnected(id, s.epochs[id])
 	case "show":
 		s.show()
 		return
 	default:
-		reply = s.request(verb, rest)
+		reply = s.request(c.Verb, c.Rest)
 	}
 	s.tell(reply)
 }
 
-func (s *storyteller) number(word string) int32 {
-	n, err := strconv.Atoi(word)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return int32(n)
-}
+func (s *storyteller) id(word string) int32 { return int32(story.Number(s.t, word)) }
 
 func (s *storyteller) name(id metadata.UUID, name string) { s.names[metadata.FormatUUID(id)] = name }
 
-func (s *storyteller) register(words []string) any {
-	id, incarnation := s.number(words[0]), s.number(words[1])
+func (s *storyteller) register(c story.Command) any {
+	id, incarnation := s.id(c.Word(0)), s.id(c.Word(1))
 	req := registration(id, byte(incarnation))
 	s.name(req.IncarnationID, fmt.Sprintf("incarnation-%d.%d", id, incarnation))
 	s.name(req.LogDirs[0], fmt.Sprintf("dir-%d", id))
-	for _, w := range words[2:] {
-		switch key, value, _ := strings.Cut(w, "="); key {
-		case "dirs":
-			req.LogDirs = nil
-			for _, d := range strings.Split(value, ",") {
-				dir := uuid(0xd, byte(s.number(d)))
-				s.name(dir, "dir-"+d)
-				req.LogDirs = append(req.LogDirs, dir)
-			}
-		case "rack":
-			req.Rack = &value
-		case "clean":
-			req.PreviousBrokerEpoch = s.epochs[id]
+	if dirs, ok := c.Options["dirs"]; ok {
+		req.LogDirs = nil
+		for _, d := range strings.Split(dirs, ",") {
+			dir := uuid(0xd, byte(story.Number(s.t, d)))
+			s.name(dir, "dir-"+d)
+			req.LogDirs = append(req.LogDirs, dir)
 		}
+	}
+	req.Rack = c.Text("rack")
+	if slices.Contains(c.Words, "clean") {
+		req.PreviousBrokerEpoch = s.epochs[id]
 	}
 	resp := s.c.RegisterBroker(context.Background(), req)
 	if resp.ErrorCode == 0 {
@@ -169,22 +103,15 @@ func (s *storyteller) register(words []string) any {
 	return resp
 }
 
-func (s *storyteller) beat(words []string) any {
-	id := s.number(words[0])
+func (s *storyteller) beat(c story.Command) any {
+	id := s.id(c.Word(0))
 	req := kmsg.NewPtrBrokerHeartbeatRequest()
 	req.Version = 1
-	req.BrokerID, req.BrokerEpoch, req.CurrentMetadataOffset = id, s.epochs[id], s.c.Image().Offset
-	for _, w := range words[1:] {
-		switch key, value, _ := strings.Cut(w, "="); key {
-		case "stop":
-			req.WantShutdown = true
-		case "fence":
-			req.WantFence = true
-		case "offset":
-			req.CurrentMetadataOffset = int64(s.number(value))
-		case "lost":
-			req.OfflineLogDirs = [][16]byte{uuid(0xd, byte(s.number(value)))}
-		}
+	req.BrokerID, req.BrokerEpoch = id, s.epochs[id]
+	req.CurrentMetadataOffset = int64(c.Number("offset", int(s.c.Image().Offset)))
+	req.WantShutdown, req.WantFence = slices.Contains(c.Words, "stop"), slices.Contains(c.Words, "fence")
+	if lost := c.Number("lost", 0); lost != 0 {
+		req.OfflineLogDirs = [][16]byte{uuid(0xd, byte(lost))}
 	}
 	return s.c.BrokerHeartbeat(context.Background(), req)
 }
@@ -221,34 +148,34 @@ func (s *storyteller) tell(reply any) {
 				s.name(t.TopicID, "id-of-"+t.Name)
 			}
 			if offset := b.BaseOffset + int64(i); offset > s.seen {
-				s.line("%3d  %s", offset, metadata.Format(m))
+				s.told.Line("%3d  %s", offset, metadata.Format(m))
 			}
 		}
 	}
 	s.seen = s.q.end - 1
 	if reply != nil {
 		for _, l := range replyLines(reflect.ValueOf(reply).Elem()) {
-			s.line("<-  %s", l)
+			s.told.Line("<-  %s", l)
 		}
 	}
 }
 
-func (s *storyteller) line(format string, args ...any) {
-	line := allFeatures.ReplaceAllString(fmt.Sprintf(format, args...), "Features=all")
+func (s *storyteller) rename(line string) string {
+	line = allFeatures.ReplaceAllString(line, "Features=all")
 	for id, name := range s.names {
 		line = strings.ReplaceAll(line, id, name)
 	}
-	fmt.Fprintln(&s.told, strings.TrimRight(line, " "))
+	return line
 }
 
 func (s *storyteller) show() {
 	img := s.c.Image()
 	for b := range img.Brokers() {
-		s.line("broker %d epoch %d fenced=%v shutting down=%v", b.ID, b.Epoch, b.Fenced, b.InControlledShutdown)
+		s.told.Line("broker %d epoch %d fenced=%v shutting down=%v", b.ID, b.Epoch, b.Fenced, b.InControlledShutdown)
 	}
 	for t := range img.Topics() {
 		for p := range t.Partitions() {
-			s.line("%s-%d leader=%d epoch=%d.%d replicas=%v isr=%v elr=%v last=%v recovering=%v", t.Name, p.ID, p.Leader, p.LeaderEpoch,
+			s.told.Line("%s-%d leader=%d epoch=%d.%d replicas=%v isr=%v elr=%v last=%v recovering=%v", t.Name, p.ID, p.Leader, p.LeaderEpoch,
 				p.PartitionEpoch, p.Replicas, p.ISR, p.ELR, p.LastKnownELR, p.Recovering)
 		}
 	}

@@ -1,13 +1,8 @@
 package group
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,17 +11,15 @@ import (
 
 	"ottla/internal/coordinator"
 	"ottla/internal/protocol"
+	"ottla/internal/story"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write what the stories say now into testdata")
 
 // memberUUID is the random part of a member id.
 var memberUUID = regexp.MustCompile(`[^ ,;:\[\]]*-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
 
-// TestClassicStories plays the scripts of testdata/classic_*.txt and compares
-// what they bring about. A script is commands, each followed by the records that
-// it led to, the replies that left, and what became of the group, until an empty
-// line. A client such as A remembers its member id and its generation:
+// TestClassicStories plays the scripts of testdata/classic_*.txt. A command
+// leads to records, replies, and a group in another state. A client such as A
+// remembers its member id and its generation:
 //
 //	config max.size=N | initial.delay=D    configures the broker
 //	join A [v=N] [id=ID] [static=NAME] [type=T] [session=D] [rebalance=D] [PROTOCOL:TOPICS…]
@@ -40,31 +33,15 @@ var memberUUID = regexp.MustCompile(`[^ ,;:\[\]]*-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a
 //	forget A                               the client's process starts again
 //	describe
 //
-// A's first member id is called A-1, the next A-2. `make golden` writes the
-// scripts anew; read the diff.
+// A's first member id is called A-1, the next A-2.
 func TestClassicStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/classic_*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no stories: %v", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := newTeller(t).play(string(want))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(want) {
-				t.Errorf("%s tells another story now:\n%s", file, got)
-			}
-		})
-	}
+	story.Play(t, "testdata/classic_*.txt", func(t *testing.T, told *story.Told) func(story.Command) {
+		s := newTeller(t, told)
+		return func(c story.Command) {
+			s.command(c)
+			s.changed()
+		}
+	})
 }
 
 // teller plays a story.
@@ -73,7 +50,7 @@ type teller struct {
 	clients map[string]*remembered
 	names   map[string]string // member id → what it is called
 	given   map[string]int    // ids given to a prefix
-	told    bytes.Buffer
+	told    *story.Told
 	before  string
 }
 
@@ -85,37 +62,17 @@ type remembered struct {
 	protocol   *string
 }
 
-func newTeller(t *testing.T) *teller {
-	s := &teller{room: newRoom(t, 1), clients: map[string]*remembered{}, names: map[string]string{}, given: map[string]int{}}
-	s.wrote = func(r coordinator.Record) { s.line("   + %s", formatRecord(t, r)) }
+func newTeller(t *testing.T, told *story.Told) *teller {
+	s := &teller{room: newRoom(t, 1), clients: map[string]*remembered{}, names: map[string]string{}, given: map[string]int{}, told: told}
+	s.wrote = func(r coordinator.Record) { told.Line("   + %s", formatRecord(t, r)) }
+	told.Rename = s.rename
 	return s
 }
 
-func (s *teller) play(script string) string {
-	skip := false
-	for _, line := range strings.Split(strings.TrimRight(script, "\n"), "\n") {
-		switch {
-		case strings.HasPrefix(line, "#"):
-			fmt.Fprintln(&s.told, line)
-		case line == "":
-			if skip {
-				fmt.Fprintln(&s.told)
-			}
-			skip = false
-		case !skip:
-			fmt.Fprintln(&s.told, line)
-			s.command(strings.Fields(line))
-			s.changed()
-			skip = true
-		}
-	}
-	return s.told.String()
-}
-
-// line writes a line in which member ids have their short names, given in the
-// order in which they were first told of.
-func (s *teller) line(format string, args ...any) {
-	text := memberUUID.ReplaceAllStringFunc(fmt.Sprintf(format, args...), func(id string) string {
+// rename gives member ids short names, in the order in which they were first
+// told of.
+func (s *teller) rename(line string) string {
+	return memberUUID.ReplaceAllStringFunc(line, func(id string) string {
 		if s.names[id] == "" {
 			prefix := id[:len(id)-37]
 			s.given[prefix]++
@@ -123,7 +80,6 @@ func (s *teller) line(format string, args ...any) {
 		}
 		return s.names[id]
 	})
-	fmt.Fprintln(&s.told, strings.TrimRight(text, " "))
 }
 
 // changed tells of a group that is in another state than before.
@@ -134,53 +90,18 @@ func (s *teller) changed() {
 	}
 	if state != s.before {
 		s.before = state
-		s.line("   = %s", state)
+		s.told.Line("   = %s", state)
 	}
 }
 
-// options are the words of a command: KEY=VALUE, and NAME:TEXT in their order.
-type options struct {
-	values map[string]string
-	pairs  [][2]string
-}
-
-func parse(words []string) options {
-	o := options{values: map[string]string{}}
+// pairs are words NAME:TEXT.
+func pairs(words []string) (all [][2]string) {
 	for _, w := range words {
-		if key, value, ok := strings.Cut(w, "="); ok {
-			o.values[key] = value
-		} else if key, value, ok := strings.Cut(w, ":"); ok {
-			o.pairs = append(o.pairs, [2]string{key, value})
+		if name, text, ok := strings.Cut(w, ":"); ok {
+			all = append(all, [2]string{name, text})
 		}
 	}
-	return o
-}
-
-func (s *teller) number(o options, key string, otherwise int) int {
-	text, ok := o.values[key]
-	if !ok {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return n
-}
-
-func (s *teller) duration(text string) time.Duration {
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return d
-}
-
-func (s *teller) millis(o options, key string, otherwise int32) int32 {
-	if text, ok := o.values[key]; ok {
-		return int32(s.duration(text).Milliseconds())
-	}
-	return otherwise
+	return all
 }
 
 func (s *teller) client(name string) *remembered {
@@ -190,28 +111,24 @@ func (s *teller) client(name string) *remembered {
 	return s.clients[name]
 }
 
-func (s *teller) command(words []string) {
-	name := ""
-	if len(words) > 1 {
-		name = words[1]
-	}
-	o := parse(words[1:])
-	switch words[0] {
+func (s *teller) command(c story.Command) {
+	name := c.Word(0)
+	switch c.Verb {
 	case "config":
-		s.cfg.Groups.MaxSize = int32(s.number(o, "max.size", int(s.cfg.Groups.MaxSize)))
-		s.cfg.Groups.InitialRebalanceDelay = millis(s.millis(o, "initial.delay", 3000))
+		s.cfg.Groups.MaxSize = int32(c.Number("max.size", int(s.cfg.Groups.MaxSize)))
+		s.cfg.Groups.InitialRebalanceDelay = c.Duration("initial.delay", 3*time.Second)
 	case "join":
-		s.join(name, s.client(name), o)
+		s.join(name, c)
 	case "sync":
-		s.sync(name, s.client(name), o)
+		s.sync(name, c)
 	case "beat":
-		s.beat(name, s.client(name), o)
+		s.beat(name, c)
 	case "leave":
-		s.leave(name, o)
+		s.leave(name, c)
 	case "commit":
-		s.commit(s.client(name), o)
+		s.commit(name, c)
 	case "tick":
-		s.advance(s.duration(name))
+		s.advance(story.Duration(s.t, name))
 	case "fail":
 		s.failing = true
 	case "restart":
@@ -221,7 +138,7 @@ func (s *teller) command(words []string) {
 	case "describe":
 		s.describe()
 	default:
-		s.t.Fatalf("no command %q", words[0])
+		s.t.Fatalf("no command %q", c.Verb)
 	}
 }
 
@@ -229,39 +146,42 @@ func (s *teller) command(words []string) {
 func reply[R kmsg.Response](s *teller, name, api string, f func(R) string) coordinator.Ticket {
 	return s.ticket(func(r kmsg.Response) {
 		if r == nil {
-			s.line("  <- %s %s not answered", name, api)
+			s.told.Line("  <- %s %s not answered", name, api)
 			return
 		}
-		s.line("  <- %s %s %s", name, api, f(r.(R)))
+		s.told.Line("  <- %s %s %s", name, api, f(r.(R)))
 	})
 }
 
-func (s *teller) join(name string, c *remembered, o options) {
+func (s *teller) join(name string, c story.Command) {
+	m := s.client(name)
 	req := kmsg.NewPtrJoinGroupRequest()
-	req.Version = int16(s.number(o, "v", 9))
-	req.Group, req.ProtocolType, req.MemberID = "g", "consumer", c.memberID
-	if t, ok := o.values["type"]; ok {
-		req.ProtocolType = t
+	req.Version = int16(c.Number("v", 9))
+	req.Group, req.ProtocolType, req.MemberID = "g", "consumer", m.memberID
+	if t := c.Text("type"); t != nil {
+		req.ProtocolType = *t
 	}
-	if id, ok := o.values["id"]; ok {
-		req.MemberID = id
+	if id := c.Text("id"); id != nil {
+		req.MemberID = *id
 	}
-	if static, ok := o.values["static"]; ok {
-		c.instanceID = &static
+	if static := c.Text("static"); static != nil {
+		m.instanceID = static
 	}
-	req.InstanceID = c.instanceID
-	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = s.millis(o, "session", 10_000), s.millis(o, "rebalance", 30_000)
-	if len(o.pairs) == 0 {
-		o.pairs = [][2]string{{"range", "t"}}
+	req.InstanceID = m.instanceID
+	req.SessionTimeoutMillis = int32(c.Duration("session", 10*time.Second).Milliseconds())
+	req.RebalanceTimeoutMillis = int32(c.Duration("rebalance", 30*time.Second).Milliseconds())
+	protocols := pairs(c.Words[1:])
+	if len(protocols) == 0 {
+		protocols = [][2]string{{"range", "t"}}
 	}
-	for _, p := range o.pairs {
+	for _, p := range protocols {
 		metadata := kmsg.ConsumerMemberMetadata{Topics: strings.Split(p[1], ",")}
 		req.Protocols = append(req.Protocols, kmsg.JoinGroupRequestProtocol{Name: p[0], Metadata: metadata.AppendTo(nil)})
 	}
 	to := reply(s, name, "JoinGroup", func(r *kmsg.JoinGroupResponse) string {
 		code := protocol.Code(r.ErrorCode)
 		if code == protocol.None || code == protocol.MemberIDRequired {
-			c.memberID, c.generation, c.protocol = r.MemberID, r.Generation, r.Protocol
+			m.memberID, m.generation, m.protocol = r.MemberID, r.Generation, r.Protocol
 		}
 		if code != protocol.None {
 			return fmt.Sprintf("%s %s", code.Name(), r.MemberID)
@@ -270,26 +190,27 @@ func (s *teller) join(name string, c *remembered, o options) {
 		if r.SkipAssignment {
 			text += " skip-assignment"
 		}
-		for _, m := range r.Members {
-			topics, _ := subscribedTopics(m.ProtocolMetadata)
-			text += fmt.Sprintf(" %s:%s", m.MemberID, strings.Join(topics, ","))
+		for _, other := range r.Members {
+			topics, _ := subscribedTopics(other.ProtocolMetadata)
+			text += fmt.Sprintf(" %s:%s", other.MemberID, strings.Join(topics, ","))
 		}
 		return text
 	})
 	s.do(s.m.JoinGroup(s.at(), to, Client{ID: name, Host: "/127.0.0.1"}, req))
 }
 
-func (s *teller) sync(name string, c *remembered, o options) {
+func (s *teller) sync(name string, c story.Command) {
+	m := s.client(name)
 	req := kmsg.NewPtrSyncGroupRequest()
-	req.Version = int16(s.number(o, "v", 5))
-	req.Group, req.MemberID, req.InstanceID = "g", c.memberID, c.instanceID
-	req.Generation = int32(s.number(o, "generation", int(c.generation)))
+	req.Version = int16(c.Number("v", 5))
+	req.Group, req.MemberID, req.InstanceID = "g", m.memberID, m.instanceID
+	req.Generation = int32(c.Number("generation", int(m.generation)))
 	consumer := "consumer"
-	req.ProtocolType, req.Protocol = &consumer, c.protocol
-	if p, ok := o.values["protocol"]; ok {
-		req.Protocol = &p
+	req.ProtocolType, req.Protocol = &consumer, m.protocol
+	if p := c.Text("protocol"); p != nil {
+		req.Protocol = p
 	}
-	for _, p := range o.pairs {
+	for _, p := range pairs(c.Words[1:]) {
 		a := kmsg.SyncGroupRequestGroupAssignment{MemberID: s.client(p[0]).memberID, MemberAssignment: []byte(p[1])}
 		req.GroupAssignment = append(req.GroupAssignment, a)
 	}
@@ -302,54 +223,56 @@ func (s *teller) sync(name string, c *remembered, o options) {
 	s.do(s.m.SyncGroup(s.at(), to, req))
 }
 
-func (s *teller) beat(name string, c *remembered, o options) {
+func (s *teller) beat(name string, c story.Command) {
+	m := s.client(name)
 	req := kmsg.NewPtrHeartbeatRequest()
 	req.Version = 4
-	req.Group, req.MemberID, req.InstanceID = "g", c.memberID, c.instanceID
-	req.Generation = int32(s.number(o, "generation", int(c.generation)))
+	req.Group, req.MemberID, req.InstanceID = "g", m.memberID, m.instanceID
+	req.Generation = int32(c.Number("generation", int(m.generation)))
 	to := reply(s, name, "Heartbeat", func(r *kmsg.HeartbeatResponse) string { return protocol.Code(r.ErrorCode).Name() })
 	s.do(s.m.Heartbeat(s.at(), to, req))
 }
 
-func (s *teller) leave(name string, o options) {
+func (s *teller) leave(name string, c story.Command) {
 	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Version = int16(s.number(o, "v", 5))
+	req.Version = int16(c.Number("v", 5))
 	req.Group = "g"
-	if static, ok := o.values["static"]; ok {
+	if static := c.Text("static"); static != nil {
 		name = "admin"
-		req.Members = []kmsg.LeaveGroupRequestMember{{InstanceID: &static}}
+		req.Members = []kmsg.LeaveGroupRequestMember{{InstanceID: static}}
 	} else {
-		c := s.client(name)
-		req.MemberID = c.memberID
-		req.Members = []kmsg.LeaveGroupRequestMember{{MemberID: c.memberID, InstanceID: c.instanceID}}
+		m := s.client(name)
+		req.MemberID = m.memberID
+		req.Members = []kmsg.LeaveGroupRequestMember{{MemberID: m.memberID, InstanceID: m.instanceID}}
 	}
 	to := reply(s, name, "LeaveGroup", func(r *kmsg.LeaveGroupResponse) string {
 		text := protocol.Code(r.ErrorCode).Name()
-		for _, m := range r.Members {
-			text += fmt.Sprintf(" %s:%s", m.MemberID, protocol.Code(m.ErrorCode).Name())
+		for _, other := range r.Members {
+			text += fmt.Sprintf(" %s:%s", other.MemberID, protocol.Code(other.ErrorCode).Name())
 		}
 		return text
 	})
 	s.do(s.m.LeaveGroup(s.at(), to, req))
 }
 
-func (s *teller) commit(c *remembered, o options) {
-	by := commitBy{memberID: c.memberID, instanceID: c.instanceID, generation: int32(s.number(o, "generation", int(c.generation)))}
+func (s *teller) commit(name string, c story.Command) {
+	m := s.client(name)
+	by := commitBy{memberID: m.memberID, instanceID: m.instanceID, generation: int32(c.Number("generation", int(m.generation)))}
 	_, err := s.m.groups["g"].checkCommit(by)
 	if err != nil {
-		s.line("  <- %s", protocol.CodeOf(err).Name())
+		s.told.Line("  <- %s", protocol.CodeOf(err).Name())
 		return
 	}
-	s.m.groups["g"].touch(s.at(), c.memberID)
-	s.line("  <- NONE")
+	s.m.groups["g"].touch(s.at(), m.memberID)
+	s.told.Line("  <- NONE")
 }
 
 func (s *teller) describe() {
 	d := s.m.classicGroup("g").describe()
-	s.line("   . %s %s %s", d.State, d.ProtocolType, d.Protocol)
+	s.told.Line("   . %s %s %s", d.State, d.ProtocolType, d.Protocol)
 	for _, m := range d.Members {
 		topics, _ := subscribedTopics(m.ProtocolMetadata)
-		s.line("   . %s client=%s%s topics=%v assignment=%q", m.MemberID, m.ClientID, m.ClientHost, topics, m.MemberAssignment)
+		s.told.Line("   . %s client=%s%s topics=%v assignment=%q", m.MemberID, m.ClientID, m.ClientHost, topics, m.MemberAssignment)
 	}
 }
 

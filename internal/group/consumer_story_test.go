@@ -1,26 +1,22 @@
 package group
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/coordinator"
 	"ottla/internal/protocol"
 	"ottla/internal/schema"
+	"ottla/internal/story"
 )
 
-// TestConsumerStories plays the scripts of testdata/consumer_*.txt and compares
-// what they bring about. A script is commands, each followed by the records that
-// it led to and the reply, until an empty line. A member such as A remembers its
-// epoch and what it was assigned:
+// TestConsumerStories plays the scripts of testdata/consumer_*.txt. A command
+// leads to records and a reply. A member such as A remembers its epoch and what
+// it was assigned:
 //
 //	topic NAME N                    a topic is made, grows, or goes (0)
 //	join A [static=NAME] [id=ID] [regex=R] [assignor=NAME] [v=N] [rebalance=D] [TOPIC…]
@@ -30,43 +26,23 @@ import (
 //	leave A [epoch=N]
 //	remove A… [static=NAME [id=ID]]  an administrator removes them
 //	commit A t:0 [epoch=N]          would its commit be let in?
-//	set KEY=VALUE                   a config of the group
 //	interval D                      group.consumer.assignment.interval.ms
 //	tick D                          time passes
 //	fail                            the next append fails
 //	restart                         another broker takes over
 //	describe
-//
-// `go test -run Stories -rewrite` writes the scripts anew; read the diff.
 func TestConsumerStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/consumer_*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no stories: %v", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := newConsumerTeller(t).play(string(want))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(want) {
-				t.Errorf("%s tells another story now:\n%s", file, got)
-			}
-		})
-	}
+	story.Play(t, "testdata/consumer_*.txt", func(t *testing.T, told *story.Told) func(story.Command) {
+		s := &consumerTeller{room: newConsumerRoom(t, 1), members: map[string]*toldMember{}, told: told}
+		s.wrote = func(r coordinator.Record) { told.Line("   + %s", formatConsumerRecord(t, r)) }
+		return s.command
+	})
 }
 
 type consumerTeller struct {
 	*room
 	members map[string]*toldMember
-	told    bytes.Buffer
+	told    *story.Told
 }
 
 type toldMember struct {
@@ -79,56 +55,14 @@ type toldMember struct {
 	assignor *string
 }
 
-func newConsumerTeller(t *testing.T) *consumerTeller {
-	s := &consumerTeller{room: newConsumerRoom(t, 1), members: map[string]*toldMember{}}
-	s.wrote = func(r coordinator.Record) { fmt.Fprintf(&s.told, "   + %s\n", formatConsumerRecord(t, r)) }
-	return s
-}
-
-func (s *consumerTeller) play(script string) string {
-	skip := false
-	for _, line := range strings.Split(strings.TrimRight(script, "\n"), "\n") {
-		switch {
-		case strings.HasPrefix(line, "#"):
-			fmt.Fprintln(&s.told, line)
-		case line == "":
-			if skip {
-				fmt.Fprintln(&s.told)
-			}
-			skip = false
-		case !skip:
-			fmt.Fprintln(&s.told, line)
-			s.command(strings.Fields(line))
-			skip = true
-		}
-	}
-	return s.told.String()
-}
-
-func (s *consumerTeller) duration(text string) time.Duration {
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return d
-}
-
-func (s *consumerTeller) command(words []string) {
-	values, plain := map[string]string{}, []string{}
-	for _, w := range words[1:] {
-		if key, value, ok := strings.Cut(w, "="); ok {
-			values[key] = value
-		} else {
-			plain = append(plain, w)
-		}
-	}
-	switch words[0] {
+func (s *consumerTeller) command(c story.Command) {
+	switch c.Verb {
 	case "topic":
-		s.topic(plain[0], numbers(plain[1])[0])
+		s.topic(c.Word(0), int32(story.Number(s.t, c.Word(1))))
 	case "interval":
-		s.cfg.ConsumerGroups.Default.AssignmentInterval = s.duration(plain[0])
+		s.cfg.ConsumerGroups.Default.AssignmentInterval = story.Duration(s.t, c.Word(0))
 	case "tick":
-		s.advance(s.duration(plain[0]))
+		s.advance(story.Duration(s.t, c.Word(0)))
 	case "fail":
 		s.failing = true
 	case "restart":
@@ -136,70 +70,54 @@ func (s *consumerTeller) command(words []string) {
 	case "describe":
 		s.describe()
 	case "remove":
-		s.remove(plain, values)
+		s.remove(c)
 	default:
-		s.member(words[0], plain, values)
+		s.member(c)
 	}
 }
 
-func (s *consumerTeller) member(verb string, plain []string, values map[string]string) {
-	name, rest := plain[0], plain[1:]
+func (s *consumerTeller) member(c story.Command) {
+	name, rest := c.Words[0], c.Words[1:]
 	m := s.members[name]
-	if m == nil || verb == "join" {
+	if m == nil || c.Verb == "join" {
 		m = &toldMember{id: name}
 		s.members[name] = m
 	}
-	text := func(key string) *string {
-		if value, ok := values[key]; ok {
-			return &value
-		}
-		return nil
-	}
-	if verb == "join" || verb == "say" {
-		m.topics, m.regex, m.assignor = rest, text("regex"), text("assignor")
+	if c.Verb == "join" || c.Verb == "say" {
+		m.topics, m.regex, m.assignor = rest, c.Text("regex"), c.Text("assignor")
 		if m.regex == nil { // clients say so when they do not use one
 			m.regex = kmsg.StringPtr("")
 		}
 	}
-	epoch := m.epoch
-	if words := numbers(values["epoch"]); len(words) > 0 {
-		epoch = words[0]
-	}
+	epoch := int32(c.Number("epoch", int(m.epoch)))
 	var req *kmsg.ConsumerGroupHeartbeatRequest
-	switch verb {
+	switch c.Verb {
 	case "join":
-		if id, ok := values["id"]; ok {
-			m.id = id
+		if id := c.Text("id"); id != nil {
+			m.id = *id
 		}
-		m.instance = text("static")
+		m.instance = c.Text("static")
 		req = joining(m.id, m.topics...)
 		req.SubscribedTopicRegex, req.ServerAssignor = m.regex, m.assignor
-		if v := numbers(values["v"]); len(v) > 0 {
-			req.Version = int16(v[0])
-		}
-		if d, ok := values["rebalance"]; ok {
-			req.RebalanceTimeoutMillis = int32(s.duration(d).Milliseconds())
-		}
+		req.Version = int16(c.Number("v", int(req.Version)))
+		req.RebalanceTimeoutMillis = int32(c.Duration("rebalance", millis(req.RebalanceTimeoutMillis)).Milliseconds())
 	case "say":
 		req = joining(m.id, m.topics...)
 		req.MemberEpoch, req.SubscribedTopicRegex, req.ServerAssignor, req.Topics = epoch, m.regex, m.assignor, m.assigned
 	case "beat":
-		if req = later(m.id, epoch); values["own"] != "" {
-			owning(req, values["own"])
+		if req = later(m.id, epoch); c.Options["own"] != "" {
+			owning(req, c.Options["own"])
 		}
 	case "ack":
 		req = later(m.id, epoch)
 		req.Topics = append([]kmsg.ConsumerGroupHeartbeatRequestTopic{}, m.assigned...)
 	case "leave":
-		if values["epoch"] == "" {
-			epoch = epochLeave
-		}
-		req = later(m.id, epoch)
+		req = later(m.id, int32(c.Number("epoch", epochLeave)))
 	case "commit":
 		s.commit(m, epoch, rest)
 		return
 	default:
-		s.t.Fatalf("what is %q?", verb)
+		s.t.Fatalf("no command %q", c.Verb)
 	}
 	req.InstanceID = m.instance
 	s.send(m, req)
@@ -207,7 +125,7 @@ func (s *consumerTeller) member(verb string, plain []string, values map[string]s
 
 func (s *consumerTeller) send(m *toldMember, req *kmsg.ConsumerGroupHeartbeatRequest) {
 	resp := s.beat(req)
-	fmt.Fprintf(&s.told, "  <- %s\n", showReply(resp))
+	s.told.Line("  <- %s", showReply(resp))
 	if resp == nil || resp.ErrorCode != 0 {
 		return
 	}
@@ -230,29 +148,29 @@ func (s *consumerTeller) commit(m *toldMember, epoch int32, what []string) {
 			}
 		}
 	}
-	fmt.Fprintf(&s.told, "  <- %v\n", protocol.CodeOf(err))
+	s.told.Line("  <- %v", protocol.CodeOf(err))
 }
 
-func (s *consumerTeller) remove(names []string, values map[string]string) {
+func (s *consumerTeller) remove(c story.Command) {
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Version, req.Group = 5, "g"
-	for _, name := range names {
+	for _, name := range c.Words {
 		m := kmsg.LeaveGroupRequestMember{MemberID: name}
 		if told := s.members[name]; told != nil {
 			m.MemberID = told.id
 		}
 		req.Members = append(req.Members, m)
 	}
-	if static, ok := values["static"]; ok {
-		req.Members = append(req.Members, kmsg.LeaveGroupRequestMember{MemberID: values["id"], InstanceID: &static})
+	if static := c.Text("static"); static != nil {
+		req.Members = append(req.Members, kmsg.LeaveGroupRequestMember{MemberID: c.Options["id"], InstanceID: static})
 	}
 	to := s.ticket(func(r kmsg.Response) {
 		if r == nil {
-			fmt.Fprintln(&s.told, "  <- not written")
+			s.told.Line("  <- not written")
 			return
 		}
 		for _, m := range r.(*kmsg.LeaveGroupResponse).Members {
-			fmt.Fprintf(&s.told, "  <- %s%s %s\n", m.MemberID, showText(" static=", m.InstanceID), protocol.Code(m.ErrorCode).Name())
+			s.told.Line("  <- %s%s %s", m.MemberID, showText(" static=", m.InstanceID), protocol.Code(m.ErrorCode).Name())
 		}
 	})
 	s.do(s.m.LeaveGroup(s.at(), to, req))
@@ -262,12 +180,12 @@ func (s *consumerTeller) describe() {
 	to := s.ticket(func(r kmsg.Response) {
 		for _, g := range r.(*kmsg.ConsumerGroupDescribeResponse).Groups {
 			if g.ErrorCode != 0 {
-				fmt.Fprintf(&s.told, "   . %v %s\n", protocol.Code(g.ErrorCode), *g.ErrorMessage)
+				s.told.Line("   . %v %s", protocol.Code(g.ErrorCode), *g.ErrorMessage)
 				continue
 			}
-			fmt.Fprintf(&s.told, "   . %s, epoch %d, assignment %d, %s\n", g.State, g.Epoch, g.AssignmentEpoch, g.AssignorName)
+			s.told.Line("   . %s, epoch %d, assignment %d, %s", g.State, g.Epoch, g.AssignmentEpoch, g.AssignorName)
 			for _, m := range g.Members {
-				fmt.Fprintf(&s.told, "   . %s epoch %d%s %s%s %s owns %s of %s\n", m.MemberID, m.MemberEpoch, showText(" static=", m.InstanceID),
+				s.told.Line("   . %s epoch %d%s %s%s %s owns %s of %s", m.MemberID, m.MemberEpoch, showText(" static=", m.InstanceID),
 					m.ClientHost, showText(" regex=", m.SubscribedTopicRegex), fmt.Sprint(m.SubscribedTopics), showNamed(m.Assignment), showNamed(m.TargetAssignment))
 			}
 		}
