@@ -6,6 +6,8 @@ import (
 	"slices"
 	"unicode/utf16"
 
+	"github.com/zeebo/xxh3"
+
 	"ottla/internal/metadata"
 )
 
@@ -24,8 +26,8 @@ type topicHash struct {
 }
 
 // of is the metadata hash of a group that subscribes to names, ascending; 0
-// when none of them exists. Layout of what is hashed by xxh3: the int64 hashes
-// of the topics, in the order of their names.
+// when none of them exists. Layout of what is hashed by XXH3 (64 bits, seed 0, as
+// hash4j's in Kafka): the int64 hashes of the topics, in the order of their names.
 func (h *topicHashes) of(image *metadata.Image, names []string) int64 {
 	h.see(image)
 	var all []byte
@@ -37,7 +39,7 @@ func (h *topicHashes) of(image *metadata.Image, names []string) int64 {
 	if len(all) == 0 {
 		return 0
 	}
-	return int64(xxh3(all))
+	return int64(xxh3.Hash(all))
 }
 
 // see forgets what an older image says about racks and topics.
@@ -88,7 +90,7 @@ func (h *topicHashes) ofTopic(t *metadata.Topic) int64 {
 			b = appendUTF16(b, rack)
 		}
 	}
-	hash := int64(xxh3(b))
+	hash := int64(xxh3.Hash(b))
 	h.topics[t.Name] = topicHash{t, hash}
 	return hash
 }
