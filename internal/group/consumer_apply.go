@@ -6,6 +6,7 @@ import (
 
 	"ottla/internal/coordinator"
 	"ottla/internal/group/assignor"
+	"ottla/internal/schema"
 )
 
 // foldedGroup is the consumer group that a record belongs to. It is nil for a tombstone
@@ -32,14 +33,20 @@ func (m *Machine) foldedGroup(id string, tombstone bool) (*consumerGroup, error)
 	return g, nil
 }
 
+// fold reads a record of a consumer group into key and value, and finds the
+// group that id, a field of the key, names. A nil group has nothing to apply.
+func (m *Machine) fold(r coordinator.Record, key recordKey, id *string, value schema.Value) (g *consumerGroup, tombstone bool, err error) {
+	if tombstone, err = parseRecord(r, key, value); err != nil {
+		return nil, tombstone, err
+	}
+	g, err = m.foldedGroup(*id, tombstone)
+	return g, tombstone, err
+}
+
 func (m *Machine) applyConsumerGroup(r coordinator.Record, _ coordinator.Origin) error {
 	var key ConsumerGroupMetadataKey
 	var value ConsumerGroupMetadataValue
-	tombstone, err := parseRecord(r, &key, &value)
-	if err != nil {
-		return err
-	}
-	g, err := m.foldedGroup(key.GroupID, tombstone)
+	g, tombstone, err := m.fold(r, &key, &key.GroupID, &value)
 	switch {
 	case g == nil:
 	case tombstone:
@@ -52,11 +59,7 @@ func (m *Machine) applyConsumerGroup(r coordinator.Record, _ coordinator.Origin)
 
 func (m *Machine) applyPartitionMetadata(r coordinator.Record, _ coordinator.Origin) error {
 	var key ConsumerGroupPartitionMetadataKey
-	tombstone, err := parseRecord(r, &key, &ConsumerGroupPartitionMetadataValue{})
-	if err != nil {
-		return err
-	}
-	g, err := m.foldedGroup(key.GroupID, tombstone)
+	g, tombstone, err := m.fold(r, &key, &key.GroupID, &ConsumerGroupPartitionMetadataValue{})
 	if g != nil {
 		g.legacyMetadata = !tombstone
 	}
@@ -66,11 +69,7 @@ func (m *Machine) applyPartitionMetadata(r coordinator.Record, _ coordinator.Ori
 func (m *Machine) applyConsumerMember(r coordinator.Record, _ coordinator.Origin) error {
 	var key ConsumerGroupMemberMetadataKey
 	value := NewConsumerGroupMemberMetadataValue()
-	tombstone, err := parseRecord(r, &key, value)
-	if err != nil {
-		return err
-	}
-	g, err := m.foldedGroup(key.GroupID, tombstone)
+	g, tombstone, err := m.fold(r, &key, &key.GroupID, value)
 	if g == nil {
 		return err
 	}
@@ -92,11 +91,7 @@ func (m *Machine) applyConsumerMember(r coordinator.Record, _ coordinator.Origin
 func (m *Machine) applyTargetMetadata(r coordinator.Record, _ coordinator.Origin) error {
 	var key ConsumerGroupTargetAssignmentMetadataKey
 	var value ConsumerGroupTargetAssignmentMetadataValue
-	tombstone, err := parseRecord(r, &key, &value)
-	if err != nil {
-		return err
-	}
-	g, err := m.foldedGroup(key.GroupID, tombstone)
+	g, tombstone, err := m.fold(r, &key, &key.GroupID, &value)
 	if g == nil {
 		return err
 	}
@@ -110,11 +105,7 @@ func (m *Machine) applyTargetMetadata(r coordinator.Record, _ coordinator.Origin
 func (m *Machine) applyTargetMember(r coordinator.Record, _ coordinator.Origin) error {
 	var key ConsumerGroupTargetAssignmentMemberKey
 	var value ConsumerGroupTargetAssignmentMemberValue
-	tombstone, err := parseRecord(r, &key, &value)
-	if err != nil {
-		return err
-	}
-	g, err := m.foldedGroup(key.GroupID, tombstone)
+	g, tombstone, err := m.fold(r, &key, &key.GroupID, &value)
 	if g == nil {
 		return err
 	}
@@ -137,11 +128,7 @@ func (m *Machine) applyTargetMember(r coordinator.Record, _ coordinator.Origin) 
 func (m *Machine) applyCurrentAssignment(r coordinator.Record, _ coordinator.Origin) error {
 	var key ConsumerGroupCurrentMemberAssignmentKey
 	var value ConsumerGroupCurrentMemberAssignmentValue
-	tombstone, err := parseRecord(r, &key, &value)
-	if err != nil {
-		return err
-	}
-	g, err := m.foldedGroup(key.GroupID, tombstone)
+	g, tombstone, err := m.fold(r, &key, &key.GroupID, &value)
 	if g == nil {
 		return err
 	}
@@ -170,11 +157,7 @@ func (m *Machine) applyCurrentAssignment(r coordinator.Record, _ coordinator.Ori
 func (m *Machine) applyRegex(r coordinator.Record, _ coordinator.Origin) error {
 	var key ConsumerGroupRegularExpressionKey
 	value := &ConsumerGroupRegularExpressionValue{}
-	tombstone, err := parseRecord(r, &key, value)
-	if err != nil {
-		return err
-	}
-	g, err := m.foldedGroup(key.GroupID, tombstone)
+	g, tombstone, err := m.fold(r, &key, &key.GroupID, value)
 	switch {
 	case g == nil:
 	case tombstone:
