@@ -29,22 +29,17 @@ func (c *Controller) IncrementalAlterConfigs(ctx context.Context, req *kmsg.Incr
 }
 
 func incrementalAlterConfigs(v *view, req *kmsg.IncrementalAlterConfigsRequest) ([]metadata.Message, *kmsg.IncrementalAlterConfigsResponse, error) {
-	times := map[metadata.ConfigResource]int{}
-	for i := range req.Resources {
-		times[resourceOf(req.Resources[i].ResourceType, req.Resources[i].ResourceName)]++
-	}
-	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
-	var records []metadata.Message
-	for i := range req.Resources {
-		r := &req.Resources[i]
-		at := resourceOf(r.ResourceType, r.ResourceName)
-		ops := make([]configOp, len(r.Configs))
-		for j, c := range r.Configs {
-			ops[j] = configOp{name: c.Name, op: c.Op, value: c.Value}
+	all := make([]alteration, len(req.Resources))
+	for i, r := range req.Resources {
+		all[i].at = resourceOf(r.ResourceType, r.ResourceName)
+		for _, c := range r.Configs {
+			all[i].ops = append(all[i].ops, configOp{name: c.Name, op: c.Op, value: c.Value})
 		}
-		made, err := alterOnce(v, at, ops, times[at])
-		records = append(records, made...)
-		resp.Resources = append(resp.Resources, alteredResource(r, err))
+	}
+	records, errs := alterEach(v, all, false)
+	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	for i, err := range errs {
+		resp.Resources = append(resp.Resources, alteredResource(&req.Resources[i], err))
 	}
 	return finishAlteration(v, records, req.ValidateOnly), resp, bounded(records)
 }
@@ -67,22 +62,17 @@ func (c *Controller) AlterConfigs(ctx context.Context, req *kmsg.AlterConfigsReq
 }
 
 func alterConfigs(v *view, req *kmsg.AlterConfigsRequest) ([]metadata.Message, *kmsg.AlterConfigsResponse, error) {
-	times := map[metadata.ConfigResource]int{}
-	for i := range req.Resources {
-		times[resourceOf(req.Resources[i].ResourceType, req.Resources[i].ResourceName)]++
-	}
-	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
-	var records []metadata.Message
-	for i := range req.Resources {
-		r := &req.Resources[i]
-		at := resourceOf(r.ResourceType, r.ResourceName)
-		ops := make([]configOp, len(r.Configs))
-		for j, c := range r.Configs {
-			ops[j] = configOp{name: c.Name, op: kmsg.IncrementalAlterConfigOpSet, value: c.Value}
+	all := make([]alteration, len(req.Resources))
+	for i, r := range req.Resources {
+		all[i].at = resourceOf(r.ResourceType, r.ResourceName)
+		for _, c := range r.Configs {
+			all[i].ops = append(all[i].ops, configOp{name: c.Name, op: kmsg.IncrementalAlterConfigOpSet, value: c.Value})
 		}
-		made, err := replaceOnce(v, at, ops, times[at])
-		records = append(records, made...)
-		resp.Resources = append(resp.Resources, replacedResource(r, err))
+	}
+	records, errs := alterEach(v, all, true)
+	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
+	for i, err := range errs {
+		resp.Resources = append(resp.Resources, replacedResource(&req.Resources[i], err))
 	}
 	return finishAlteration(v, records, req.ValidateOnly), resp, bounded(records)
 }
@@ -91,33 +81,50 @@ func resourceOf(kind kmsg.ConfigResourceType, name string) metadata.ConfigResour
 	return metadata.ConfigResource{Type: int8(kind), Name: name}
 }
 
-// alterOnce decides one resource of IncrementalAlterConfigs, which stands in
-// the request so many times.
-func alterOnce(v *view, at metadata.ConfigResource, ops []configOp, times int) ([]metadata.Message, error) {
-	if err := checkAlteration(v, at, ops, times); err != nil {
-		return nil, err
-	}
-	return alterResource(v, at, ops, false)
+// alteration is what a request asks for one resource.
+type alteration struct {
+	at  metadata.ConfigResource
+	ops []configOp
 }
 
-// replaceOnce decides one resource of AlterConfigs.
-func replaceOnce(v *view, at metadata.ConfigResource, ops []configOp, times int) ([]metadata.Message, error) {
-	if err := checkAlteration(v, at, ops, times); err != nil {
-		return nil, err
+// alterEach decides the resources of a request, each by itself: errs has one
+// error, or nil, for each. With replace, what an alteration does not name is
+// removed.
+func alterEach(v *view, all []alteration, replace bool) (records []metadata.Message, errs []error) {
+	times := map[metadata.ConfigResource]int{}
+	for _, a := range all {
+		times[a.at]++
 	}
+	for _, a := range all {
+		var made []metadata.Message
+		err := checkAlteration(v, a.at, a.ops, times[a.at])
+		if err == nil {
+			if replace {
+				a.ops = append(a.ops, removals(v, a)...)
+			}
+			made, err = alterResource(v, a.at, a.ops, false)
+		}
+		records, errs = append(records, made...), append(errs, err)
+	}
+	return records, errs
+}
+
+// removals are of the configs that are set now and that a does not name.
+func removals(v *view, a alteration) (ops []configOp) {
 	named := map[string]bool{}
-	for _, op := range ops {
+	for _, op := range a.ops {
 		named[op.name] = true
 	}
-	for _, name := range sortedKeys(v.img.Configs(at.Type, at.Name)) {
+	for _, name := range sortedKeys(v.img.Configs(a.at.Type, a.at.Name)) {
 		if !named[name] {
 			ops = append(ops, configOp{name: name, op: kmsg.IncrementalAlterConfigOpDelete})
 		}
 	}
-	return alterResource(v, at, ops, false)
+	return ops
 }
 
-// checkAlteration refuses what Kafka refuses before it looks at any config.
+// checkAlteration refuses what Kafka refuses before it looks at any config. The
+// resource stands in the request so many times.
 func checkAlteration(v *view, at metadata.ConfigResource, ops []configOp, times int) error {
 	if times > 1 {
 		return protocol.Errorf(protocol.InvalidRequest, "Each resource must appear at most once.")
