@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/binary"
+	"io"
 	"slices"
 
 	"github.com/klauspost/compress/gzip"
@@ -45,13 +46,21 @@ func (w *worker) gzipTo(dst []byte, level int, src []byte) ([]byte, error) {
 		}
 		w.gzipWriter = leveled[*gzip.Writer]{writer, level, true}
 	}
+	return w.stream(dst, w.gzipWriter.to, src)
+}
+
+// stream appends what a codec that writes a stream makes of src.
+func (w *worker) stream(dst []byte, codec interface {
+	io.WriteCloser
+	Reset(to io.Writer)
+}, src []byte,
+) ([]byte, error) {
 	w.out.to = dst
-	writer := w.gzipWriter.to
-	writer.Reset(&w.out)
-	if _, err := writer.Write(src); err != nil {
+	codec.Reset(&w.out)
+	if _, err := codec.Write(src); err != nil {
 		return dst, err
 	}
-	if err := writer.Close(); err != nil {
+	if err := codec.Close(); err != nil {
 		return dst, err
 	}
 	return w.out.to, nil
@@ -69,16 +78,7 @@ func (w *worker) lz4To(dst []byte, level int, src []byte) ([]byte, error) {
 		}
 		w.lz4Writer = leveled[*lz4.Writer]{writer, level, true}
 	}
-	w.out.to = dst
-	writer := w.lz4Writer.to
-	writer.Reset(&w.out)
-	if _, err := writer.Write(src); err != nil {
-		return dst, err
-	}
-	if err := writer.Close(); err != nil {
-		return dst, err
-	}
-	return w.out.to, nil
+	return w.stream(dst, w.lz4Writer.to, src)
 }
 
 // lz4Level maps Kafka's scale of 1 to 17 to the library's of 9 steps.
