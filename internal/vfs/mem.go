@@ -112,10 +112,7 @@ func (m *Mem) change(set ...nameSet) {
 func (m *Mem) SyncDir(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n, err := m.find(name)
-	if err == nil && !n.isDir() {
-		err = syscall.ENOTDIR
-	}
+	n, err := m.findDir(name)
 	if err != nil {
 		return pathErr("sync", name, err)
 	}
@@ -176,6 +173,15 @@ func (m *Mem) find(name string) (*memNode, error) {
 		}
 	}
 	return n, nil
+}
+
+// findDir returns the folder that name leads to.
+func (m *Mem) findDir(name string) (*memNode, error) {
+	n, err := m.find(name)
+	if err == nil && !n.isDir() {
+		return nil, syscall.ENOTDIR
+	}
+	return n, err
 }
 
 // place returns the folder and the last name of a path, and the node there if
@@ -369,10 +375,7 @@ func (m *Mem) MkdirAll(name string, perm fs.FileMode) error {
 func (m *Mem) ReadDir(name string) ([]fs.DirEntry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n, err := m.find(name)
-	if err == nil && !n.isDir() {
-		err = syscall.ENOTDIR
-	}
+	n, err := m.findDir(name)
 	if err != nil {
 		return nil, pathErr("open", name, err)
 	}
