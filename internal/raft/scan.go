@@ -113,16 +113,11 @@ func listSegments(fsys vfs.FS, folder string) ([]segmentFile, error) {
 
 // scanSegment scans one segment.
 func (s *logScan) scanSegment(fsys vfs.FS, segment segmentFile) error {
-	f, err := fsys.OpenFile(segment.path, os.O_RDONLY, 0)
+	r, err := openBatches(fsys, segment.path)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // it was only read
-	size, err := f.Size()
-	if err != nil {
-		return err
-	}
-	r := &batchReader{file: f, size: size}
+	defer r.close()
 	for {
 		batch, err := r.next()
 		if errors.Is(err, io.EOF) {
@@ -192,6 +187,23 @@ type batchReader struct {
 	buf  []byte
 	at   int64 // where buf begins
 }
+
+// openBatches begins at a file's first batch.
+func openBatches(fsys vfs.FS, path string) (*batchReader, error) {
+	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	r := &batchReader{file: f}
+	if r.size, err = f.Size(); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// close has no error to tell: the file was only read.
+func (r *batchReader) close() { _ = r.file.Close() }
 
 // next returns the batch at pos, which is valid until the next call; the caller
 // moves pos. The error is io.EOF at the end, a *badBatch, or one of the file.

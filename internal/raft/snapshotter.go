@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
-	"os"
 	"slices"
 	"time"
 
@@ -156,16 +155,12 @@ func (s *store) oldestTwo() (oldest, next SnapshotID, total int64, ok bool) {
 // appended, in ms. A header that cannot be read is from before all time: the
 // file is of no use.
 func (s *store) snapshotTimestamp(id SnapshotID) (int64, error) {
-	f, err := s.fs.OpenFile(id.file(s.folder), os.O_RDONLY, 0)
+	r, err := openBatches(s.fs, id.file(s.folder))
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = f.Close() }() // it was only read
-	size, err := f.Size()
-	if err != nil {
-		return 0, err
-	}
-	batch, err := (&batchReader{file: f, size: size}).next()
+	defer r.close()
+	batch, err := r.next()
 	snap := &snapshot{}
 	if err == nil {
 		err = controlRecords(batch, func(t record.ControlType, value []byte) error {

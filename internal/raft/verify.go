@@ -5,7 +5,6 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -123,16 +122,11 @@ func (v *verifier) covers(offset int64) bool {
 
 // records parses every record of a segment's good batches.
 func (v *verifier) records(segment segmentFile, scan *logScan) error {
-	f, err := v.fs.OpenFile(segment.path, os.O_RDONLY, 0)
+	r, err := openBatches(v.fs, segment.path)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // it was only read
-	size, err := f.Size()
-	if err != nil {
-		return err
-	}
-	r := &batchReader{file: f, size: size}
+	defer r.close()
 	for scan.torn == nil || segment.path != scan.torn.File || r.pos < scan.torn.Pos {
 		batch, err := r.next()
 		var bad *badBatch
