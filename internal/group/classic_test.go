@@ -717,7 +717,7 @@ func TestRecordIsKafkas(t *testing.T) {
 	a := e.static("i")
 	a.topics = nil
 	e.stable(a)
-	r := e.log[len(e.log)-1]
+	r := e.log[len(e.log)-1].Record
 	id := a.id
 	str := func(s string) string { return string([]byte{0, byte(len(s))}) + s }
 	blob := func(s string) string { return string([]byte{0, 0, 0, byte(len(s))}) + s }

@@ -50,12 +50,15 @@ func (e *room) topic(name string, partitions int32) {
 	e.metadata(records...)
 }
 
-func (e *room) metadata(records ...metadata.Message) {
-	image, _, err := e.image.Apply(records, e.image.Offset+int64(len(records)), 1)
+// metadata commits records, and returns which topics they changed.
+func (e *room) metadata(records ...metadata.Message) []metadata.TopicDelta {
+	e.t.Helper()
+	image, delta, err := e.image.Apply(records, e.image.Offset+int64(len(records)), 1)
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	e.image = image
+	return delta.Topics
 }
 
 // beat does a heartbeat; the response is nil when it could not be written.

@@ -24,17 +24,17 @@ func TestOffsetRecords(t *testing.T) {
 	}{
 		{
 			"latest", "0001" + "0001" + "67" + "0001" + "74" + "00000007",
-			"0004" + "0000000000000005" + "00000003" + "05" + "74657874" + "0000018bcfe56800" + "01" + "00" + "10" + "112233445566778899aabbccddeeff01",
+			"0004" + "0000000000000005" + "00000003" + "05" + "74657874" + "00000000000f4240" + "01" + "00" + "10" + "112233445566778899aabbccddeeff01",
 			committed{offset: 5, leaderEpoch: 3, metadata: "text", timestamp: someTime, expires: -1, topic: id},
 		},
 		{
 			"without an id", "0001" + "0001" + "67" + "0001" + "74" + "00000007",
-			"0004" + "ffffffffffffffff" + "ffffffff" + "01" + "0000018bcfe56800" + "00",
+			"0004" + "ffffffffffffffff" + "ffffffff" + "01" + "00000000000f4240" + "00",
 			committed{offset: -1, leaderEpoch: -1, timestamp: someTime, expires: -1},
 		},
 		{
 			"with an expiry", "0001" + "0001" + "67" + "0001" + "74" + "00000007",
-			"0001" + "0000000000000005" + "0004" + "74657874" + "0000018bcfe56800" + "0000018bcfe56801",
+			"0001" + "0000000000000005" + "0004" + "74657874" + "00000000000f4240" + "00000000000f4241",
 			committed{offset: 5, leaderEpoch: -1, metadata: "text", timestamp: someTime, expires: someTime + 1},
 		},
 	} {
@@ -93,10 +93,10 @@ func TestBadRecords(t *testing.T) {
 		if err1 != nil || err2 != nil {
 			t.Fatal(err1, err2)
 		}
-		if err := w.machine.Apply(coordinator.Record{Key: k, Value: v}, coordinator.Origin{ProducerID: coordinator.NoProducer}); err == nil {
+		if err := w.m.Apply(coordinator.Record{Key: k, Value: v}, coordinator.Origin{ProducerID: coordinator.NoProducer}); err == nil {
 			t.Errorf("key %s value %s was taken", c[0], c[1])
 		}
-		if len(w.machine.groups)+len(w.machine.offsets) > 0 {
+		if len(w.m.groups)+len(w.m.offsets) > 0 {
 			t.Errorf("key %s value %s left something", c[0], c[1])
 		}
 	}
@@ -104,7 +104,7 @@ func TestBadRecords(t *testing.T) {
 
 func TestWhoMayCommit(t *testing.T) {
 	w := newOffsetWorld(t)
-	w.topic("t", 1)
+	w.newTopic("t", 1)
 	by := func(version int16, generation int32, member string) func(*kmsg.OffsetCommitRequest) {
 		return func(r *kmsg.OffsetCommitRequest) { r.Version, r.Generation, r.MemberID = version, generation, member }
 	}
@@ -128,7 +128,7 @@ func TestWhoMayCommit(t *testing.T) {
 	}
 	w.want("of no group", w.offsets("none"), "")
 	w.want("of the simple group", w.offsets("g"), "t-0=1 ")
-	if w.machine.groups["none"] != nil {
+	if w.m.groups["none"] != nil {
 		t.Error("a refused commit made a group")
 	}
 }
@@ -136,8 +136,8 @@ func TestWhoMayCommit(t *testing.T) {
 // TestReload: every state is the fold of its records (G5).
 func TestReload(t *testing.T) {
 	w := newOffsetWorld(t)
-	w.topic("t", 1)
-	w.topic("u", 2)
+	w.newTopic("t", 1)
+	w.newTopic("u", 2)
 	for i := range int64(5) {
 		w.commit("g", "t", i)
 		w.commit("g", "u", 10*i)
@@ -148,13 +148,12 @@ func TestReload(t *testing.T) {
 	w.reload()
 	w.want("after", w.offsets("g"), before[0])
 	w.want("after", w.offsets("h"), before[1])
-	out := w.machine.DeleteGroups(w.at(), 1, "g")
-	w.carryOut(out)
+	w.delete("g")
 	w.want("deleted", w.offsets("g"), "")
 	w.reload()
 	w.want("deleted and loaded", w.offsets("g"), "")
-	if len(w.machine.groups) != 1 || len(w.machine.offsets) != 1 {
-		t.Errorf("%d groups and %d with offsets are left", len(w.machine.groups), len(w.machine.offsets))
+	if len(w.m.groups) != 1 || len(w.m.offsets) != 1 {
+		t.Errorf("%d groups and %d with offsets are left", len(w.m.groups), len(w.m.offsets))
 	}
 }
 
@@ -165,35 +164,35 @@ func TestPendingOffsets(t *testing.T) {
 		return coordinator.Record{Key: appendOffsetKey(nil, "g", "t", 0), Value: appendOffset(nil, &committed{offset: offset, expires: -1})}
 	}
 	w := newOffsetWorld(t)
-	w.topic("t", 1)
+	w.newTopic("t", 1)
 	w.commit("g", "t", 1)
 	w.append(record(50), 7)
 	w.want("pending", w.offsets("g"), "t-0=UNSTABLE_OFFSET_COMMIT ")
-	w.machine.EndTransaction(7, false)
+	w.end(7, "abort")
 	w.want("aborted", w.offsets("g"), "t-0=1 ")
 	w.append(record(60), 7)
 	w.append(record(61), 8)
-	w.machine.EndTransaction(7, true)
+	w.end(7, "commit")
 	w.want("one decided", w.offsets("g"), "t-0=UNSTABLE_OFFSET_COMMIT ")
 	w.commit("g", "t", 2) // later than both
-	w.machine.EndTransaction(8, true)
+	w.end(8, "commit")
 	w.want("the newest record wins", w.offsets("g"), "t-0=2 ")
 	w.append(record(70), 9)
-	w.machine.EndTransaction(9, true)
+	w.end(9, "commit")
 	w.want("committed", w.offsets("g"), "t-0=70 ")
 	w.append(record(80), 9)
-	w.carryOut(w.machine.DeleteGroups(w.at(), 1, "g"))
-	w.machine.EndTransaction(9, true)
+	w.delete("g")
+	w.end(9, "commit")
 	w.want("deleted while open", w.offsets("g"), "")
-	if len(w.machine.transactions)+len(w.machine.offsets) > 0 {
-		t.Errorf("%v and %v are left", w.machine.transactions, w.machine.offsets)
+	if len(w.m.transactions)+len(w.m.offsets) > 0 {
+		t.Errorf("%v and %v are left", w.m.transactions, w.m.offsets)
 	}
 }
 
 func TestExpiry(t *testing.T) {
 	w := newOffsetWorld(t, "offsets.retention.minutes=60", "offsets.retention.check.interval.ms=60000")
-	w.topic("t", 1)
-	w.topic("u", 2)
+	w.newTopic("t", 1)
+	w.newTopic("u", 2)
 	w.commit("g", "t", 1)
 	w.commit("own", "t", 1, func(r *kmsg.OffsetCommitRequest) { r.Version, r.RetentionTimeMillis = 4, 5*60_000 })
 	w.advance(4 * time.Minute)
@@ -207,21 +206,21 @@ func TestExpiry(t *testing.T) {
 	w.want("before the retention", w.offsets("g"), "t-0=UNSTABLE_OFFSET_COMMIT u-0=2 ")
 	w.advance(time.Minute)
 	w.want("a transaction keeps it", w.offsets("g"), "t-0=UNSTABLE_OFFSET_COMMIT u-0=2 ")
-	w.machine.EndTransaction(7, false)
+	w.end(7, "abort")
 	w.advance(time.Minute)
 	w.want("after the retention", w.offsets("g"), "u-0=2 ")
-	if w.machine.groups["g"] == nil || w.machine.groups["own"] != nil {
-		t.Errorf("groups %v", w.machine.groups)
+	if w.m.groups["g"] == nil || w.m.groups["own"] != nil {
+		t.Errorf("groups %v", w.m.groups)
 	}
 	w.advance(33 * time.Minute)
 	w.want("a minute before the retention", w.offsets("g"), "u-0=2 ")
 	w.advance(time.Minute)
-	if len(w.machine.groups)+len(w.machine.offsets) > 0 {
-		t.Errorf("groups %v, offsets %v", w.machine.groups, w.machine.offsets)
+	if len(w.m.groups)+len(w.m.offsets) > 0 {
+		t.Errorf("groups %v, offsets %v", w.m.groups, w.m.offsets)
 	}
 	w.reload()
-	if len(w.machine.groups)+len(w.machine.offsets) > 0 {
-		t.Errorf("after a load: groups %v, offsets %v", w.machine.groups, w.machine.offsets)
+	if len(w.m.groups)+len(w.m.offsets) > 0 {
+		t.Errorf("after a load: groups %v, offsets %v", w.m.groups, w.m.offsets)
 	}
 }
 
@@ -229,30 +228,24 @@ func TestExpiry(t *testing.T) {
 // partition meanwhile, and those of a new topic under its name stay.
 func TestDeletedTopics(t *testing.T) {
 	w := newOffsetWorld(t)
-	old := w.topic("t", 1)
-	w.topic("u", 2)
+	old := w.newTopic("t", 1)
+	w.newTopic("u", 2)
 	w.commit("g", "t", 1)
 	w.commit("g", "u", 2)
-	w.drop(old)
+	w.changed(&metadata.RemoveTopicRecord{TopicID: old})
 	w.want("deleted", w.offsets("g"), "u-0=2 ")
-	again := w.topic("t", 3)
+	again := w.newTopic("t", 3)
 	w.want("made again", w.offsets("g"), "u-0=2 ")
 	w.commit("g", "t", 3)
 
 	// The same while the coordinator is away.
-	{
-		img, _, err := w.img.Apply([]metadata.Message{&metadata.RemoveTopicRecord{TopicID: again}, &metadata.TopicRecord{Name: "t", TopicID: metadata.UUID{4, 15: 1}}}, w.img.Offset+2, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.img = img
-	}
+	w.metadata(&metadata.RemoveTopicRecord{TopicID: again}, &metadata.TopicRecord{Name: "t", TopicID: metadata.UUID{4, 15: 1}})
 	w.reload()
 	w.want("made again while away", w.offsets("g"), "u-0=2 ")
 	if got := w.commit("g", "t", 4); got != protocol.None {
 		t.Errorf("commit: %v", got)
 	}
-	w.carryOut(w.machine.TopicsChanged(w.at(), nil)) // anything may have changed
+	w.do(w.m.TopicsChanged(w.at(), nil)) // anything may have changed
 	w.want("nothing changed", w.offsets("g"), "t-0=4 u-0=2 ")
 
 	// A commit that was on its way while the topic was replaced.
@@ -280,15 +273,15 @@ func TestPartitionOf(t *testing.T) {
 // BenchmarkCommit is the machine's part of a commit of one offset.
 func BenchmarkCommit(b *testing.B) {
 	w := newOffsetWorld(b)
-	id := w.topic("topic-of-some-length", 1)
+	id := w.newTopic("topic-of-some-length", 1)
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Version, req.Group, req.Generation = 9, "group-of-some-length", -1
 	req.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: "topic-of-some-length", TopicID: id, Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Offset: 1}}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		out := w.machine.OffsetCommit(w.at(), 1, req)
+		out := w.m.OffsetCommit(w.at(), 1, req)
 		for _, r := range out.Records {
-			if err := w.machine.Apply(r, coordinator.Origin{ProducerID: coordinator.NoProducer}); err != nil {
+			if err := w.m.Apply(r, coordinator.Origin{ProducerID: coordinator.NoProducer}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -307,12 +300,12 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 	w := newOffsetWorld(b)
-	w.topic("topic-of-some-length", 1)
+	w.newTopic("topic-of-some-length", 1)
 	b.ReportAllocs()
 	for b.Loop() {
-		w.machine = w.empty()
+		w.m = w.machine()
 		for i, r := range records {
-			if err := w.machine.Apply(r, coordinator.Origin{Offset: int64(i), ProducerID: coordinator.NoProducer}); err != nil {
+			if err := w.m.Apply(r, coordinator.Origin{Offset: int64(i), ProducerID: coordinator.NoProducer}); err != nil {
 				b.Fatal(err)
 			}
 		}

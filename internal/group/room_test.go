@@ -13,6 +13,16 @@ import (
 	"ottla/internal/metadata"
 )
 
+// someTime is when the stories of tests begin, in ms.
+const someTime = 1_000_000
+
+// logged is a record, or the end of its producer's transaction.
+type logged struct {
+	coordinator.Record
+	at   coordinator.Origin
+	ends string // commit, abort, or "": it is a record
+}
+
 // room is a machine with what a Runtime does for it: a log, a clock, tickets.
 type room struct {
 	t   testing.TB
@@ -20,8 +30,8 @@ type room struct {
 	cfg config.Broker
 	rng *rand.Rand
 
-	now     time.Duration
-	log     []coordinator.Record
+	now     time.Duration // since someTime
+	log     []logged
 	compact map[string]int // key → its last record in log
 	// image is the committed metadata.
 	image *metadata.Image
@@ -53,7 +63,7 @@ func (e *room) machine() *Machine {
 }
 
 func (e *room) at() coordinator.Moment {
-	return coordinator.Moment{Wall: 1_000_000 + e.now.Milliseconds(), Mono: e.now, Image: e.image}
+	return coordinator.Moment{Wall: someTime + e.now.Milliseconds(), Mono: e.now, Image: e.image}
 }
 
 // ticket is one for a request whose reply goes to f.
@@ -71,9 +81,7 @@ func (e *room) do(out coordinator.Output) {
 		e.failing = false
 	} else {
 		for _, r := range out.Records {
-			e.compact[string(r.Key)] = len(e.log)
-			e.log = append(e.log, r)
-			e.apply(e.m, r)
+			e.append(r, coordinator.NoProducer)
 			e.wrote(r)
 		}
 	}
@@ -91,12 +99,39 @@ func (e *room) do(out coordinator.Output) {
 	}
 }
 
-func (e *room) apply(m *Machine, r coordinator.Record) {
-	key, value := append([]byte(nil), r.Key...), append([]byte(nil), r.Value...)
-	if r.Value == nil {
+// append writes a record, of a transaction unless producer is NoProducer.
+func (e *room) append(r coordinator.Record, producer int64) {
+	e.t.Helper()
+	if producer == coordinator.NoProducer {
+		e.compact[string(r.Key)] = len(e.log)
+	}
+	e.fold(logged{Record: r, at: coordinator.Origin{Timestamp: e.at().Wall, ProducerID: producer}})
+}
+
+// end ends a producer's transaction.
+func (e *room) end(producer int64, how string) {
+	e.t.Helper()
+	e.fold(logged{at: coordinator.Origin{ProducerID: producer}, ends: how})
+}
+
+func (e *room) fold(l logged) {
+	e.t.Helper()
+	l.at.Offset = int64(len(e.log))
+	e.log = append(e.log, l)
+	e.apply(e.m, l)
+}
+
+func (e *room) apply(m *Machine, l logged) {
+	e.t.Helper()
+	if l.ends != "" {
+		m.EndTransaction(l.at.ProducerID, l.ends == "commit")
+		return
+	}
+	key, value := append([]byte(nil), l.Key...), append([]byte(nil), l.Value...)
+	if l.Value == nil {
 		value = nil
 	}
-	if err := m.Apply(coordinator.Record{Key: key, Value: value}, coordinator.Origin{ProducerID: coordinator.NoProducer}); err != nil {
+	if err := m.Apply(coordinator.Record{Key: key, Value: value}, l.at); err != nil {
 		e.t.Fatal(err)
 	}
 	clear(key) // a machine keeps nothing of a record's bytes
@@ -120,9 +155,9 @@ func (e *room) advance(d time.Duration) {
 // loaded is a machine that reads the log, or what compaction left of it.
 func (e *room) loaded(compacted bool) *Machine {
 	m := e.machine()
-	for i, r := range e.log {
-		if !compacted || e.compact[string(r.Key)] == i {
-			e.apply(m, r)
+	for i, l := range e.log {
+		if !compacted || l.at.ProducerID != coordinator.NoProducer || e.compact[string(l.Key)] == i {
+			e.apply(m, l)
 		}
 	}
 	return m
