@@ -2,16 +2,18 @@ package clients
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os/exec"
-	"strings"
-	"sync"
+
+	"ottla/interop/target"
 )
+
+// stderrLines are shown of what a program printed to its standard error.
+const stderrLines = 30
 
 // Process is a client program that reads one command a line and answers each
 // with one line, both JSON:
@@ -29,7 +31,7 @@ type Process struct {
 	cmd       *exec.Cmd
 	in        io.WriteCloser
 	out       *bufio.Reader
-	stderr    *syncBuffer
+	stderr    *target.Output
 }
 
 type answer struct {
@@ -44,7 +46,7 @@ type answer struct {
 func StartProcess(abilities Abilities, env []string, addr string, argv ...string) (*Process, error) {
 	cmd := exec.Command(argv[0], append(argv[1:], addr)...)
 	cmd.Env = append(cmd.Environ(), env...)
-	p := &Process{abilities: abilities, cmd: cmd, stderr: &syncBuffer{}}
+	p := &Process{abilities: abilities, cmd: cmd, stderr: &target.Output{}}
 	cmd.Stderr = p.stderr
 	var err error
 	if p.in, err = cmd.StdinPipe(); err != nil {
@@ -114,10 +116,10 @@ func (p *Process) call(ctx context.Context, op string, args any) (answer, error)
 		err = errors.Join(ctx.Err(), err)
 	}
 	if err != nil {
-		return a, fmt.Errorf("%s: %w\n%s", op, err, p.stderr.tail())
+		return a, fmt.Errorf("%s: %w\n%s", op, err, p.stderr.Tail(stderrLines))
 	}
 	if a.Error != "" {
-		return a, fmt.Errorf("%s: %s\n%s", op, a.Error, p.stderr.tail())
+		return a, fmt.Errorf("%s: %s\n%s", op, a.Error, p.stderr.Tail(stderrLines))
 	}
 	return a, nil
 }
@@ -153,27 +155,7 @@ func (p *Process) Close() error {
 		return err
 	}
 	if err := p.cmd.Wait(); err != nil {
-		return fmt.Errorf("%w\n%s", err, p.stderr.tail())
+		return fmt.Errorf("%w\n%s", err, p.stderr.Tail(stderrLines))
 	}
 	return nil
-}
-
-// syncBuffer keeps what a program printed to its standard error.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) tail() string {
-	const lines = 30
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	all := strings.Split(strings.TrimRight(b.buf.String(), "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }

@@ -2,14 +2,11 @@ package crash
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -219,7 +216,7 @@ func produceOne(t *testing.T, addr, topicName string, n int) (offset int64, code
 	req := kmsg.NewPtrProduceRequest()
 	req.Version, req.Acks, req.TimeoutMillis = 9, -1, 10_000
 	p := kmsg.NewProduceRequestTopicPartition()
-	p.Records = oneRecord(bigValue(n))
+	p.Records = wire.OneRecord(bigValue(n))
 	topic := kmsg.NewProduceRequestTopic()
 	topic.Topic, topic.Partitions = topicName, append(topic.Partitions, p)
 	req.Topics = append(req.Topics, topic)
@@ -229,23 +226,6 @@ func produceOne(t *testing.T, addr, topicName string, n int) (offset int64, code
 	}
 	got := answer.Response.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
 	return got.BaseOffset, got.ErrorCode
-}
-
-// oneRecord is a batch of one record without a key.
-func oneRecord(value string) []byte {
-	record := kmsg.Record{Value: []byte(value)}
-	body := record.AppendTo(nil)[1:] // without the length, which is not known yet: one byte for 0
-	record.Length = int32(len(body))
-	batch := kmsg.RecordBatch{
-		FirstTimestamp: time.Now().UnixMilli(), MaxTimestamp: time.Now().UnixMilli(), // too young for retention
-		PartitionLeaderEpoch: -1, Magic: 2, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: 1,
-		Records: record.AppendTo(nil),
-	}
-	const beforeCRC, length = 21, 8
-	raw := batch.AppendTo(nil)
-	binary.BigEndian.PutUint32(raw[length:], uint32(len(raw)-12))
-	binary.BigEndian.PutUint32(raw[beforeCRC-4:], crc32.Checksum(raw[beforeCRC:], crc32.MakeTable(crc32.Castagnoli)))
-	return raw
 }
 
 func readAcked(t *testing.T, broker *target.Broker, acked map[position]string) {

@@ -2,9 +2,7 @@ package overload
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"net"
 	"os"
 	"strconv"
@@ -70,7 +68,7 @@ func (x *overloaded) patient() context.Context {
 // round is what the good client does: a record is written and read again.
 func (x *overloaded) round() {
 	x.Helper()
-	batch := oneRecord("a good client's")
+	batch := wire.OneRecord("a good client's")
 	answer, err := x.good.Request(produce("good", 0, 1, batch))
 	if err != nil {
 		x.Fatalf("the good client's produce: %v", err)
@@ -137,7 +135,7 @@ func (x *overloaded) memory(figure string) int {
 // fill writes 64 KB to each partition of load, several times.
 func (x *overloaded) fill(partitions, times int) {
 	x.Helper()
-	batch := oneRecord(strings.Repeat("x", 64_000))
+	batch := wire.OneRecord(strings.Repeat("x", 64_000))
 	for range times {
 		answer, err := x.good.Request(produce("load", 0, partitions, batch))
 		if err != nil {
@@ -164,22 +162,6 @@ func produce(name string, first, n int, batch []byte) *kmsg.ProduceRequest {
 	}
 	req.Topics = append(req.Topics, topic)
 	return req
-}
-
-// oneRecord is a batch of one record without a key.
-func oneRecord(value string) []byte {
-	record := kmsg.Record{Value: []byte(value)}
-	body := record.AppendTo(nil)[1:] // without the length, which is not known yet: one byte for 0
-	record.Length = int32(len(body))
-	batch := kmsg.RecordBatch{
-		PartitionLeaderEpoch: -1, Magic: 2, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: 1,
-		Records: record.AppendTo(nil),
-	}
-	const beforeCRC, length = 21, 8
-	raw := batch.AppendTo(nil)
-	binary.BigEndian.PutUint32(raw[length:], uint32(len(raw)-12))
-	binary.BigEndian.PutUint32(raw[beforeCRC-4:], crc32.Checksum(raw[beforeCRC:], crc32.MakeTable(crc32.Castagnoli)))
-	return raw
 }
 
 // gathered ends a crowd with the test.
@@ -301,7 +283,7 @@ func TestIdleConnections(t *testing.T) {
 // TestHerd: 1,000 connections produce 100 KB each, at once and then again.
 func TestHerd(t *testing.T) {
 	x := start(t, 1, "ottla.durability=page-cache")
-	req := produce("load", 0, 1, oneRecord(strings.Repeat("x", 100_000)))
+	req := produce("load", 0, 1, wire.OneRecord(strings.Repeat("x", 100_000)))
 	done := make(chan error, 1)
 	go func() { done <- Herd(x.patient(), x.broker.Addr, 1000, 2, req) }()
 	for {
@@ -339,7 +321,7 @@ func TestManyPartitions(t *testing.T) {
 	if code := answer.Response.(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode; code != 0 {
 		t.Fatal(kerr.ErrorForCode(code))
 	}
-	batch := oneRecord("x")
+	batch := wire.OneRecord("x")
 	for range 3 {
 		for first := 0; first < partitions; first += 1000 {
 			answer, err := x.good.Request(produce("load", first, 1000, batch))

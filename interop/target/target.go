@@ -3,7 +3,6 @@
 package target
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -76,7 +74,7 @@ type Broker struct {
 	name string
 	argv []string
 	env  []string
-	log  logBuffer
+	log  Output
 	run  *run
 }
 
@@ -119,7 +117,7 @@ func Launch(t Scope, opts Options) (*Broker, error) {
 	t.Cleanup(func() {
 		b.Kill()
 		if t.Failed() && b.Kind == Default() { // an oracle's log explains nothing
-			t.Logf("log of %s on %s:\n%s", b.Kind, b.Addr, b.log.tail(60))
+			t.Logf("log of %s on %s:\n%s", b.Kind, b.Addr, b.log.Tail(60))
 		}
 	})
 	if !slices.ContainsFunc(opts.Set, func(kv string) bool { return strings.HasPrefix(kv, retentionDelayKey) }) {
@@ -184,7 +182,7 @@ func (b *Broker) awaitReady() error {
 		select {
 		case <-retry.C:
 		case <-b.run.done:
-			return fmt.Errorf("process ended before it answered: %w\n%s", orEnded(b.run.err), b.log.tail(20))
+			return fmt.Errorf("process ended before it answered: %w\n%s", orEnded(b.run.err), b.log.Tail(20))
 		case <-ctx.Done():
 			return fmt.Errorf("no answer after %v: %w", startLimit, err)
 		}
@@ -263,7 +261,7 @@ func (b *Broker) signal(sig syscall.Signal) {
 func (b *Broker) Done() <-chan struct{} { return b.run.done }
 
 // Log is everything the broker printed so far, over all its lives.
-func (b *Broker) Log() string { return b.log.tail(1 << 30) }
+func (b *Broker) Log() string { return b.log.Tail(1 << 30) }
 
 // FreePort asks the system for a TCP port that nobody listens on.
 func FreePort() (int, error) {
@@ -288,26 +286,4 @@ func ModuleRoot() (string, error) {
 		dir = filepath.Dir(dir)
 	}
 	return "", errors.New("not inside Ottla's repository")
-}
-
-// logBuffer keeps what a process prints.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) tail(lines int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := strings.Split(strings.TrimRight(l.buf.String(), "\n"), "\n")
-	if len(all) > lines {
-		all = all[len(all)-lines:]
-	}
-	return strings.Join(all, "\n")
 }
