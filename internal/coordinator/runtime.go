@@ -151,7 +151,7 @@ func (r *Runtime[M]) Retry() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := r.image.Load().TopicByName(r.options.Topic)
-	if t == nil || r.closed {
+	if t == nil {
 		return
 	}
 	for id, s := range r.shards {

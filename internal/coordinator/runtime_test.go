@@ -71,6 +71,26 @@ func TestFailedAppendChangesNothing(t *testing.T) {
 		w.wantValues("a")
 		w.must(w.write("d"))
 		w.wantValues("a", "d")
+		// A batch that cannot even be made.
+		w.codec = 15
+		if w.write("e") == nil {
+			t.Error("written with a codec that does not exist")
+		}
+		w.codec = record.None
+		w.must(w.write("f"))
+		w.wantValues("a", "d", "f")
+		// What nobody asked for: the node's log tells.
+		w.disk.failures = []error{disaster}
+		_, err := w.do(func(m *toy, at Moment, to Ticket) Output {
+			m.timers.Set("x", at.Mono+time.Second)
+			return Answer(to, count(0))
+		})
+		w.must(err)
+		<-time.After(time.Second)
+		w.wantValues("a", "d", "f")
+		if !strings.Contains(w.log.String(), disaster.Error()) {
+			t.Errorf("the log of the node says %q", w.log.String())
+		}
 	})
 }
 
@@ -244,6 +264,89 @@ func TestLoadFails(t *testing.T) {
 		w.runtime.Retry()
 		synctest.Wait()
 		w.must(w.write("a"))
+	})
+}
+
+// TestLoadOfBadBatches: a log whose batches hold no records, or whose markers do
+// not parse, is no state to go on from.
+func TestLoadOfBadBatches(t *testing.T) {
+	one := func(key string) record.Batch {
+		b := record.NewBuilder(record.BuilderOptions{})
+		b.Append(1, []byte(key), []byte("v"))
+		batch, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(record.Batch(nil), batch...)
+	}
+	batch, marker := one("k"), one("\x00")
+	batch[record.HeaderLen] = 0x7f // the length of its record
+	marker[22] |= 0x20             // attributes: a control batch
+	for what, bad := range map[string]record.Batch{"a record beyond its batch": batch, "a marker with half a type": marker} {
+		bubble(t, func(w *world) {
+			w.disk.add(bad, nil)
+			w.lead(self)
+			synctest.Wait()
+			w.want(w.write("a"), ErrNotCoordinator, what)
+			if !strings.Contains(w.log.String(), "load __toys-0") {
+				t.Errorf("%s: the log of the node says %q", what, w.log.String())
+			}
+		})
+	}
+}
+
+// TestEndOfALoad: a shard that is not wanted any more stops reading.
+func TestEndOfALoad(t *testing.T) {
+	bubble(t, func(w *world) {
+		for range 3 {
+			b := record.NewBuilder(record.BuilderOptions{})
+			b.Append(1, []byte("k"), []byte("v"))
+			w.disk.add(b.Build())
+		}
+		read, goOn := make(chan struct{}), make(chan struct{})
+		w.disk.reading = func() { read <- struct{}{}; <-goOn }
+		w.lead(self)
+		<-read
+		loading := w.machine
+		w.lead(self + 1)
+		close(goOn)
+		synctest.Wait()
+		if len(loading.values) != 0 || loading.loads != 0 {
+			t.Errorf("it went on to read %v", loading.values)
+		}
+	})
+}
+
+// TestNothingToFollow: what does not concern a shard, and what comes after the
+// end, changes nothing.
+func TestNothingToFollow(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.runtime.Retry() // the topic does not exist
+		w.lead(self)
+		synctest.Wait()
+		w.must(w.write("a"))
+		before := w.machine
+		told := len(before.topics)
+		w.publish(&metadata.ConfigRecord{ResourceType: metadata.ResourceTopic, ResourceName: topic, Name: "k"})
+		synctest.Wait()
+		if len(before.topics) != told {
+			t.Errorf("of a change without topics it was told %v", before.topics[told:])
+		}
+		change := metadata.NewPartitionChangeRecord()
+		change.PartitionID, change.TopicID, change.ISR = 0, topicID, []int32{1}
+		w.publish(change)
+		synctest.Wait()
+		if w.machine != before || len(before.topics) != told+1 {
+			t.Errorf("the shard is another, or was told %v", before.topics)
+		}
+		w.must(w.write("b"))
+		w.runtime.Close()
+		w.lead(self)
+		w.runtime.Retry()
+		w.want(w.write("c"), ErrNotCoordinator, "after the end")
+		if w.machine != before || len(w.runtime.Led()) != 0 {
+			t.Error("a shard began after the end")
+		}
 	})
 }
 
@@ -467,6 +570,47 @@ func TestParkedIsBounded(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWaitingIsBounded: so many may wait for an answer that no step has given
+// yet, and then room comes back.
+func TestWaitingIsBounded(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		park := func(m *toy, at Moment, to Ticket) Output {
+			m.parked, m.silent = append(m.parked, to), true
+			m.timers.Set("answer", at.Mono+time.Hour)
+			return Output{}
+		}
+		var calls []*Call[*toy]
+		for range maxWaiting {
+			calls = append(calls, w.runtime.Begin(context.Background(), 0, park))
+			if len(calls)%maxQueued == 0 {
+				synctest.Wait()
+			}
+		}
+		_, err := w.read()
+		w.want(err, ErrLoading, "one too many")
+		for _, c := range calls {
+			_, err := c.Wait()
+			w.must(err)
+		}
+		_, err = w.read()
+		w.must(err)
+	})
+}
+
+// TestOutputAdd: lists may be split where all parts may.
+func TestOutputAdd(t *testing.T) {
+	for _, c := range []struct{ one, other, want bool }{{true, true, true}, {true, false, false}, {false, true, false}} {
+		one, other := write(1, "a"), write(2, "b", "c")
+		one.Split, other.Split = c.one, c.other
+		one.Add(other)
+		if len(one.Records) != 3 || len(one.Replies) != 2 || one.Split != c.want {
+			t.Errorf("%+v: %d records, %d replies, split %t", c, len(one.Records), len(one.Replies), one.Split)
+		}
 	}
 }
 

@@ -370,16 +370,10 @@ func (s *shard[M]) unpark(response kmsg.Response, err error) {
 }
 
 // take takes the request of a ticket out of the waiting; nil when there is
-// none, or nobody waits for it.
+// none.
 func (s *shard[M]) take(t Ticket) *Call[M] {
 	c := s.waiting[t]
-	if c == nil {
-		return nil
-	}
 	delete(s.waiting, t)
-	if c.left() {
-		return nil
-	}
 	return c
 }
 

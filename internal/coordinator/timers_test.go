@@ -33,6 +33,10 @@ func TestTimers(t *testing.T) {
 			default:
 				now += time.Duration(rng.IntN(3))
 			}
+			at := slices.IndexFunc(model, func(e entry) bool { return e.key == key })
+			if deadline, some := timers.Deadline(key); some != (at >= 0) || some && deadline != model[at].deadline {
+				t.Fatalf("seed %d: %d is due at %v %t, the model has %v", seed, key, deadline, some, model)
+			}
 			for {
 				next := -1
 				for i, e := range model {

@@ -129,6 +129,7 @@ type disk struct {
 	// failures are the errors of the next appends.
 	failures []error
 	failRead error
+	reading  func() // called before each batch is read
 	failOpen error
 	closed   error
 	max      int
@@ -232,10 +233,13 @@ func (l *diskLog) err() error {
 
 func (l *diskLog) Batches() iter.Seq2[record.Batch, error] {
 	l.disk.mu.Lock()
-	batches, failed := append([]record.Batch(nil), l.disk.batches...), l.disk.failRead
+	batches, failed, reading := append([]record.Batch(nil), l.disk.batches...), l.disk.failRead, l.disk.reading
 	l.disk.mu.Unlock()
 	return func(yield func(record.Batch, error) bool) {
 		for _, b := range batches {
+			if reading != nil {
+				reading()
+			}
 			if failed != nil {
 				yield(nil, failed)
 				return
@@ -304,6 +308,8 @@ type world struct {
 	// machine is the newest; it belongs to its shard's goroutine, which rests
 	// after synctest.Wait.
 	machine *toy
+	// codec compresses what is written from now on.
+	codec record.Compression
 }
 
 // parkedMost is the bound of parked replies, of which each takes as much as the
@@ -326,7 +332,7 @@ func bubble(t *testing.T, test func(w *world)) {
 			Timeout:     func() time.Duration { return 5 * time.Second },
 			Size:        func(r kmsg.Response) int64 { return int64(number(r)) },
 			ParkedMost:  func() int64 { return parkedMost },
-			Compression: func() record.Compression { return record.None },
+			Compression: func() record.Compression { return w.codec },
 			Codecs:      record.NewCodecs(), Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		})
 		defer w.runtime.Close()
