@@ -114,9 +114,10 @@ func Answer(to Ticket, response kmsg.Response) Output {
 	return Output{Replies: []Reply{{to, response}}}
 }
 
-// Add appends another step's output to o.
+// Add appends another step's output to o. The records may be split where those
+// of both may; an output without records does not mind.
 func (o *Output) Add(other Output) {
+	o.Split = (o.Split || len(o.Records) == 0) && (other.Split || len(other.Records) == 0)
 	o.Records = append(o.Records, other.Records...)
 	o.Replies = append(o.Replies, other.Replies...)
-	o.Split = o.Split && other.Split
 }

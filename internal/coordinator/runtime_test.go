@@ -602,14 +602,27 @@ func TestWaitingIsBounded(t *testing.T) {
 	})
 }
 
-// TestOutputAdd: lists may be split where all parts may.
+// TestOutputAdd: records may be split where those of all parts may.
 func TestOutputAdd(t *testing.T) {
-	for _, c := range []struct{ one, other, want bool }{{true, true, true}, {true, false, false}, {false, true, false}} {
-		one, other := write(1, "a"), write(2, "b", "c")
-		one.Split, other.Split = c.one, c.other
-		one.Add(other)
-		if len(one.Records) != 3 || len(one.Replies) != 2 || one.Split != c.want {
-			t.Errorf("%+v: %d records, %d replies, split %t", c, len(one.Records), len(one.Replies), one.Split)
+	output := func(split bool, values ...string) Output {
+		out := write(1, values...)
+		out.Split = split
+		return out
+	}
+	for what, c := range map[string]struct {
+		one, other Output
+		records    int
+		split      bool
+	}{
+		"both":             {output(true, "a"), output(true, "b", "c"), 3, true},
+		"the first":        {output(true, "a"), output(false, "b"), 2, false},
+		"the second":       {output(false, "a"), output(true, "b"), 2, false},
+		"nothing to add":   {output(true, "a"), output(false), 1, true},
+		"nothing to begin": {output(false), output(true, "a"), 1, true},
+	} {
+		c.one.Add(c.other)
+		if len(c.one.Records) != c.records || len(c.one.Replies) != 2 || c.one.Split != c.split {
+			t.Errorf("%s: %d records, %d replies, split %t", what, len(c.one.Records), len(c.one.Replies), c.one.Split)
 		}
 	}
 }
