@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"reflect"
-	"strconv"
 	"strings"
 	"testing"
-	"unicode"
 
-	"ottla/internal/metadata"
 	"ottla/internal/schema"
+	"ottla/internal/schema/schematest"
 )
 
 // recordKeys and recordValues are one of each type that gen writes.
@@ -99,7 +96,7 @@ func TestKafkaRecords(t *testing.T) {
 		if !bytes.Equal(again, g.raw) {
 			t.Errorf("%s\ngot  %x\nwant %x", g.name, again, g.raw)
 		}
-		if s := javaString(reflect.ValueOf(got).Elem()); s != g.fields {
+		if s := java.String(reflect.ValueOf(got).Elem()); s != g.fields {
 			t.Errorf("%x\ngot  %s\nwant %s", g.raw, s, g.fields)
 		}
 	}
@@ -108,85 +105,13 @@ func TestKafkaRecords(t *testing.T) {
 	}
 }
 
-// javaString prints a value as the toString of Kafka's class does.
-func javaString(v reflect.Value) string {
-	if id, ok := v.Interface().(schema.UUID); ok {
-		return metadata.FormatUUID(id)
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		name := strings.NewReplacer("CurrentTopicPartitions", "TopicPartitions", "TargetTopicPartitions", "TopicPartition",
-			"GroupTopicMetadata", "TopicMetadata", "GroupPartitionRacks", "PartitionMetadata").Replace(v.Type().Name())
-		var fields []string
-		for i := range v.NumField() {
-			field := v.Type().Field(i).Name
-			if field == "UnknownTags" {
-				continue // not in toString; the bytes written again show them
-			}
-			value := javaString(v.Field(i))
-			if field == "AssignmentEpochs" && v.Field(i).IsNil() {
-				value = "null"
-			}
-			field = strings.ReplaceAll(field, "ID", "Id")
-			fields = append(fields, string(unicode.ToLower(rune(field[0])))+field[1:]+"="+value)
-		}
-		return name + "(" + strings.Join(fields, ", ") + ")"
-	case reflect.Pointer:
-		if v.IsNil() {
-			return "null"
-		}
-		return javaString(v.Elem())
-	case reflect.String:
-		return "'" + v.String() + "'"
-	case reflect.Uint8: // an element of bytes, which Java prints signed
-		return strconv.Itoa(int(int8(v.Uint())))
-	case reflect.Slice:
-		items := make([]string, v.Len())
-		for i := range items {
-			items[i] = strings.Trim(javaString(v.Index(i)), "'") // strings are bare in a list
-		}
-		return "[" + strings.Join(items, ", ") + "]"
-	}
-	return fmt.Sprint(v.Interface())
-}
-
-// fill sets every field of v to something random; tagged and nullable fields
-// are sometimes left at their default.
-func fill(r *rand.Rand, v reflect.Value) {
-	if _, ok := v.Interface().(schema.UUID); ok {
-		v.Set(reflect.ValueOf(schema.UUID{15: byte(r.IntN(256))}))
-		return
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).Name != "UnknownTags" {
-				fill(r, v.Field(i))
-			} else if r.IntN(3) == 0 {
-				v.Field(i).Set(reflect.ValueOf([]schema.Tag{{Number: 100 + uint32(r.IntN(9)), Value: []byte{1, 2, 3}}, {Number: 5000, Value: nil}}))
-			}
-		}
-	case reflect.Pointer:
-		v.SetZero()
-		if r.IntN(3) > 0 {
-			v.Set(reflect.New(v.Type().Elem()))
-			fill(r, v.Elem())
-		}
-	case reflect.Slice:
-		v.SetZero()
-		if n := r.IntN(4); n > 0 {
-			v.Set(reflect.MakeSlice(v.Type(), n, n))
-			for i := range n {
-				fill(r, v.Index(i))
-			}
-		}
-	case reflect.String:
-		v.SetString([]string{"", "a", "köln", "a-longer-name.with_all"}[r.IntN(4)])
-	case reflect.Uint8:
-		v.SetUint(uint64(r.IntN(256)))
-	default:
-		v.SetInt(int64(r.IntN(120) - 60))
-	}
+// java is what Kafka's classes have otherwise.
+var java = schematest.Java{
+	Types: map[string]string{
+		"CurrentTopicPartitions": "TopicPartitions", "TargetTopicPartitions": "TopicPartition",
+		"GroupTopicMetadata": "TopicMetadata", "GroupPartitionRacks": "PartitionMetadata",
+	},
+	Null: func(_, field string) bool { return field == "AssignmentEpochs" },
 }
 
 // TestRecordRoundTrip writes random records, reads them, writes the same, and
@@ -196,7 +121,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	for range 60 {
 		for _, fresh := range recordValues {
 			v, back := fresh(), fresh()
-			fill(r, reflect.ValueOf(v).Elem())
+			schematest.Fill(r, reflect.ValueOf(v).Elem())
 			raw := schema.AppendVersioned(nil, v, recordVersion)
 			if err := schema.ParseVersioned(raw, back); err != nil {
 				t.Fatalf("%T %x: %v", v, raw, err)
@@ -216,7 +141,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		}
 		for _, fresh := range recordKeys {
 			k, back := fresh(), fresh()
-			fill(r, reflect.ValueOf(k).Elem())
+			schematest.Fill(r, reflect.ValueOf(k).Elem())
 			raw := k.Append(nil)
 			if err := back.Parse(raw); err != nil || !reflect.DeepEqual(k, back) {
 				t.Fatalf("%T %x: %v", k, raw, err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ottla/internal/schema"
+	"ottla/internal/schema/schematest"
 )
 
 // FuzzParseValue: no bytes make the parser panic, and what it accepts it writes
@@ -59,7 +60,7 @@ func FuzzParseValue(f *testing.F) {
 func TestParseCuts(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, m := range every(t) {
-		fill(r, reflect.ValueOf(m).Elem())
+		schematest.Fill(r, reflect.ValueOf(m).Elem())
 		value := AppendValue(nil, m)
 		for n := range value {
 			if _, err := ParseValue(value[:n]); !errors.Is(err, ErrMalformed) {

@@ -3,13 +3,13 @@ package metadata
 import (
 	"bytes"
 	"encoding/hex"
-	"fmt"
 	"os"
 	"reflect"
 	"strconv"
 	"strings"
 	"testing"
-	"unicode"
+
+	"ottla/internal/schema/schematest"
 )
 
 // TestKafkaRecords reads what Apache Kafka 4.3.1's own classes wrote, compares
@@ -65,7 +65,7 @@ func checkGolden(t *testing.T, control bool, name string, version int16, raw []b
 		}
 		m, again = r, r.AppendTo(append([]byte(nil), 1, byte(r.APIKey()), byte(version)), version)
 	}
-	if got := javaString(reflect.ValueOf(m).Elem()); got != want {
+	if got := java.String(reflect.ValueOf(m).Elem()); got != want {
 		t.Errorf("%x\ngot  %s\nwant %s", raw, got, want)
 	}
 	if !bytes.Equal(again, raw) {
@@ -86,64 +86,9 @@ func controlRecord(name string) controlValue {
 	}[name]
 }
 
-// javaString prints a value as the toString of Kafka's class does.
-func javaString(v reflect.Value) string {
-	if id, ok := v.Interface().(UUID); ok {
-		return FormatUUID(id)
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		return javaStruct(v)
-	case reflect.Pointer:
-		if v.IsNil() {
-			return "null"
-		}
-		return javaString(v.Elem())
-	case reflect.String:
-		return "'" + v.String() + "'"
-	case reflect.Float64:
-		s := strconv.FormatFloat(v.Float(), 'f', -1, 64)
-		if !strings.Contains(s, ".") {
-			s += ".0"
-		}
-		return s
-	case reflect.Uint8: // an element of bytes, which Java prints signed
-		return strconv.Itoa(int(int8(v.Uint())))
-	case reflect.Slice:
-		items := make([]string, v.Len())
-		for i := range items {
-			items[i] = javaString(v.Index(i))
-			if v.Index(i).Kind() == reflect.String { // quoted alone, bare in a list
-				items[i] = v.Index(i).String()
-			}
-		}
-		return "[" + strings.Join(items, ", ") + "]"
-	}
-	return fmt.Sprint(v.Interface())
-}
-
-func javaStruct(v reflect.Value) string {
-	name := v.Type().Name()
-	if kafka, ok := map[string]string{"QuotaEntity": "EntityData", "LeaderChangeVoter": "Voter", "VoterEndpoint": "Endpoint"}[name]; ok {
-		name = kafka
-	}
-	var fields []string
-	for i := range v.NumField() {
-		field := v.Type().Field(i).Name
-		if field == "UnknownTags" {
-			continue // not in toString; the bytes written again show them
-		}
-		value := javaString(v.Field(i))
-		if v.Field(i).Kind() == reflect.Slice && v.Field(i).IsNil() && javaNull(v.Type().Name(), field) {
-			value = "null"
-		}
-		field = strings.NewReplacer("ID", "Id", "ISR", "Isr", "ELR", "Elr").Replace(field)
-		fields = append(fields, string(unicode.ToLower(rune(field[0])))+field[1:]+"="+value)
-	}
-	if len(fields) == 0 {
-		return name + "()"
-	}
-	return name + "(" + strings.Join(fields, ", ") + ")"
+// java is what Kafka's classes have otherwise.
+var java = schematest.Java{
+	Types: map[string]string{"QuotaEntity": "EntityData", "LeaderChangeVoter": "Voter", "VoterEndpoint": "Endpoint"}, Null: javaNull,
 }
 
 // javaNull tells which nil lists are null in the schema, not empty.

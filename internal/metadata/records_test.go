@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
+
+	"ottla/internal/schema/schematest"
 )
 
 // every returns one empty record of each api key.
@@ -21,58 +23,11 @@ func every(t testing.TB) []Message {
 	return all
 }
 
-// fill sets every field of v to something random; tagged and nullable fields
-// are sometimes left at their default.
-func fill(r *rand.Rand, v reflect.Value) {
-	if _, ok := v.Interface().(UUID); ok {
-		for i := range v.Len() {
-			v.Index(i).SetUint(uint64(r.IntN(256)))
-		}
-		return
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).Name == "UnknownTags" {
-				if r.IntN(3) == 0 {
-					v.Field(i).Set(reflect.ValueOf([]Tag{{Number: 100 + uint32(r.IntN(9)), Value: []byte{1, 2, 3}}, {Number: 5000, Value: nil}}))
-				}
-				continue
-			}
-			fill(r, v.Field(i))
-		}
-	case reflect.Pointer:
-		v.SetZero()
-		if r.IntN(3) > 0 {
-			v.Set(reflect.New(v.Type().Elem()))
-			fill(r, v.Elem())
-		}
-	case reflect.Slice:
-		v.SetZero()
-		if n := r.IntN(4); n > 0 {
-			v.Set(reflect.MakeSlice(v.Type(), n, n))
-			for i := range n {
-				fill(r, v.Index(i))
-			}
-		}
-	case reflect.String:
-		v.SetString([]string{"", "a", "köln", "a-longer-name.with_all"}[r.IntN(4)])
-	case reflect.Bool:
-		v.SetBool(r.IntN(2) == 0)
-	case reflect.Float64:
-		v.SetFloat(r.NormFloat64())
-	case reflect.Uint8, reflect.Uint16:
-		v.SetUint(uint64(r.IntN(256)))
-	default:
-		v.SetInt(int64(r.IntN(120) - 60))
-	}
-}
-
 func TestValueRoundTrip(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 60 {
 		for _, m := range every(t) {
-			fill(r, reflect.ValueOf(m).Elem())
+			schematest.Fill(r, reflect.ValueOf(m).Elem())
 			value := AppendValue(nil, m)
 			back, err := ParseValue(value)
 			if err != nil {
