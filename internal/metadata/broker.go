@@ -53,9 +53,6 @@ func (img *Image) Broker(id int32) *Broker {
 	return b
 }
 
-// NumBrokers is the number of registered brokers, fenced ones too.
-func (img *Image) NumBrokers() int { return img.brokers.Len() }
-
 // Brokers are the registered brokers by id ascending, fenced ones too.
 func (img *Image) Brokers() iter.Seq[*Broker] {
 	return func(yield func(*Broker) bool) {

@@ -92,13 +92,6 @@ func (img *Image) DelegationTokens() iter.Seq[*DelegationTokenRecord] { return v
 // SCRAMCredentials are the SCRAM credentials, by user, then mechanism.
 func (img *Image) SCRAMCredentials() iter.Seq[*UserScramCredentialRecord] { return values(img.scram) }
 
-// SCRAMCredential returns the credential of a user and a mechanism, nil when
-// there is none.
-func (img *Image) SCRAMCredential(user string, mechanism int8) *UserScramCredentialRecord {
-	c, _ := img.scram.Get(scramKey(user, mechanism))
-	return c
-}
-
 // ClientQuotas are the client quotas, one for each entity, in the order of an
 // internal key.
 func (img *Image) ClientQuotas() iter.Seq[*ClientQuota] { return values(img.quotas) }

@@ -42,17 +42,3 @@ func (c Compression) String() string {
 	}
 	return fmt.Sprintf("unknown(%d)", int8(c))
 }
-
-// ParseCompression reads a value of the key compression.type: a codec,
-// "producer", or "uncompressed" for None.
-func ParseCompression(name string) (Compression, bool) {
-	if name == "uncompressed" {
-		return None, true
-	}
-	for c := Producer; c <= Zstd; c++ {
-		if c.String() == name {
-			return c, true
-		}
-	}
-	return 0, false
-}
