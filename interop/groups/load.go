@@ -18,6 +18,9 @@ const (
 	heartbeatMillis = 300
 )
 
+// partitions are those of the topic of a story.
+const partitions = 6
+
 // load writes to all partitions of a topic until it is finished.
 type load struct {
 	client *kgo.Client

@@ -23,8 +23,6 @@ func TestMain(m *testing.M) {
 	os.Exit(target.Main(m))
 }
 
-const partitions = 6
-
 // stepLimit bounds the wait for one step of a story. It is for a machine under
 // load; nothing is read from how long a step took.
 const stepLimit = 90 * time.Second
