@@ -3,41 +3,21 @@ package ottla_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"ottla"
+	"ottla/internal/leaks"
 )
 
 // TestMain fails when a test leaves a goroutine of a node behind.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	deadline := time.After(5 * time.Second)
-	for code == 0 && strings.Contains(stacks(), "ottla/internal/") {
-		select {
-		case <-deadline:
-			fmt.Fprintln(os.Stderr, stacks())
-			code = 1
-		default:
-			runtime.Gosched()
-		}
-	}
-	os.Exit(code)
-}
-
-func stacks() string {
-	buf := make([]byte, 4<<20)
-	return string(buf[:runtime.Stack(buf, true)])
-}
+func TestMain(m *testing.M) { os.Exit(leaks.Main(m, "ottla/internal/")) }
 
 // put writes a record to a node, and has it acknowledged.
 func put(t *testing.T, node *ottla.Node, value string, options ...kgo.Opt) {

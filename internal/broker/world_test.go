@@ -11,8 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
-	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/config"
+	"ottla/internal/leaks"
 	"ottla/internal/protocol"
 	"ottla/internal/record"
 	"ottla/internal/vfs"
@@ -36,30 +35,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(holdEnv); dir != "" {
 		os.Exit(hold(dir))
 	}
-	code := m.Run()
-	deadline := time.After(5 * time.Second)
-	for code == 0 && ours() > 0 {
-		select {
-		case <-deadline:
-			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
-			code = 1
-		default:
-			runtime.Gosched()
-		}
-	}
-	os.Exit(code)
-}
-
-// ours is the number of goroutines that run a node's code.
-func ours() int {
-	buf := make([]byte, 4<<20)
-	n := 0
-	for _, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(stack, "ottla/internal/") && !strings.Contains(stack, "broker.TestMain") {
-			n++
-		}
-	}
-	return n
+	os.Exit(leaks.Main(m, "ottla/internal/"))
 }
 
 // world is what a node under test touches: a file system, a network, and a log.

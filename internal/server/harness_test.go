@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
-	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -19,35 +17,11 @@ import (
 
 	"ottla/internal/api"
 	"ottla/internal/config"
+	"ottla/internal/leaks"
 )
 
 // TestMain fails when a test leaves a goroutine behind.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	deadline := time.After(5 * time.Second)
-	for code == 0 && ours() > 0 {
-		select {
-		case <-deadline:
-			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
-			code = 1
-		default:
-			runtime.Gosched()
-		}
-	}
-	os.Exit(code)
-}
-
-// ours is the number of goroutines that run the server's code.
-func ours() int {
-	buf := make([]byte, 1<<20)
-	n := 0
-	for _, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(stack, "server.(*") {
-			n++
-		}
-	}
-	return n
-}
+func TestMain(m *testing.M) { os.Exit(leaks.Main(m, "server.(*")) }
 
 // The keys of the endpoints that tests serve, with the versions whose headers
 // are the plainest.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ottla/internal/api"
+	"ottla/internal/leaks"
 )
 
 // parking handles Produce with replies that wait for the test, and counts.
@@ -72,7 +73,7 @@ func TestRepliesLeaveInOrder(t *testing.T) {
 			t.Fatalf("%d replies are released", p.released.Load())
 		}
 		// Nobody is left who writes; the connection goes on as before.
-		if n := ours(); n != 3 { // watch, accept and the connection
+		if n := leaks.Count("server.(*"); n != 3 { // watch, accept and the connection
 			t.Fatalf("%d goroutines", n)
 		}
 		c.echo(9, "still there")
