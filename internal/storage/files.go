@@ -85,6 +85,12 @@ func (f *file) open(flag int) (vfs.File, error) {
 		return nil, err
 	}
 	c.mu.Lock()
+	if f.gone {
+		// It may be another file that has the name by now.
+		c.mu.Unlock()
+		_ = h.Close() // nothing was written through it
+		return nil, ErrClosed
+	}
 	f.handle, f.refs = h, 1
 	c.open++
 	victims := c.evict()

@@ -103,3 +103,27 @@ func TestFilesCloseFails(t *testing.T) {
 		t.Errorf("%d users, %d open files", wanted.refs, c.open)
 	}
 }
+
+// TestOpenOfReplacedFile: while a reader opens the file of a segment, compaction
+// gives its name to another one. The reader plans anew.
+func TestOpenOfReplacedFile(t *testing.T) {
+	fs := vfs.NewFault(vfs.NewMem())
+	files := newFiles(fs, 0)
+	old, fresh := files.file("/old"), files.file("/fresh")
+	for _, f := range []*file{old, fresh} {
+		if err := writeFile(fs, f.path, []byte(f.path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs.Add(vfs.Rule{Op: vfs.OpOpen, Path: "/old", Count: 1, Hook: func(vfs.Event) {
+		if err := errors.Join(old.retireTo("/old.deleted"), fresh.rename("/old")); err != nil {
+			t.Error(err)
+		}
+	}})
+	if _, err := old.acquire(); !errors.Is(err, ErrClosed) {
+		t.Errorf("the file that has the name now was opened: %v", err)
+	}
+	if _, err := fresh.acquire(); err != nil || files.open != 1 {
+		t.Errorf("%d files are open, %v", files.open, err)
+	}
+}
