@@ -8,8 +8,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"ottla/internal/config"
 	"ottla/internal/record"
@@ -480,4 +482,60 @@ func BenchmarkClean(b *testing.B) {
 		}
 		b.ReportMetric(float64(len(m.slots)*keySlotBytes)/float64(m.count), "bytes/key")
 	})
+}
+
+// BenchmarkAppendBesideClean is how long small appends take, one each 200 µs,
+// while 32 segments of 1 MiB are compacted and swapped in one by one: what
+// holders of the append lock cost a producer.
+func BenchmarkAppendBesideClean(b *testing.B) {
+	small := batch(b, 1, record.BuilderOptions{}, "value")
+	var took []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		m, l := benchLog(b, config.PageCache)
+		c := l.Config()
+		c.Compact, c.MaxCompactionLagMs, c.SegmentBytes = true, 1<<62, 1<<20
+		l.UpdateConfig(c)
+		for i := 0; len(l.segments) <= 32; i++ {
+			builder := record.NewBuilder(record.BuilderOptions{})
+			for k := range 100 {
+				builder.Append(startMs, fmt.Appendf(nil, "key %d", i*100+k), make([]byte, 1000))
+			}
+			if _, err := l.AppendAsLeader(must(builder.Build())(b), AppendOptions{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := l.Flush(); err != nil {
+			b.Fatal(err)
+		}
+		l.SetHighWatermark(l.EndOffset())
+		b.StartTimer()
+		done := make(chan error, 1)
+		go func() {
+			_, err := m.Clean()
+			done <- err
+		}()
+		tick := time.NewTicker(200 * time.Microsecond)
+		for cleaning := true; cleaning; {
+			select {
+			case err := <-done:
+				if cleaning = false; err != nil {
+					b.Fatal(err)
+				}
+			case <-tick.C:
+				record.Batch(small).SetBaseOffset(0)
+				began := time.Now()
+				if _, err := l.AppendAsLeader(small, AppendOptions{}); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(began))
+			}
+		}
+		tick.Stop()
+	}
+	slices.Sort(took)
+	for _, p := range []float64{50, 99, 99.9, 100} {
+		b.ReportMetric(float64(took[int(p/100*float64(len(took)-1))].Microseconds()), fmt.Sprintf("p%g-µs", p))
+	}
+	b.ReportMetric(float64(len(took))/float64(b.N), "appends/op")
 }

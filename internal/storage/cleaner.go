@@ -29,8 +29,8 @@ import (
 //     segments or the new ones.
 //  6. Note in cleaner-offset-checkpoint how far the log is compacted.
 //
-// Appends, flushes and readers go on meanwhile; a pass holds Log.write only for
-// the swap of a group. It gives up when the log was truncated, deleted, closed
+// Appends, flushes and readers go on meanwhile; a pass holds Log.write only while
+// it puts a group into the list, over no I/O. It gives up when the log was truncated, deleted, closed
 // or is not compacted any more, or when retention took a segment of its group:
 // what was not swapped in is thrown away, and a later pass begins anew.
 //

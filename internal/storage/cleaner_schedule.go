@@ -128,10 +128,7 @@ func (l *Log) overdue(segments []*segment, nowMs, maxLagMs int64) (bool, error) 
 		first := s.first
 		l.mu.Unlock()
 		if first == unknownFirst {
-			l.write.Lock()
-			l.readFirst(s)
-			first = s.first
-			l.write.Unlock()
+			first = l.learnFirst(s)
 		}
 		if first > 0 && first < nowMs-maxLagMs {
 			return true, nil

@@ -25,12 +25,18 @@ import (
 // An index as .swap without a .log.swap is thus always of step 5. Kafka renames
 // in any order and makes the folder durable once, at the end.
 //
-// Log.write is held all along: nothing else changes the list of segments. An
-// append may wait for it as long as four directories take to be made durable.
+// Log.reshaping is held all along: nothing else changes the segments of the
+// group, nor their names. Appends go on: Log.write is held for step 2 alone, a
+// change in memory. What they do to the folder meanwhile, new files for a roll,
+// is as durable as before, or sooner.
+//
+// Rejected: holding Log.write, under which an append waits until a directory is
+// durable four times; and a generation that tells after the renames whether the
+// group is still the log's, for then they would have to be taken back.
 func (p *cleanPass) swap(group, fresh []*segment) error {
 	l := p.log
-	l.write.Lock()
-	defer l.write.Unlock()
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
 	if err := p.current(group); err != nil {
 		return err
 	}
@@ -53,11 +59,11 @@ func (p *cleanPass) swap(group, fresh []*segment) error {
 // takeNames is steps 4 and 5.
 func (p *cleanPass) takeNames(fresh []*segment) error {
 	l := p.log
+	l.dropCleanedSnapshots(p.end)
 	for _, files := range []func(*segment) []*file{(*segment).logFile, (*segment).indexFiles} {
 		if err := renameAll(fresh, "", files); err != nil {
 			return l.dir.fail(err)
 		}
-		l.dropCleanedSnapshots(p.end)
 		if err := l.env.fs.SyncDir(l.path); err != nil {
 			return l.dir.fail(err)
 		}
@@ -69,7 +75,8 @@ func (p *cleanPass) takeNames(fresh []*segment) error {
 }
 
 // current tells whether the pass may go on with a group: its segments are still
-// those of the log. The caller holds Log.write.
+// those of the log. What it tells holds as long as the caller holds
+// Log.reshaping.
 func (p *cleanPass) current(group []*segment) error {
 	l := p.log
 	l.mu.Lock()
@@ -87,9 +94,11 @@ func (p *cleanPass) current(group []*segment) error {
 	return nil
 }
 
-// publish is step 2. The caller holds Log.write.
+// publish is step 2. The caller holds Log.reshaping.
 func (p *cleanPass) publish(group, fresh []*segment) {
 	l := p.log
+	l.write.Lock()
+	defer l.write.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := slices.Index(l.segments, group[0])
@@ -101,9 +110,13 @@ func (p *cleanPass) publish(group, fresh []*segment) {
 // dropCleanedSnapshots removes the producer snapshots below an offset: the
 // batches that would follow them in a recovery are not all there any more, so
 // that a transaction could look open for ever. A newer one is below the
-// recovery point on disk, or there would have been no pass.
+// recovery point on disk, or there would have been no pass. The caller holds
+// Log.reshaping.
 func (l *Log) dropCleanedSnapshots(below int64) {
-	l.dropSnapshots(func(offset int64) bool { return offset < below })
+	l.write.Lock()
+	gone := l.forgetSnapshots(func(offset int64) bool { return offset < below })
+	l.write.Unlock()
+	l.removeSnapshots(gone)
 }
 
 // renameAll changes what follows the usual names of some files of segments.

@@ -71,12 +71,12 @@ func (w *cleanWriter) segment(b record.Batch) (*segment, error) {
 	return w.begin()
 }
 
-// begin makes the files of a new segment. It takes the lock of the log, so that
-// a folder that is being given up gets no new names.
+// begin makes the files of a new segment, under Log.reshaping, so that a folder
+// that is being given up gets no new names.
 func (w *cleanWriter) begin() (*segment, error) {
 	l := w.log
-	l.write.Lock()
-	defer l.write.Unlock()
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
 	if err := w.current(nil); err != nil {
 		return nil, err
 	}
@@ -163,8 +163,8 @@ func (w *cleanWriter) finish() error {
 func (w *cleanWriter) finishIndexes(s *segment) error {
 	l := w.log
 	s.finish()
-	l.write.Lock()
-	defer l.write.Unlock()
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
 	if err := w.current(nil); err != nil {
 		return err
 	}
@@ -205,15 +205,18 @@ func (w *cleanWriter) release() {
 // a folder that is not this log's any more the next start does it.
 func (p *cleanPass) discardUnfinished(fresh []*segment) {
 	l := p.log
-	l.write.Lock()
-	defer l.write.Unlock()
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
 	if p.published {
 		return // the dir is offline
 	}
 	for _, s := range fresh {
 		s.retire()
 	}
-	if l.usable() != nil {
+	l.mu.Lock()
+	err := l.usable()
+	l.mu.Unlock()
+	if err != nil {
 		return
 	}
 	if err := p.removeUnfinished(fresh); err != nil {

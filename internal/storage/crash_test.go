@@ -13,6 +13,7 @@ import (
 	"ottla/internal/config"
 	"ottla/internal/record"
 	"ottla/internal/vfs"
+	"ottla/internal/xsync"
 )
 
 // survivals are the chances of an unsynced block or name to survive a crash.
@@ -31,11 +32,14 @@ var survivals = []float64{0, 0.1, 0.5, 1}
 //   - an append works, a clean stop works, and Verify finds nothing;
 //   - all of this also when the start itself crashes at one of its I/Os.
 //
+// Within a pass of compaction other operations are done between its I/Os, with
+// crash points of their own: see beside.
+//
 // A failure prints seed, I/O and chance; CRASH=seed:io:chance repeats it alone.
 // SEEDS runs more of them, SEQUENCE=2 and so on gives each other operations.
 func TestCrash(t *testing.T) {
 	only := os.Getenv("CRASH")
-	var points, passes atomic.Int64
+	var points, passes, beside atomic.Int64
 	seeds, steps := crashSeeds(), 110
 	t.Run("seeds", func(t *testing.T) {
 		for seed := range seeds {
@@ -49,15 +53,19 @@ func TestCrash(t *testing.T) {
 				c.must(c.m.Close(-1))
 				points.Add(c.points)
 				passes.Add(int64(c.passes))
+				beside.Add(int64(c.inPasses))
 			})
 		}
 	})
-	t.Logf("%d crash points, %d passes of compaction", points.Load(), passes.Load())
+	t.Logf("%d crash points, %d passes of compaction with %d other operations inside", points.Load(), passes.Load(), beside.Load())
 	if want := int64(seeds) * 1250; only == "" && points.Load() < want {
 		t.Errorf("only %d crash points, the test has lost its bite", points.Load())
 	}
 	if only == "" && seeds > 2 && passes.Load() < 2 {
 		t.Errorf("only %d passes of compaction", passes.Load())
+	}
+	if only == "" && seeds > 2 && beside.Load() < 20 {
+		t.Errorf("only %d operations within a pass of compaction", beside.Load())
 	}
 }
 
@@ -68,6 +76,10 @@ type crashes struct {
 	io     int
 	points int64
 	only   string
+	// nested tells that an operation within a pass of compaction is under way;
+	// inPasses counts them.
+	nested   bool
+	inPasses int
 }
 
 func newCrashes(t *testing.T, seed uint64, only string) *crashes {
@@ -104,6 +116,69 @@ func (c *crashes) crash(e vfs.Event) {
 			c.fatal("stopping")
 		}
 	}
+	c.beside()
+}
+
+// beside does an operation on a random partition in the middle of a pass of
+// compaction, if its locks are free as they would be for another goroutine: an
+// append always, what removes segments but during the swap of its log.
+func (c *crashes) beside() {
+	if c.doing != "clean" || c.nested || c.rng.IntN(8) > 0 {
+		return
+	}
+	c.nested = true
+	defer func() { c.nested, c.doing = false, "clean" }()
+	p := c.pick()
+	l, d := c.log(p), c.m.dirs[0]
+	if !free(&d.checkpoints, &d.writing) {
+		return // within a checkpoint
+	}
+	if !free(&l.write, &l.flushing) {
+		c.fatal("compaction holds the lock of appends over an I/O")
+	}
+	c.inPasses++
+	switch n := c.rng.IntN(12); {
+	case n < 4:
+		c.append(p)
+	case n < 6:
+		c.appendFollower(p)
+	case n < 8:
+		c.flush()
+	case n < 9:
+		c.doing = "checkpoint"
+		c.must(c.m.Checkpoint())
+	case n < 10:
+		c.deleteRecords(p)
+	case !c.reshapable():
+		c.append(p)
+	case n < 11:
+		c.truncate(p)
+	case c.rng.IntN(2) == 0:
+		c.restart(p)
+	default:
+		c.retention()
+	}
+}
+
+// reshapable tells whether no log is in the middle of a swap.
+func (c *crashes) reshapable() bool {
+	for _, l := range c.m.list(nil) {
+		if !free(&l.reshaping) {
+			return false
+		}
+	}
+	return true
+}
+
+// free tells whether nobody holds any of the locks.
+func free(locks ...*xsync.Mutex) bool {
+	for _, l := range locks {
+		if !l.TryLock() {
+			return false
+		}
+		l.Unlock()
+	}
+	return true
 }
 
 // crashAgain starts a node on a clone and returns what a crash before one of

@@ -393,6 +393,8 @@ func (l *Log) create() error {
 
 // giveUp renames the folder and closes the log.
 func (l *Log) giveUp(suffix string) error {
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
 	l.write.Lock()
 	defer l.write.Unlock()
 	l.flushing.Lock()

@@ -14,11 +14,17 @@ import (
 // Log is the log of one partition on this node. All methods may be called by
 // several goroutines.
 //
-// Three locks, taken in this order:
+// Four locks, taken in this order:
 //
+//   - reshaping is held by who replaces, removes or cuts segments that are
+//     there, or renames the folder: the swap of a compaction, retention,
+//     truncations, deletion. It is held over whole sequences of renames and
+//     directory syncs. No append takes it, for what an append does to the list
+//     of segments, a roll, touches the last one alone.
 //   - write is held by whoever changes the log: appends, rolls, truncations,
 //     deletions. It is held over writes to the file, never over a flush but
-//     that of a segment that is finished.
+//     that of a segment that is finished. A compaction, or retention, holds it
+//     while it changes the list of segments and over no I/O.
 //   - flushing is held while bytes are made durable; truncations take it too,
 //     so that no flush sees a file shrink.
 //   - mu guards the fields in memory, for a few instructions. Readers take only
@@ -34,9 +40,10 @@ type Log struct {
 
 	config atomic.Pointer[config.Topic]
 
-	write    xsync.Mutex
-	flushing xsync.Mutex
-	mu       sync.Mutex
+	reshaping xsync.Mutex
+	write     xsync.Mutex
+	flushing  xsync.Mutex
+	mu        sync.Mutex
 
 	// segments is never empty, sorted by base, and replaced, not changed.
 	segments []*segment

@@ -122,12 +122,46 @@ func (l *Log) tooOld(s *segment, c *config.Topic, now int64) (bool, error) {
 // removes the oldest first, each removal durable before the next.
 //
 // Readers that hold a Slice of such a segment finish. In a Manager the files
-// are renamed to .deleted and removed after file.delete.delay.ms.
+// are renamed to .deleted and removed after file.delete.delay.ms. Appends go on
+// meanwhile.
 func (l *Log) DeleteBelowStart() (int, error) {
-	l.write.Lock()
-	defer l.write.Unlock()
-	if err := l.usable(); err != nil {
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
+	gone, begin, err := l.belowStart()
+	if err != nil || len(gone) == 0 {
 		return 0, err
+	}
+	for _, s := range gone[1:] {
+		if err := l.keepSnapshot(s.base); err != nil {
+			return 0, err
+		}
+	}
+	if err := l.keepSnapshot(begin); err != nil {
+		return 0, err
+	}
+	l.dropFirst(len(gone))
+	if err := l.discard(gone); err != nil {
+		return len(gone), err
+	}
+	// A crash that brought a segment back without its snapshot would forget
+	// what its producers did before.
+	if err := l.env.fs.SyncDir(l.path); err != nil {
+		return len(gone), l.dir.fail(err)
+	}
+	l.write.Lock()
+	old := l.forgetSnapshots(func(offset int64) bool { return offset < begin })
+	l.write.Unlock()
+	l.removeSnapshots(old)
+	return len(gone), nil
+}
+
+// belowStart lists the segments that lie wholly below the log's start, as a
+// crash would leave it, and where the first one begins that stays.
+func (l *Log) belowStart() (gone []*segment, begin int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return nil, 0, err
 	}
 	limit := l.start
 	if l.dir.flusher != nil {
@@ -137,39 +171,31 @@ func (l *Log) DeleteBelowStart() (int, error) {
 	for n+1 < len(l.segments) && l.segments[n+1].base <= limit {
 		n++
 	}
-	if n == 0 {
-		return 0, nil
-	}
-	for _, s := range l.segments[1 : n+1] {
-		if err := l.keepSnapshot(s.base); err != nil {
-			return 0, err
-		}
-	}
-	gone := l.segments[:n]
+	return l.segments[:n:n], l.segments[n].base, nil
+}
+
+// dropFirst takes the first n segments out of the list.
+func (l *Log) dropFirst(n int) {
+	l.write.Lock()
+	defer l.write.Unlock()
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	gone := l.segments[:n]
 	l.replaceSegments(slices.Clone(l.segments[n:]))
 	for _, s := range gone {
 		s.unpin()
 	}
-	l.mu.Unlock()
-	if err := l.discard(gone); err != nil {
-		return n, err
-	}
-	// A crash that brought a segment back without its snapshot would forget
-	// what its producers did before.
-	if err := l.env.fs.SyncDir(l.path); err != nil {
-		return n, l.dir.fail(err)
-	}
-	l.dropSnapshots(func(offset int64) bool { return offset < l.segments[0].base })
-	return n, nil
 }
 
 // keepSnapshot makes the producer snapshot durable at which the log is to
 // begin, or may after a crash that removed only some of the segments: what the
-// batches before it say of the producers is gone then.
+// batches before it say of the producers is gone then. The caller holds
+// Log.reshaping.
 func (l *Log) keepSnapshot(base int64) error {
-	i := slices.Index(l.snapshots.unsynced, base)
-	if i < 0 {
+	l.write.Lock()
+	unsynced := slices.Contains(l.snapshots.unsynced, base)
+	l.write.Unlock()
+	if !unsynced {
 		return nil
 	}
 	if err := ignoreMissing(syncFile(l.env.fs, l.snapshotPath(base))); err != nil {
@@ -178,7 +204,7 @@ func (l *Log) keepSnapshot(base int64) error {
 	if err := l.env.fs.SyncDir(l.path); err != nil {
 		return l.dir.fail(err)
 	}
-	l.snapshots.unsynced = slices.Delete(l.snapshots.unsynced, i, i+1)
+	l.snapshotsSynced([]int64{base})
 	return nil
 }
 

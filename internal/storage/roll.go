@@ -60,9 +60,29 @@ func (l *Log) age(s *segment, maxTimestamp int64) int64 {
 	return l.env.nowMs() - s.createdMs
 }
 
-// readFirst reads the timestamp of the first batch of a segment that was not
-// scanned at open. If it cannot be read the clock decides.
-func (l *Log) readFirst(s *segment) {
+// learnFirst is readFirst for a finished segment: appends go on while it reads.
+func (l *Log) learnFirst(s *segment) int64 {
+	l.reshaping.Lock() // no truncation makes it another one
+	defer l.reshaping.Unlock()
+	first := s.firstOnDisk()
+	l.write.Lock()
+	defer l.write.Unlock()
+	l.setFirst(s, first)
+	return first
+}
+
+// readFirst notes the timestamp of the first batch of a segment that was not
+// scanned at open.
+func (l *Log) readFirst(s *segment) { l.setFirst(s, s.firstOnDisk()) }
+
+func (l *Log) setFirst(s *segment, first int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.first = first
+}
+
+// firstOnDisk reads that timestamp. If it cannot be read the clock decides.
+func (s *segment) firstOnDisk() int64 {
 	first := noFirst
 	if h, err := s.file.acquire(); err == nil {
 		var header [record.HeaderLen]byte
@@ -71,9 +91,7 @@ func (l *Log) readFirst(s *segment) {
 		}
 		s.file.release()
 	}
-	l.mu.Lock()
-	s.first = first
-	l.mu.Unlock()
+	return first
 }
 
 // roll finishes the active segment and begins one at base.

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"io/fs"
+	"slices"
 
 	"ottla/internal/vfs"
 )
@@ -70,7 +71,7 @@ func (l *Log) save(closing bool) (saved, error) {
 		s.names = append(s.names, l.snapshotPath(offset))
 	}
 	s.newNames = s.newNames || len(l.snapshots.unsynced) > 0
-	s.snapshots, l.snapshots.unsynced = l.snapshots.unsynced, nil
+	s.snapshots = slices.Clone(l.snapshots.unsynced)
 	return s, nil
 }
 
@@ -175,16 +176,20 @@ func (s *saved) undo() {
 		x.unsynced, x.unnamed = true, true
 	}
 	l.epochs.changed = l.epochs.changed || s.epochs
-	l.snapshots.unsynced = append(s.snapshots, l.snapshots.unsynced...)
 }
 
-// finish lets the recovery point move, unless the log was truncated since.
+// finish lets the recovery point move, unless the log was truncated since: then
+// there may be other snapshots under the names that were made durable, too.
 func (s *saved) finish() {
 	l := s.log
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.generation == s.generation {
+	current := l.generation == s.generation
+	if current {
 		l.point = max(l.point, s.point)
+	}
+	l.mu.Unlock()
+	if current && len(s.snapshots) > 0 {
+		l.snapshotsSynced(s.snapshots)
 	}
 }
 
@@ -225,6 +230,8 @@ func (l *Log) Close() error {
 
 // retire closes the log: calls that come later get err. Slices stay readable.
 func (l *Log) retire(err error) {
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
 	l.write.Lock()
 	defer l.write.Unlock()
 	l.flushing.Lock()

@@ -16,8 +16,9 @@ import (
 // Changed under Log.write.
 type snapshots struct {
 	offsets []int64
-	// unsynced are those that are not known to be on disk. A snapshot that a
-	// crash tears fails its CRC, and the one before it is taken.
+	// unsynced are those that are not known to be on disk, until a save or
+	// retention has made them durable. A snapshot that a crash tears fails its
+	// CRC, and the one before it is taken.
 	unsynced []int64
 	// appended counts the bytes that were appended, or replayed, since the
 	// newest one was made.
@@ -63,20 +64,34 @@ func (l *Log) dropCheckpointSnapshots() {
 	})
 }
 
-// dropSnapshots removes those that drop selects. One that cannot be removed is
-// harmless and found again at the next open.
+// dropSnapshots removes those that drop selects.
 func (l *Log) dropSnapshots(drop func(offset int64) bool) (dropped bool) {
-	remove := func(offset int64) bool {
-		if !drop(offset) {
-			return false
+	gone := l.forgetSnapshots(drop)
+	l.removeSnapshots(gone)
+	return len(gone) > 0
+}
+
+// forgetSnapshots takes those out of the list that drop selects, for the caller
+// to remove.
+func (l *Log) forgetSnapshots(drop func(offset int64) bool) (gone []int64) {
+	l.snapshots.offsets = slices.DeleteFunc(l.snapshots.offsets, func(offset int64) bool {
+		if drop(offset) {
+			gone = append(gone, offset)
+			return true
 		}
-		_ = l.env.fs.Remove(l.snapshotPath(offset))
-		return true
-	}
-	before := len(l.snapshots.offsets)
-	l.snapshots.offsets = slices.DeleteFunc(l.snapshots.offsets, remove)
+		return false
+	})
 	l.snapshots.unsynced = slices.DeleteFunc(l.snapshots.unsynced, drop)
-	return len(l.snapshots.offsets) < before
+	return gone
+}
+
+// removeSnapshots removes the files. One that cannot be removed is harmless and
+// found again at the next open. It needs no lock for those that nobody makes
+// again, below the end of the log.
+func (l *Log) removeSnapshots(offsets []int64) {
+	for _, offset := range offsets {
+		_ = l.env.fs.Remove(l.snapshotPath(offset))
+	}
 }
 
 // dropSnapshotsAbove removes the snapshots of what is not, or no longer, in
@@ -88,6 +103,13 @@ func (l *Log) dropSnapshotsAbove(limit int64) {
 		l.names++
 		l.mu.Unlock()
 	}
+}
+
+// snapshotsSynced notes that some are on disk.
+func (l *Log) snapshotsSynced(offsets []int64) {
+	l.write.Lock()
+	defer l.write.Unlock()
+	l.snapshots.unsynced = slices.DeleteFunc(l.snapshots.unsynced, func(offset int64) bool { return slices.Contains(offsets, offset) })
 }
 
 // readSnapshot reads a snapshot; false, with a line in the log, when it cannot

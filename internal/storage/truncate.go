@@ -28,6 +28,8 @@ import (
 //  4. The segment that holds offset is cut and flushed, its indexes with it.
 //  5. The producers' state is read again from a snapshot and the batches.
 func (l *Log) TruncateTo(offset int64) error {
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
 	l.write.Lock()
 	defer l.write.Unlock()
 	l.flushing.Lock()
@@ -80,6 +82,8 @@ func (l *Log) TruncateTo(offset int64) error {
 // A log outside a Manager has no such checkpoint. It is never compacted, and a
 // crash leaves a prefix of it.
 func (l *Log) TruncateFullyAndStartAt(offset int64) error {
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
 	l.write.Lock()
 	defer l.write.Unlock()
 	l.flushing.Lock()

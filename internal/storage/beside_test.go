@@ -1,0 +1,176 @@
+package storage
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"ottla/internal/record"
+	"ottla/internal/vfs"
+)
+
+// besideEveryIO does something of which no I/O in the folder of the log returns
+// before an append has: whoever holds Log.write over such an I/O fails. It
+// returns how many appends there were, and how many of them while a directory
+// was being made durable.
+func (c *cleanTest) besideEveryIO(do func() error) (appends, inSyncs int) {
+	c.t.Helper()
+	appending := false
+	c.fs.Add(vfs.Rule{Path: filepath.Join("/data", "t-0"), Hook: func(e vfs.Event) {
+		if appending {
+			return // an I/O of the append
+		}
+		if !c.Log.write.TryLock() {
+			c.t.Errorf("the append lock is held over %v of %s", e.Op, e.Path)
+			return
+		}
+		c.Log.write.Unlock()
+		appending = true
+		c.beside(appends)
+		appending = false
+		appends++
+		if e.Op == vfs.OpSyncDir {
+			inSyncs++
+		}
+	}})
+	c.check(do())
+	c.fs.Clear()
+	return appends, inSyncs
+}
+
+// beside appends what distinguishes append number i.
+func (c *cleanTest) beside(i int) {
+	c.t.Helper()
+	c.put(record.BuilderOptions{}, kv("beside", fmt.Sprint(i)), kv(fmt.Sprint("beside ", i), "x"))
+}
+
+// TestAppendsBesideCompaction: a pass of compaction lets appends through at each
+// of its I/Os, the directory syncs of its swap above all.
+func TestAppendsBesideCompaction(t *testing.T) {
+	c, plain := filled(t), filled(t)
+	appends, inSyncs := c.besideEveryIO(func() error {
+		c.clean(1)
+		return nil
+	})
+	if c.cleaned != 42 || inSyncs < 5 {
+		t.Fatalf("compacted to %d, %d appends of %d during a directory sync", c.cleaned, inSyncs, appends)
+	}
+	for i := range appends {
+		plain.beside(i)
+	}
+	want := committed(t, plain.Log, plain.o.Codecs)
+	plain.close()
+	if got := committed(t, c.Log, c.o.Codecs); got != want {
+		t.Fatalf("readers find %s, not %s", got, want)
+	}
+	c.check(c.Flush())
+	c.kill()
+	if got := committed(t, c.Log, c.o.Codecs); got != want {
+		t.Fatalf("after a restart readers find %s, not %s", got, want)
+	}
+	c.close()
+}
+
+// TestAppendsBesideRetention is the same for the removal of segments below the
+// log's start.
+func TestAppendsBesideRetention(t *testing.T) {
+	c := filled(t)
+	start := c.bases()[2]
+	c.check(c.IncrementStartOffset(start))
+	c.check(c.m.eachDir((*dir).writeStarts))
+	appends, inSyncs := c.besideEveryIO(func() error {
+		_, err := c.DeleteBelowStart()
+		return err
+	})
+	if inSyncs == 0 || c.bases()[0] != start {
+		t.Fatalf("segments %v, %d appends of %d during a directory sync", c.bases(), inSyncs, appends)
+	}
+	want := committed(t, c.Log, c.o.Codecs)
+	c.check(c.Flush())
+	c.kill()
+	if got := committed(t, c.Log, c.o.Codecs); got != want {
+		t.Fatalf("after a restart readers find %s, not %s", got, want)
+	}
+	c.close()
+}
+
+// TestReshapingExcludes: whatever renames, removes or cuts a file of a segment
+// that is there holds Log.reshaping, so that a swap has its segments and names
+// for itself.
+func TestReshapingExcludes(t *testing.T) {
+	for name, do := range map[string]func(c *cleanTest) error{
+		"compaction":              func(c *cleanTest) error { _, err := c.m.Clean(); return err },
+		"TruncateTo":              func(c *cleanTest) error { return c.TruncateTo(15) },
+		"TruncateFullyAndStartAt": func(c *cleanTest) error { return c.TruncateFullyAndStartAt(100) },
+		"DeleteBelowStart":        func(c *cleanTest) error { _, err := c.DeleteBelowStart(); return err },
+		"Delete":                  func(c *cleanTest) error { return c.m.Delete("t", 0) },
+		"Manager.CheckRetention":  func(c *cleanTest) error { _, err := c.m.CheckRetention(); return err },
+		"a pass that is thrown away": func(c *cleanTest) error {
+			c.fs.Add(vfs.Rule{Op: vfs.OpSync, Path: "*.cleaned", Count: 1, Hook: func(vfs.Event) { c.check(c.TruncateTo(15)) }})
+			_, err := c.m.Clean()
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := filled(t)
+			c.check(c.IncrementStartOffset(c.bases()[1]))
+			c.check(c.m.eachDir((*dir).writeStarts))
+			seen := 0
+			l := c.Log
+			c.fs.Add(vfs.Rule{Op: vfs.OpRename | vfs.OpRemove | vfs.OpTruncate, Path: "t-0", Hook: func(e vfs.Event) {
+				if seen++; free(&l.reshaping) {
+					t.Errorf("%v of %s without the lock", e.Op, e.Path)
+				}
+			}})
+			c.check(do(c))
+			c.fs.Clear()
+			if seen == 0 {
+				t.Error("nothing was renamed, removed or cut")
+			}
+			c.m.abandon()
+		})
+	}
+}
+
+// TestCrashOfRetentionBesideCheckpoint: the producer snapshot at which the log
+// is to begin is just being made durable by a checkpoint when retention removes
+// what lies before it. Whatever a crash then leaves, its producer is known.
+func TestCrashOfRetentionBesideCheckpoint(t *testing.T) {
+	o := newLogTest(t, func(o *Options) { o.Default.SegmentBytes, o.Default.IndexIntervalBytes = 800, 50 })
+	if _, err := o.from(7, 0, 0, 3); err != nil {
+		t.Fatal(err)
+	}
+	for len(o.bases()) == 1 { // without that producer
+		o.write(1, record.BuilderOptions{})
+	}
+	if err := o.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	o.SetHighWatermark(o.FlushedOffset())
+	if err := o.IncrementStartOffset(o.bases()[1]); err != nil {
+		t.Fatal(err)
+	}
+	removed := 0
+	o.fs.Add(vfs.Rule{Op: vfs.OpSync, Path: "*" + snapshotSuffix, Count: 1, Hook: func(vfs.Event) {
+		n, err := o.m.CheckRetention()
+		if removed += n; err != nil {
+			t.Error(err)
+		}
+		for n := range 24 {
+			options := o.o
+			options.FS = o.mem.CrashClone(vfs.CrashOptions{Seed: uint64(n), KeepProbability: survivals[n%len(survivals)]})
+			m := openManager(t, options)
+			if p := m.Log("t", 0).Producers(); len(p) != 1 || p[0].LastSequence != 2 {
+				t.Errorf("crash %d: the log begins at %d with %+v", n, m.Log("t", 0).StartOffset(), p)
+			}
+			m.abandon()
+		}
+	}})
+	if err := o.m.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	if removed != 1 {
+		t.Fatalf("%d segments were removed", removed)
+	}
+	o.close()
+}
