@@ -43,6 +43,7 @@ func (n *Node) reconfigure(img *metadata.Image, delta *metadata.Delta) {
 			n.env.Log.Warn("a dynamic config is not in force", "reason", what)
 		}
 		n.config.Store(next)
+		n.storage.Reconfigure(next.Logs, next.Producers)
 		return
 	}
 }

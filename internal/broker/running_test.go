@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/config"
 	"ottla/internal/protocol"
 	"ottla/internal/vfs"
 )
@@ -74,6 +76,106 @@ func TestAlteredConfigsAreInForce(t *testing.T) {
 		check("after a restart", "a", 5_000, protocol.MessageTooLarge)
 		check("after a restart", "a", 3_000, protocol.None)
 		check("after a restart", "own", 4_000, protocol.MessageTooLarge)
+	})
+}
+
+// TestAlteredDefaultsReachTheLogs: every config of a topic whose default Kafka
+// lets be altered at run time, altered for the cluster, is in force in the log of
+// a topic that has none of its own.
+func TestAlteredDefaultsReachTheLogs(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start()
+		c := w.connect(n)
+		c.mustCreate("a", 1)
+		value := map[string]string{
+			"cleanup.policy": "compact", "compression.type": "lz4", "message.timestamp.type": "LogAppendTime",
+			"min.cleanable.dirty.ratio": "0.1", "preallocate": "true", "unclean.leader.election.enable": "true",
+			"compression.gzip.level": "3", "compression.lz4.level": "4", "compression.zstd.level": "5",
+		}
+		notInLogs := []string{"local.retention.bytes", "local.retention.ms", "preallocate", "unclean.leader.election.enable"}
+		checked := 0
+		for _, key := range config.Keys(config.ScopeTopic) {
+			if len(key.BrokerSynonyms) == 0 || slices.Contains(notInLogs, key.Name) {
+				continue
+			}
+			name := key.BrokerSynonyms[0].Name
+			if broker, _ := config.Lookup(config.ScopeBroker, name); broker.Dynamic != config.ClusterWide {
+				t.Errorf("%s cannot be altered", name)
+				continue
+			}
+			to := value[key.Name]
+			if to == "" {
+				to = "1234567"
+			}
+			before := n.storage.Log("a", 0).Config()
+			if code := c.alter(kmsg.ConfigResourceTypeBroker, "", name, to); code != 0 {
+				t.Errorf("alter %s: %v", name, code)
+				continue
+			}
+			want, err := n.Config().Topic(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch now := n.storage.Log("a", 0).Config(); {
+			case reflect.DeepEqual(now, before):
+				t.Errorf("%s is not in force", name)
+			case !reflect.DeepEqual(now, want):
+				t.Errorf("%s: in force is %+v, not %+v", name, now, want)
+			}
+			checked++
+		}
+		if checked < 15 {
+			t.Errorf("only %d configs", checked)
+		}
+	})
+}
+
+// TestAlteredRetention: log.retention.ms is altered while the node runs, and the
+// next search for old segments goes by it.
+func TestAlteredRetention(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start("log.retention.check.interval.ms=60000")
+		c := w.connect(n)
+		c.mustCreate("a", 1)
+		c.mustProduce("a", 0, "old")
+		<-time.After(time.Hour)
+		if start := n.storage.Log("a", 0).StartOffset(); start != 0 {
+			t.Fatalf("the log starts at %d", start)
+		}
+		c = w.connect(n)
+		if code := c.alter(kmsg.ConfigResourceTypeBroker, "", "log.retention.ms", "1000"); code != 0 {
+			t.Fatalf("alter: %v", code)
+		}
+		<-time.After(2 * time.Minute)
+		if start := n.storage.Log("a", 0).StartOffset(); start != 1 {
+			t.Errorf("the log starts at %d", start)
+		}
+	})
+}
+
+// TestAlteredCleaner: the cleaner rests for hours, until its backoff is altered.
+func TestAlteredCleaner(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start("log.cleaner.backoff.ms=86400000", "log.segment.bytes=1048576")
+		c := w.connect(n)
+		c.mustCreate("a", 1, "cleanup.policy", "compact", "min.cleanable.dirty.ratio", "0.01", "segment.ms", "60000")
+		for range 5 {
+			c = w.connect(n)
+			c.mustProduce("a", 0, strings.Repeat("x", 10_000))
+			<-time.After(2 * time.Minute)
+		}
+		size := n.storage.Log("a", 0).Size()
+		if size < 50_000 {
+			t.Fatalf("the log has %d bytes before it is compacted", size)
+		}
+		c = w.connect(n)
+		if code := c.alter(kmsg.ConfigResourceTypeBroker, "", "log.cleaner.backoff.ms", "1000"); code != 0 {
+			t.Fatalf("alter: %v", code)
+		}
+		<-time.After(2 * time.Minute)
+		if now := n.storage.Log("a", 0).Size(); now > size/2 {
+			t.Errorf("of %d bytes %d are left", size, now)
+		}
 	})
 }
 

@@ -151,7 +151,7 @@ func TestMarkdown(t *testing.T) {
 	}
 	for _, want := range []string{
 		"## Log cleaner\n", "## Topic configs\n", "## Group configs\n",
-		"long · default `604800000` (7 days) · range `[-1,...]` · from the broker's `log.retention.ms`, `log.retention.minutes`, `log.retention.hours` · *not used yet*",
+		"long · default `604800000` (7 days) · range `[-1,...]` · from the broker's `log.retention.ms`, `log.retention.minutes`, `log.retention.hours`\n",
 		"int · default `2000` (2 seconds) · Kafka's default `9000` · alterable: no\n",
 		"int · default `1` · Kafka demands a value · range `[0,...]` · alterable: no\n",
 		"int · default `1073741824` (1 GiB) · range `[1048576,...]` · alterable: cluster-wide\n",

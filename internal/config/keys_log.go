@@ -34,20 +34,22 @@ var logKeys = []Key{
 	key("log.retention.ms", Long, null,
 		"Age in milliseconds after which closed segments are deleted, counted from their youngest record; -1 "+
 			"keeps them for ever. Not set: log.retention.minutes.",
-		clusterWide),
+		clusterWide, used),
 	key("log.retention.minutes", Int, null,
 		"Age in minutes after which closed segments are deleted; used when log.retention.ms is not set. Not "+
-			"set: log.retention.hours."),
+			"set: log.retention.hours.",
+		used),
 	key("log.retention.hours", Int, "168",
 		"Age in hours after which closed segments are deleted; used when neither log.retention.ms nor "+
-			"log.retention.minutes is set."),
+			"log.retention.minutes is set.",
+		used),
 	key("log.retention.bytes", Long, "-1",
 		"Size in bytes a partition may reach before its oldest segments are deleted; -1 sets no bound. It "+
 			"holds per partition, not per topic.",
-		clusterWide),
+		clusterWide, used),
 	key("log.retention.check.interval.ms", Long, "300000",
 		"Milliseconds between two searches for segments whose time has come.",
-		atLeast(1)),
+		atLeast(1), used),
 	key("log.cleanup.policy", List, "delete",
 		"What happens to old segments: delete drops them by age and size, compact keeps the last record of "+
 			"each key. Both may be given; an empty list keeps everything.",
@@ -59,14 +61,15 @@ var logKeys = []Key{
 	key("log.flush.interval.messages", Long, "9223372036854775807",
 		"Number of records after which a partition is flushed to disk. Adds nothing while "+
 			"ottla.durability=fsync, where records count only once they are flushed.",
-		atLeast(1), clusterWide),
+		atLeast(1), clusterWide, used),
 	key("log.flush.interval.ms", Long, null,
 		"Longest time in milliseconds a record stays unflushed. Not set: log.flush.scheduler.interval.ms. "+
 			"Adds nothing while ottla.durability=fsync.",
-		clusterWide),
+		clusterWide, used),
 	key("log.flush.scheduler.interval.ms", Long, "9223372036854775807",
 		"Milliseconds between two looks for partitions that are due for a flush. Adds nothing while "+
-			"ottla.durability=fsync."),
+			"ottla.durability=fsync.",
+		used),
 	key("log.flush.offset.checkpoint.interval.ms", Int, "60000",
 		"Milliseconds between two writes of the recovery points, below which a restart need not read the logs "+
 			"again.",
@@ -117,5 +120,5 @@ var logKeys = []Key{
 	key("cordoned.log.dirs", List, "",
 		"Log dirs that take no new partitions, for instance before a disk is replaced (KIP-1066); * is all of "+
 			"them.",
-		anyList, perBroker),
+		anyList, perBroker, used),
 }

@@ -31,10 +31,10 @@ var topicKeys = []Key{
 	key("flush.messages", Long, "9223372036854775807",
 		"Number of records after which a partition is flushed to disk. Adds nothing while "+
 			"ottla.durability=fsync, where records count only once they are flushed.",
-		atLeast(1), from(same("log.flush.interval.messages"))),
+		atLeast(1), used, from(same("log.flush.interval.messages"))),
 	key("flush.ms", Long, "9223372036854775807",
 		"Longest time in milliseconds a record stays unflushed. Adds nothing while ottla.durability=fsync.",
-		atLeast(0), from(same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms"))),
+		atLeast(0), used, from(same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms"))),
 	key("follower.replication.throttled.replicas", List, "",
 		"Replicas whose fetching counts towards the follower's replication quota, as partition:broker pairs; "+
 			"* is all of them.",
@@ -101,11 +101,11 @@ var topicKeys = []Key{
 	key("retention.bytes", Long, "-1",
 		"Size in bytes a partition may reach before its oldest segments are deleted; -1 sets no bound. It "+
 			"holds per partition, not per topic.",
-		from(same("log.retention.bytes"))),
+		used, from(same("log.retention.bytes"))),
 	key("retention.ms", Long, "604800000",
 		"Age in milliseconds after which closed segments are deleted, counted from their youngest record; -1 "+
 			"keeps them for ever.",
-		atLeast(-1), from(same("log.retention.ms"), minutes("log.retention.minutes"), hours("log.retention.hours"))),
+		atLeast(-1), used, from(same("log.retention.ms"), minutes("log.retention.minutes"), hours("log.retention.hours"))),
 	key("segment.bytes", Int, "1073741824",
 		"Size in bytes at which a segment file is closed and the next one begun. Retention and compaction "+
 			"work on closed segments.",

@@ -287,7 +287,7 @@ func TestSecretsStaySecret(t *testing.T) {
 // TestUnknownKeys are kept and warned of once, with a hint where there is one.
 func TestUnknownKeys(t *testing.T) {
 	b := mustLoad(t, "num.partition=3\nretention.ms=5\nquite.something.else=x\nleader.replication.throttled.rate=1\n"+
-		"rsm.config.x=1\nlistener.name.a.max.connections=4\nlog.retention.hours=3\nlistener.name.a=1")
+		"rsm.config.x=1\nlistener.name.a.max.connections=4\nlog.preallocate=true\nlistener.name.a=1")
 	want := []string{
 		"unknown configuration leader.replication.throttled.rate (set by server.properties:4) is ignored; it can only be set at run time",
 		"unknown configuration listener.name.a (set by server.properties:8) is ignored",
@@ -304,7 +304,7 @@ func TestUnknownKeys(t *testing.T) {
 	if _, _, ok := b.Value("never.heard.of"); ok {
 		t.Error("a key that is not there has a value")
 	}
-	if got, want := b.Unused(), []string{"listener.name.a.max.connections", "log.retention.hours", "rsm.config.x"}; !slices.Equal(got, want) {
+	if got, want := b.Unused(), []string{"listener.name.a.max.connections", "log.preallocate", "rsm.config.x"}; !slices.Equal(got, want) {
 		t.Errorf("unused %v, want %v", got, want)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"sync"
-	"time"
 
 	"ottla/internal/config"
 	"ottla/internal/record"
@@ -37,40 +36,17 @@ import (
 // Rejected: merging the map into the offset index, or one map for several
 // logs, which would read each log once less but bind memory while idle. The map
 // and the buffers of a pass are garbage when it ends.
+//
+// What log.cleaner.* says is taken at the begin of a pass, but for
+// log.cleaner.io.max.bytes.per.second, which holds at once: see reconfigure.
 type Cleaner struct {
-	manager *Manager
-	// keyBytes, readBytes are what each thread may use; load is the share of
-	// the map that is filled.
-	keyBytes  int64
-	readBytes int
-	load      float64
-	throttle  *throttle
-}
+	manager  *Manager
+	throttle *throttle
 
-// Kafka's defaults, for options that say nothing.
-const (
-	defaultDedupeBytes   = 128 << 20
-	defaultCleanerBytes  = 512 << 10
-	defaultCleanerLoad   = 0.9
-	minCleanerBufferSize = 4 << 10
-)
-
-func newCleaner(m *Manager) *Cleaner {
-	o := &m.options.Logs
-	threads := int64(max(1, o.CleanerThreads))
-	c := &Cleaner{manager: m, keyBytes: defaultDedupeBytes / threads, readBytes: int(defaultCleanerBytes / threads / 2), load: defaultCleanerLoad}
-	if o.CleanerDedupeBufferSize > 0 {
-		c.keyBytes = o.CleanerDedupeBufferSize / threads
-	}
-	if o.CleanerIOBufferSize > 0 {
-		c.readBytes = int(int64(o.CleanerIOBufferSize) / threads / 2)
-	}
-	c.readBytes = max(c.readBytes, minCleanerBufferSize)
-	if o.CleanerIOBufferLoadFactor > 0 {
-		c.load = o.CleanerIOBufferLoadFactor
-	}
-	c.throttle = &throttle{rate: o.CleanerIOMaxBytesPerSecond, now: m.env.now, pause: m.pause}
-	return c
+	mu       sync.Mutex
+	settings cleanerSettings
+	changed  chan struct{}   // closed when settings are replaced
+	threads  []chan struct{} // one for each thread, closed to end it
 }
 
 // errCleaningAborted ends a pass whose log has changed under it. It is no
@@ -94,9 +70,10 @@ type cleanPass struct {
 // clean does steps 2 to 6 and returns how far the log is compacted now.
 func (c *Cleaner) clean(t cleanable) (*cleanPass, error) {
 	l := t.log
+	now, _ := c.inForce()
 	p := &cleanPass{
 		Cleaner: c, cleanable: t, config: l.Config(), nowMs: l.env.nowMs(),
-		keys: newKeyMap(c.keyBytes, c.load), buf: make([]byte, c.readBytes), out: make([]byte, 0, c.readBytes),
+		keys: newKeyMap(now.keyBytes, now.load), buf: make([]byte, now.readBytes), out: make([]byte, 0, now.readBytes),
 	}
 	if err := p.note(); err != nil {
 		return p, err
@@ -375,44 +352,4 @@ func (l *Log) indexedPos(s *segment, offset int64) (int64, error) {
 		}
 	}
 	return e.pos, nil
-}
-
-// throttle holds what all cleaner threads read and write below a rate.
-type throttle struct {
-	rate  float64 // bytes per second; 0 or less: no limit
-	now   func() time.Time
-	pause func(time.Duration) bool
-
-	mu   sync.Mutex
-	free time.Time // when the bytes so far are paid for
-}
-
-// throttleStep is the shortest pause: less is gathered.
-const throttleStep = 100 * time.Millisecond
-
-// wait counts bytes and pauses if they come too fast; false when the node
-// stops.
-func (t *throttle) wait(bytes int64) bool {
-	var long time.Duration
-	if t.rate > 0 {
-		long = t.count(bytes)
-	}
-	if long < throttleStep {
-		long = 0
-	}
-	return t.pause(long)
-}
-
-// count returns how far ahead of the rate the bytes are. A clock that jumps
-// back must not stop the cleaner for longer than the bytes cost.
-func (t *throttle) count(bytes int64) time.Duration {
-	cost := time.Duration(min(float64(bytes)/t.rate*float64(time.Second), float64(time.Hour)))
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.now()
-	if ahead := t.free.Sub(now); ahead < 0 || ahead > cost+throttleStep+time.Minute {
-		t.free = now
-	}
-	t.free = t.free.Add(cost)
-	return t.free.Sub(now)
 }

@@ -3,9 +3,7 @@ package storage
 import (
 	"errors"
 	"math"
-	"runtime/debug"
 	"slices"
-	"time"
 )
 
 // cleanable is what a pass over a log would read, as of one moment.
@@ -286,18 +284,21 @@ func (l *Log) forgetCleaned() error {
 // Clean compacts the logs that are due, one after the other, whatever
 // log.cleaner.enable says, and returns how many passes there were. The errors
 // are those of logs that could not be compacted.
-func (m *Manager) Clean() (passes int, err error) {
+func (m *Manager) Clean() (passes int, err error) { return m.cleaner.all(nil) }
+
+// all is Clean, which ends after the pass that is under way when quit is closed.
+func (c *Cleaner) all(quit <-chan struct{}) (passes int, err error) {
 	skip := make(map[*Log]bool)
-	for {
-		passed, more, failed := m.cleaner.once(skip)
+	for more := true; more && !isDone(quit); {
+		var passed bool
+		var failed error
+		passed, more, failed = c.once(skip)
 		err = errors.Join(err, failed)
-		if !more {
-			return passes, err
-		}
 		if passed {
 			passes++
 		}
 	}
+	return passes, err
 }
 
 // Uncleanable lists the logs that compaction gave up, with the reason.
@@ -311,45 +312,4 @@ func (m *Manager) Uncleanable() map[TopicPartition]error {
 		l.mu.Unlock()
 	}
 	return found
-}
-
-// minBackoff keeps log.cleaner.backoff.ms=0 from spinning.
-const minBackoff = 10 * time.Millisecond
-
-// run is one cleaner thread. When it has nothing to do any more, the memory of
-// its last pass goes back to the system at once: an idle node is a small one.
-func (c *Cleaner) run() {
-	backoff := max(c.manager.options.Logs.CleanerBackoff, minBackoff)
-	for {
-		n, err := c.manager.Clean()
-		if err != nil {
-			c.manager.env.log.Warn("logs could not be compacted", "err", err)
-		}
-		if n > 0 {
-			debug.FreeOSMemory()
-		}
-		if !c.manager.pause(backoff) {
-			return
-		}
-	}
-}
-
-// pause waits; false when the node stops.
-func (m *Manager) pause(d time.Duration) bool {
-	if d <= 0 {
-		select {
-		case <-m.stop:
-			return false
-		default:
-			return true
-		}
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-m.stop:
-		return false
-	}
 }

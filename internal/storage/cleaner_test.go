@@ -628,11 +628,11 @@ func TestCleanFull(t *testing.T) {
 func TestThrottle(t *testing.T) {
 	now := time.UnixMilli(startMs)
 	var paused time.Duration
-	x := &throttle{rate: 1000, now: func() time.Time { return now }, pause: func(d time.Duration) bool {
+	x := newThrottle(1000, func() time.Time { return now }, func(d time.Duration, _ <-chan struct{}) bool {
 		paused += d
 		now = now.Add(d)
 		return true
-	}}
+	})
 	for range 100 {
 		x.wait(50)
 	}
@@ -649,10 +649,26 @@ func TestThrottle(t *testing.T) {
 	if paused != 0 {
 		t.Errorf("an idle cleaner has to wait %v", paused)
 	}
-	x.rate = 0
+	x.setRate(0)
 	x.wait(1 << 40)
 	if paused != 0 {
 		t.Errorf("without a limit it waits %v", paused)
+	}
+	x.pause = func(d time.Duration, changed <-chan struct{}) bool {
+		x.setRate(1 << 40)
+		if paused = d; d > 0 && !isDone(changed) {
+			t.Error("another rate does not end a pause for the one before")
+		}
+		return true
+	}
+	x.setRate(1)
+	x.wait(3600)
+	if paused != time.Hour {
+		t.Errorf("3,600 bytes at 1 a second take %v", paused)
+	}
+	x.wait(1)
+	if paused != 0 {
+		t.Errorf("at a high rate it pays %v for what came before", paused)
 	}
 }
 

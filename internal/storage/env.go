@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ottla/internal/metrics"
@@ -21,7 +22,7 @@ type env struct {
 	// durable is ottla.durability=fsync: a segment is on disk before the next
 	// one begins, and every append asks for a flush.
 	durable          bool
-	producerExpiryMs int64
+	producerExpiryMs atomic.Int64
 	metrics          *metrics.Metrics
 	scanBytes        int // scanBytes but in tests
 

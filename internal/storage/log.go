@@ -253,7 +253,7 @@ func (l *Log) ExpireProducers() {
 	defer l.write.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.producers.expire(now, l.env.producerExpiryMs)
+	l.producers.expire(now, l.env.producerExpiryMs.Load())
 }
 
 // NotifyFlushed sets the function that is told the flushed offset after each

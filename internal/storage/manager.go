@@ -28,6 +28,7 @@ type Manager struct {
 	broken map[partitionKey]error
 	// reserved are the partitions that are being created.
 	reserved map[partitionKey]*dir
+	cordoned []string // dirs that take no new partitions
 	closed   bool
 
 	stop  chan struct{}
@@ -55,11 +56,12 @@ func OpenManager(ctx context.Context, o Options) (*Manager, error) {
 	}
 	m.env = newEnv(&env{
 		fs: fsys, now: o.Now, log: o.Log, codecs: o.Codecs,
-		durable:          o.Durability == config.Fsync,
-		producerExpiryMs: o.Producers.IDExpiration.Milliseconds(),
-		scanBytes:        o.scanBytes,
-		metrics:          o.Metrics,
+		durable:   o.Durability == config.Fsync,
+		scanBytes: o.scanBytes,
+		metrics:   o.Metrics,
 	}, o.OpenFilesMax, o.Seed)
+	m.env.producerExpiryMs.Store(o.Producers.IDExpiration.Milliseconds())
+	m.cordoned = o.Logs.CordonedDirs
 	m.cleaner = newCleaner(m)
 	if err := m.open(ctx); err != nil {
 		m.abandon()
@@ -118,12 +120,25 @@ func (m *Manager) start() {
 		m.every(o.Logs.FlushSchedulerInterval, m.FlushOverdue)
 	}
 	if o.Logs.CleanerEnable {
-		for range o.Logs.CleanerThreads {
-			m.tasks.Go(m.cleaner.run)
-		}
+		m.cleaner.resize(int(o.Logs.CleanerThreads))
 	}
 	if o.Logs.RetentionCheckInterval > 0 {
 		m.every(trashInterval, m.relieve)
+	}
+}
+
+// Reconfigure puts in force what can change at run time: log.cleaner.* but for
+// enable, cordoned.log.dirs and producer.id.expiration.ms. The rest of logs and
+// producers is as it was at open. What a topic takes from the broker comes
+// through Log.UpdateConfig.
+func (m *Manager) Reconfigure(logs config.Logs, producers config.Producers) {
+	m.cleaner.reconfigure(&logs)
+	m.env.producerExpiryMs.Store(producers.IDExpiration.Milliseconds())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cordoned = slices.Clone(logs.CordonedDirs)
+	if m.options.Logs.CleanerEnable && !m.options.manual && !m.closed {
+		m.cleaner.resize(int(logs.CleanerThreads))
 	}
 }
 
@@ -305,7 +320,7 @@ func (m *Manager) chooseDir(id [16]byte) (*dir, error) {
 			}
 			continue
 		}
-		if slices.Contains(m.options.Logs.CordonedDirs, d.path) {
+		if slices.Contains(m.cordoned, d.path) {
 			continue
 		}
 		if best == nil || d.worth(counts[d]) < best.worth(counts[best]) {

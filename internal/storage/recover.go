@@ -514,7 +514,7 @@ func (r *recovery) finish() error {
 			return err
 		}
 	}
-	l.producers.expire(l.env.nowMs(), l.env.producerExpiryMs)
+	l.producers.expire(l.env.nowMs(), l.env.producerExpiryMs.Load())
 	l.epochs.truncateEnd(l.end)
 	l.epochs.truncateStart(l.start)
 	l.epochs.changed = !r.haveEpochs || !slices.Equal(l.epochs.entries, r.epochsOnFile)
