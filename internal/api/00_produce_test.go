@@ -350,6 +350,7 @@ func TestProduceWaitsForTheDisk(t *testing.T) {
 				t.Errorf("request %d: %+v, want offset %d", i, out, want)
 			}
 		}
+		synctest.Wait() // nobody waits for the flush of the last one
 		if got, want := x.fetchValues("a", 0, 0), []string{"before", "s0", "s1", "acks 1"}; !slices.Equal(got, want) {
 			t.Errorf("readers see %q, want %q", got, want)
 		}

@@ -218,6 +218,7 @@ func newMetadataTopic(name *string, id metadata.UUID, err protocol.Code) kmsg.Me
 
 func (v clusterView) topic(t *metadata.Topic, version int16) kmsg.MetadataResponseTopic {
 	topic := newMetadataTopic(&t.Name, t.ID, protocol.None)
+	topic.Partitions = make([]kmsg.MetadataResponseTopicPartition, 0, t.NumPartitions())
 	for p := range t.Partitions() {
 		topic.Partitions = append(topic.Partitions, v.partition(p, version))
 	}

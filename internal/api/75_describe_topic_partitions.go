@@ -100,6 +100,7 @@ func (p *topicPage) add(name string) bool {
 		from = p.cursor.Partition
 	}
 	out := newPageTopic(name, topic.ID, protocol.None)
+	out.Partitions = make([]kmsg.DescribeTopicPartitionsResponseTopicPartition, 0, min(p.left, topic.NumPartitions()))
 	for partition := range topic.PartitionsFrom(from) {
 		if len(out.Partitions) == p.left {
 			p.resp.Topics = append(p.resp.Topics, out)

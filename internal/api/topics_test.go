@@ -42,10 +42,10 @@ func TestCreateTopicsInEachVersion(t *testing.T) {
 				t.Errorf("version %d: %+v", version, got)
 			}
 			for p := range int32(2) {
+				x.produce(name, p, batch("v"))
 				if !x.exists(fmt.Sprintf("/data/%s-%d", name, p)) {
 					t.Errorf("version %d: partition %d has no folder", version, p)
 				}
-				x.produce(name, p, batch("v"))
 			}
 			again := ask[*kmsg.CreateTopicsResponse](x, version, createOf(name, 2, 1)).Topics[0]
 			wantCode(t, "again", again.ErrorCode, protocol.TopicAlreadyExists)

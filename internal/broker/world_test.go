@@ -272,14 +272,21 @@ func (c *client) send(req kmsg.Request) error {
 	return err
 }
 
-// receive reads the response to a request.
-func (c *client) receive(req kmsg.Request) (kmsg.Response, error) {
+// frame reads a response.
+func (c *client) frame() ([]byte, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(c.conn, size[:]); err != nil {
 		return nil, err
 	}
 	frame := make([]byte, binary.BigEndian.Uint32(size[:]))
-	if _, err := io.ReadFull(c.conn, frame); err != nil {
+	_, err := io.ReadFull(c.conn, frame)
+	return frame, err
+}
+
+// receive reads the response to a request.
+func (c *client) receive(req kmsg.Request) (kmsg.Response, error) {
+	frame, err := c.frame()
+	if err != nil {
 		return nil, err
 	}
 	body := frame[4:]

@@ -76,6 +76,7 @@ func (m *Manager) leave(d metadata.TopicDelta) (errs []error) {
 	if d.Old == nil {
 		return nil
 	}
+	var gone []int32
 	for _, id := range d.Partitions {
 		was := d.Old.Partition(id)
 		if was == nil || !slices.Contains(was.Replicas, m.options.NodeID) {
@@ -86,16 +87,20 @@ func (m *Manager) leave(d metadata.TopicDelta) (errs []error) {
 				continue
 			}
 		}
-		if err := m.delete(d.Old, id); err != nil {
-			errs = append(errs, err)
+		if m.end(d.Old, id) {
+			gone = append(gone, id)
 		}
+	}
+	if err := m.options.Storage.Delete(d.Old.Name, gone...); err != nil {
+		errs = append(errs, fmt.Errorf("delete %s: %w", d.Old.Name, err))
 	}
 	return errs
 }
 
-// delete ends a partition and removes its data. A log of another topic id
-// under the same name is not touched (P14).
-func (m *Manager) delete(t *metadata.Topic, partition int32) error {
+// end ends the service of a partition that is deleted, and tells whether its
+// log is to go. A log of another topic id under the same name is not touched
+// (P14).
+func (m *Manager) end(t *metadata.Topic, partition int32) bool {
 	k := key{t.Name, partition}
 	m.mu.Lock()
 	p := m.partitions[k]
@@ -108,13 +113,7 @@ func (m *Manager) delete(t *metadata.Topic, partition int32) error {
 		p.close(fmt.Errorf("%w: %s-%d was deleted", ErrUnknownTopicOrPartition, t.Name, partition))
 	}
 	log := m.options.Storage.Log(t.Name, partition)
-	if log == nil || log.TP().TopicID != t.ID {
-		return nil
-	}
-	if err := m.options.Storage.Delete(t.Name, partition); err != nil {
-		return fmt.Errorf("delete %s-%d: %w", t.Name, partition, err)
-	}
-	return nil
+	return log != nil && log.TP().TopicID == t.ID
 }
 
 // enter is steps 2 and 3 for one topic.

@@ -45,8 +45,8 @@ func BenchmarkAdvance(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/partition")
 }
 
-// BenchmarkCreate is a topic of 1,000 partitions on a real disk: Apply makes
-// its folders.
+// BenchmarkCreate is Apply of a topic of 1,000 partitions on a real disk. Their
+// folders come with their records: see BenchmarkFirstRecords of package broker.
 func BenchmarkCreate(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()

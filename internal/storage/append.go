@@ -373,6 +373,9 @@ func (p *batchList) piece(from int, limit int64) int {
 // then lets everybody see them.
 func (l *Log) appendBatches(list *batchList, from, to int, c *config.Topic) error {
 	part := list.batches[from:to]
+	if err := l.putOnDisk(); err != nil {
+		return err
+	}
 	s, err := l.room(part, c)
 	if err != nil {
 		return err

@@ -92,6 +92,7 @@ func (w *cleanWriter) begin() (*segment, error) {
 			w.handle, w.written = h, 0
 		}
 	}
+	s.offsets.made, s.times.made = true, true
 	s.startEmpty(l.env.nowMs())
 	return s, nil
 }

@@ -125,6 +125,7 @@ func (d *dir) write(name string, onDisk *map[partitionKey]int64, offset func(*Lo
 	for _, l := range d.manager.list(d) {
 		l.mu.Lock()
 		o, ok := offset(l)
+		ok = ok && !l.unmade
 		l.mu.Unlock()
 		if ok {
 			lines = append(lines, offsetLine{l.key(), o})

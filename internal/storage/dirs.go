@@ -34,6 +34,8 @@ type dir struct {
 	// reserve is nil for a log outside a Manager.
 	reserve *reserve
 	trash   trash
+	// logs is how many the Manager has in the dir; guarded by its lock.
+	logs int
 	// clean tells that the last stop was clean, cleanEpoch with which broker
 	// epoch.
 	clean      bool
@@ -346,6 +348,7 @@ func (m *Manager) loadLog(d *dir, key partitionKey) error {
 		m.broken[key] = err
 	} else {
 		m.logs[key] = l
+		d.logs++
 	}
 	return nil
 }
@@ -359,67 +362,6 @@ func (d *dir) flushLoaded(logs []*Log) {
 		}
 	}
 	d.flusher.round()
-}
-
-// create makes the folder and the first segment of a new partition.
-func (l *Log) create() error {
-	d := l.dir
-	key := partitionKey{l.tp.Topic, l.tp.Partition}
-	if err := errors.Join(d.failed(), d.takesRecords()); err != nil {
-		return err
-	}
-	if err := d.forget(key); err != nil {
-		return err
-	}
-	existed, err := l.makeFolder()
-	switch {
-	case errors.Is(err, ErrTopicID):
-		return err
-	case err != nil:
-		return d.writeFailed(err)
-	case existed:
-		return fmt.Errorf("%w: the folder %s", ErrExists, l.path)
-	}
-	s, err := l.createSegment(0, l.config.Load())
-	if err != nil {
-		return err
-	}
-	l.segments = []*segment{s}
-	l.touched, l.epochs.changed = true, true
-	l.configured = true
-	l.notified = noOffset
-	return nil
-}
-
-// giveUp renames the folder and closes the log.
-func (l *Log) giveUp(suffix string) error {
-	l.reshaping.Lock()
-	defer l.reshaping.Unlock()
-	l.write.Lock()
-	defer l.write.Unlock()
-	l.flushing.Lock()
-	defer l.flushing.Unlock()
-	if err := l.usable(); err != nil {
-		return err
-	}
-	d := l.dir
-	l.mu.Lock()
-	l.closed = ErrClosed
-	for _, s := range l.segments {
-		s.retire()
-	}
-	l.mu.Unlock()
-	retired := d.retiredPath(l.tp, suffix)
-	if err := d.env.fs.Rename(l.path, retired); err != nil {
-		return d.fail(err)
-	}
-	if err := d.env.fs.SyncDir(d.path); err != nil {
-		return d.fail(err)
-	}
-	if suffix == deleteDirSuffix {
-		d.trash.add(trashItem{retired, d.env.now().Add(l.config.Load().FileDeleteDelay)})
-	}
-	return nil
 }
 
 // retiredPath finds a name that no folder has.

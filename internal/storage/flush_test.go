@@ -175,6 +175,7 @@ func TestFlushMethods(t *testing.T) {
 		for i := range c.logs {
 			l := must(o.m.Create(TopicPartition{Topic: "u", Partition: int32(i), TopicID: [16]byte{1}}, o.o.Default, [16]byte{}))(t)
 			logs = append(logs, l)
+			makeFolder(t, l)
 			l.Flush()
 		}
 		o.Flush()

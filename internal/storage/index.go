@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"io"
+	"os"
 	"sort"
 
 	"ottla/internal/vfs"
@@ -33,8 +34,10 @@ type index struct {
 	written  int
 	tail     []byte
 	fileSize int64
+	// made tells that there is a file. It is made when first needed.
+	made bool
 	// unsynced tells that the file changed since it was last made durable,
-	// unnamed that so did the folder: the file was made when first needed.
+	// unnamed that so did the folder.
 	unsynced, unnamed bool
 }
 
@@ -157,13 +160,12 @@ func (x *index) spill() error {
 	if x.unwritten() == 0 && x.fileSize == end {
 		return nil
 	}
-	h, err := x.file.create()
+	h, err := x.create()
 	if err != nil {
 		return err
 	}
 	defer x.file.release()
 	x.unsynced = true
-	x.unnamed = x.unnamed || x.fileSize == 0
 	if x.unwritten() > 0 {
 		at := (x.written - x.tailStart()) * x.width
 		if _, err := h.WriteAt(x.tail[at:], int64(x.written*x.width)); err != nil {
@@ -177,6 +179,18 @@ func (x *index) spill() error {
 	}
 	x.fileSize = end
 	return nil
+}
+
+// create opens the file, and makes it if need be. Each create needs its release.
+func (x *index) create() (vfs.File, error) {
+	if x.made {
+		return x.file.acquire()
+	}
+	h, err := x.file.open(os.O_RDWR | os.O_CREATE | os.O_TRUNC)
+	if err == nil {
+		x.made, x.unsynced, x.unnamed = true, true, true
+	}
+	return h, err
 }
 
 // spilled notes that spill succeeded, and drops what the tail need not keep.
@@ -217,7 +231,7 @@ func (x *index) replace() error {
 	if err := vfs.WriteFileAtomic(x.file.files.fs, path, x.tail, 0o644); err != nil {
 		return err
 	}
-	x.fileSize = int64(len(x.tail))
+	x.fileSize, x.made = int64(len(x.tail)), true
 	x.spilled(0)
 	return nil
 }

@@ -233,7 +233,7 @@ func (l *Log) openSegments(f folder, base int64) error {
 			suffix string
 			index  *index
 		}{{offsetSuffix, &s.offsets.index}, {timeSuffix, &s.times.index}, {txnSuffix, &s.txns.index}} {
-			x.index.fileSize = f.sizes[segmentName(b, x.suffix)]
+			x.index.fileSize, x.index.made = f.sizes[segmentName(b, x.suffix)]
 			x.index.count = int(x.index.fileSize) / x.index.width
 			x.index.written = x.index.count
 		}
@@ -255,7 +255,8 @@ func (l *Log) openSegments(f folder, base int64) error {
 
 // checkIndexFiles builds the indexes of a segment anew of which one is missing
 // or obviously wrong, durably: a start that crashes must not leave half an index
-// that looks whole. Those from number from on are built by the scan.
+// that looks whole. Those from number from on are built by the scan, and get
+// their files when they have entries, or the segment is finished.
 func (r *recovery) checkIndexFiles(number int, s *segment) error {
 	l := r.log
 	offsets, haveOffsets := r.folder.sizes[segmentName(s.base, offsetSuffix)]
@@ -263,11 +264,9 @@ func (r *recovery) checkIndexFiles(number int, s *segment) error {
 	switch {
 	case number < r.from && haveOffsets && haveTimes && offsets%offsetEntryLen == 0 && times%timeEntryLen == 0:
 		return nil
-	case number >= r.from && haveOffsets && haveTimes:
-		return nil
 	case number >= r.from:
-		l.names++
-		return s.createIndexes()
+		r.rebuilt = r.rebuilt || !haveOffsets || !haveTimes
+		return nil
 	}
 	l.names++
 	l.env.log.Warn("building the indexes of a segment anew", "log", l.path, "segment", s.base)
@@ -296,13 +295,17 @@ func (r *recovery) checkIndexFiles(number int, s *segment) error {
 	return nil
 }
 
-// createIndexes makes the files of the indexes that are missing.
+// createIndexes makes the files of the indexes that are missing, as every
+// segment of Kafka has them.
 func (s *segment) createIndexes() error {
-	for _, f := range []*file{s.offsets.file, s.times.file} {
-		if _, err := f.create(); err != nil {
+	for _, x := range []*index{&s.offsets.index, &s.times.index} {
+		if x.made {
+			continue
+		}
+		if _, err := x.create(); err != nil {
 			return err
 		}
-		f.release()
+		x.file.release()
 	}
 	return nil
 }

@@ -86,6 +86,9 @@ type Log struct {
 	uncleanable error
 	configured  bool
 
+	// unmade tells that nothing of the log is on disk: see create.go.
+	unmade bool
+
 	notify   func(int64)
 	notified int64 // what notify was told last
 	closed   error

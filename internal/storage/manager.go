@@ -27,7 +27,7 @@ type Manager struct {
 	logs   map[partitionKey]*Log
 	broken map[partitionKey]error
 	// reserved are the partitions that are being created.
-	reserved map[partitionKey]*dir
+	reserved map[partitionKey]bool
 	cordoned []string // dirs that take no new partitions
 	closed   bool
 
@@ -49,7 +49,7 @@ type Dir struct {
 // start, and a partition that is damaged below its recovery point is named by
 // Broken.
 func OpenManager(ctx context.Context, o Options) (*Manager, error) {
-	m := &Manager{options: o, logs: make(map[partitionKey]*Log), broken: make(map[partitionKey]error), reserved: make(map[partitionKey]*dir), stop: make(chan struct{})}
+	m := &Manager{options: o, logs: make(map[partitionKey]*Log), broken: make(map[partitionKey]error), reserved: make(map[partitionKey]bool), stop: make(chan struct{})}
 	fsys := o.FS
 	if o.ReserveBytes > 0 {
 		fsys = vfs.Roomy{FS: o.FS, More: m.makeRoom}
@@ -240,8 +240,8 @@ func (m *Manager) list(d *dir) []*Log {
 }
 
 // Create makes the log of a new partition in the dir with an id, or for the
-// zero id in the dir that has the fewest. Nothing is flushed yet: the first
-// flush takes the folder along.
+// zero id in the dir that has the fewest. Its files are made by the first append
+// (see create.go).
 func (m *Manager) Create(tp TopicPartition, c config.Topic, dirID [16]byte) (*Log, error) {
 	key := partitionKey{tp.Topic, tp.Partition}
 	d, err := m.reserve(key, dirID)
@@ -258,6 +258,7 @@ func (m *Manager) Create(tp TopicPartition, c config.Topic, dirID [16]byte) (*Lo
 		err = ErrClosed
 	}
 	if err != nil {
+		d.logs--
 		return nil, err
 	}
 	m.logs[key] = l
@@ -273,7 +274,8 @@ func (m *Manager) reserve(key partitionKey, dirID [16]byte) (*dir, error) {
 	}
 	d, err := m.chooseDir(dirID)
 	if err == nil {
-		m.reserved[key] = d
+		m.reserved[key] = true
+		d.logs++
 	}
 	return d, err
 }
@@ -282,7 +284,7 @@ func (m *Manager) creatable(key partitionKey) error {
 	switch {
 	case m.closed:
 		return ErrClosed
-	case m.logs[key] != nil || m.reserved[key] != nil:
+	case m.logs[key] != nil || m.reserved[key]:
 		return fmt.Errorf("%w: %s-%d", ErrExists, key.topic, key.partition)
 	case m.broken[key] != nil:
 		return fmt.Errorf("%w: %s-%d could not be opened: %w", ErrStorage, key.topic, key.partition, m.broken[key])
@@ -290,25 +292,9 @@ func (m *Manager) creatable(key partitionKey) error {
 	return nil
 }
 
-// population counts the logs of each dir. The caller holds mu.
-func (m *Manager) population() map[*dir]int {
-	counts := make(map[*dir]int)
-	for _, l := range m.logs {
-		counts[l.dir]++
-	}
-	for _, d := range m.reserved {
-		counts[d]++
-	}
-	return counts
-}
-
 // chooseDir picks the dir of an id or, for the zero id, the one with the fewest
 // logs. The caller holds mu.
 func (m *Manager) chooseDir(id [16]byte) (*dir, error) {
-	var counts map[*dir]int
-	if id == [16]byte{} && len(m.dirs) > 1 {
-		counts = m.population()
-	}
 	var best *dir
 	for _, d := range m.dirs {
 		if d.failed() != nil {
@@ -323,7 +309,7 @@ func (m *Manager) chooseDir(id [16]byte) (*dir, error) {
 		if slices.Contains(m.cordoned, d.path) {
 			continue
 		}
-		if best == nil || d.worth(counts[d]) < best.worth(counts[best]) {
+		if best == nil || d.worth(d.logs) < best.worth(best.logs) {
 			best = d
 		}
 	}
@@ -331,31 +317,6 @@ func (m *Manager) chooseDir(id [16]byte) (*dir, error) {
 		return nil, fmt.Errorf("%w: %s", ErrUnknownDir, formatID(id))
 	}
 	return best, nil
-}
-
-// Delete removes a partition: its folder is renamed to …-delete at once,
-// durably, and removed after file.delete.delay.ms. A Slice stays readable.
-func (m *Manager) Delete(topic string, partition int32) error {
-	return m.giveUp(topic, partition, deleteDirSuffix)
-}
-
-// Quarantine takes a partition out of use that nobody claims: its folder is
-// renamed to …-stray and kept, for data is deleted only by a committed delete
-// of its topic id and never because metadata is missing (M13).
-func (m *Manager) Quarantine(topic string, partition int32) error {
-	return m.giveUp(topic, partition, strayDirSuffix)
-}
-
-func (m *Manager) giveUp(topic string, partition int32, suffix string) error {
-	key := partitionKey{topic, partition}
-	m.mu.Lock()
-	l := m.logs[key]
-	delete(m.logs, key)
-	m.mu.Unlock()
-	if l == nil {
-		return nil
-	}
-	return l.giveUp(suffix)
 }
 
 // Checkpoint writes the recovery points of all logs and what they rely on.

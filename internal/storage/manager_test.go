@@ -352,7 +352,7 @@ func TestTwoFoldersOfOnePartition(t *testing.T) {
 
 // TestTopicID: the id of a folder is never changed, but given to one without.
 func TestTopicID(t *testing.T) {
-	o := newLogTest(t, nil)
+	o := newLogTest(t, nil).made()
 	if err := o.AssignTopicID([16]byte{1}); err != nil {
 		t.Fatal(err)
 	}
@@ -388,10 +388,8 @@ func TestConfigs(t *testing.T) {
 			c.RetentionBytes = 777
 			return c, topic == "t"
 		}
-	})
-	if _, err := o.m.Create(TopicPartition{Topic: "u"}, o.o.Default, [16]byte{}); err != nil {
-		t.Fatal(err)
-	}
+	}).made()
+	makeFolder(t, must(o.m.Create(TopicPartition{Topic: "u"}, o.o.Default, [16]byte{}))(t))
 	o.reopen()
 	if got := o.Config().RetentionBytes; got != 777 {
 		t.Error(got)

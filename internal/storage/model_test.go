@@ -61,6 +61,9 @@ func (w *world) compareIndexes(l *Log) {
 	w.t.Helper()
 	c := l.Config()
 	for k, s := range l.segments {
+		if l.unmade {
+			break
+		}
 		h, err := s.file.acquire()
 		w.must(err)
 		fresh := openSegment(l.env.files, "/nowhere", s.base)

@@ -109,8 +109,10 @@ func (l *Log) AssignTopicID(id [16]byte) error {
 		return fmt.Errorf("%w: %s holds topic id %s, not %s", ErrTopicID, l.path, formatID(l.tp.TopicID), formatID(id))
 	}
 	name := filepath.Join(l.path, partitionName)
-	if err := vfs.WriteFileAtomic(l.env.fs, name, encodePartitionMetadata(id), 0o644); err != nil {
-		return l.dir.writeFailed(err)
+	if !l.unmade { // else putOnDisk writes it
+		if err := vfs.WriteFileAtomic(l.env.fs, name, encodePartitionMetadata(id), 0o644); err != nil {
+			return l.dir.writeFailed(err)
+		}
 	}
 	l.mu.Lock()
 	l.tp.TopicID = id

@@ -40,6 +40,23 @@ func newLogTest(t testing.TB, change func(*Options)) *oneLog {
 	return o
 }
 
+// made is the log with a folder, though it has had no record.
+func (o *oneLog) made() *oneLog {
+	o.t.Helper()
+	makeFolder(o.t, o.Log)
+	return o
+}
+
+// makeFolder does what the first append does before it writes.
+func makeFolder(t testing.TB, l *Log) {
+	t.Helper()
+	l.write.Lock()
+	defer l.write.Unlock()
+	if err := l.putOnDisk(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // reopen closes cleanly, verifies the folder, and opens again.
 func (o *oneLog) reopen() {
 	o.t.Helper()

@@ -307,7 +307,7 @@ func (r *recovery) scan() error {
 // passTo does what a roll does when the scan goes on to the next segment.
 func (r *recovery) passTo(next, finished *segment) error {
 	finished.finish()
-	if err := finished.spill(); err != nil {
+	if err := errors.Join(finished.spill(), finished.createIndexes()); err != nil {
 		return err
 	}
 	finished.spilled(0)

@@ -183,7 +183,7 @@ func TestReserveAndRetention(t *testing.T) {
 // TestReserveAtStop: the marker of a clean stop has its space on a full disk,
 // and a start there is possible; it refuses records until there is space.
 func TestReserveAtStop(t *testing.T) {
-	o := reserveTest(t, nil)
+	o := reserveTest(t, nil).made()
 	o.fillDisk()
 	end := o.EndOffset()
 	o.reopen()
@@ -204,7 +204,7 @@ func TestReserveAtStop(t *testing.T) {
 // TestReserveSize: another size is taken over by the next start, a small disk
 // keeps a twentieth, and 0 nothing.
 func TestReserveSize(t *testing.T) {
-	o := reserveTest(t, nil)
+	o := reserveTest(t, nil).made()
 	for _, c := range []struct{ capacity, bytes, want int64 }{
 		{0, 3 * vfs.BlockSize, 3 * vfs.BlockSize},
 		{0, 5 * vfs.BlockSize, 5 * vfs.BlockSize},

@@ -267,10 +267,10 @@ type trashItem struct {
 	due  time.Time
 }
 
-func (t *trash) add(item trashItem) {
+func (t *trash) add(items ...trashItem) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.items = append(t.items, item)
+	t.items = append(t.items, items...)
 }
 
 // take returns what is due at now.

@@ -110,7 +110,8 @@ func (s *segment) firstOnDisk() int64 {
 //     done most of it before: all but the last appends in durable mode,
 //     flushAhead bytes in a compacted topic, and the name with the flush that
 //     follows each roll.
-//  2. The new files are made; when that fails, the log is as it was.
+//  2. The new file is made, and those indexes of the old segment that have had
+//     no entry; when that fails, the log is as it was.
 //  3. The old segment gets its last time index entry, its indexes are written
 //     and cut to their entries, as Kafka leaves them.
 //  4. The producers' state is written as a snapshot, so that a recovery of the
@@ -136,6 +137,12 @@ func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {
 		return nil, err
 	}
 	empty := old.size == 0
+	if !empty {
+		if err := old.createIndexes(); err != nil {
+			_ = s.removeFiles() // best effort, as in createSegment
+			return nil, l.dir.writeFailed(err)
+		}
+	}
 	l.mu.Lock()
 	if !empty {
 		old.finish()
@@ -204,20 +211,26 @@ func (l *Log) spill(s *segment) bool {
 	return true
 }
 
-// createSegment makes the files of a new segment. What is left of files with
-// these names belongs to nobody.
+// createSegment makes a new segment and its file; the indexes get theirs with
+// their first entries, or when the segment is finished. What is left of files
+// with these names belongs to nobody.
 func (l *Log) createSegment(base int64, c *config.Topic) (*segment, error) {
-	s := openSegment(l.env.files, l.path, base)
-	for _, f := range []*file{s.file, s.offsets.file, s.times.file} {
-		if _, err := f.open(os.O_RDWR | os.O_CREATE | os.O_TRUNC); err != nil {
-			_ = s.removeFiles() // best effort: the next roll makes them anew
-			return nil, l.dir.writeFailed(err)
-		}
-		f.release()
+	s := l.newSegment(base, c)
+	_, err := s.file.open(os.O_RDWR | os.O_CREATE | os.O_TRUNC)
+	if err != nil {
+		_ = s.removeFiles() // best effort: the next roll makes it anew
+		return nil, l.dir.writeFailed(err)
 	}
+	s.file.release()
+	return s, nil
+}
+
+// newSegment is an empty segment that is not on disk.
+func (l *Log) newSegment(base int64, c *config.Topic) *segment {
+	s := openSegment(l.env.files, l.path, base)
 	s.startEmpty(l.env.nowMs())
 	s.jitterMs = l.env.jitterMs(min(c.SegmentJitter, c.SegmentAge))
-	return s, nil
+	return s
 }
 
 // removeFiles removes the files of a segment that nobody sees any more.

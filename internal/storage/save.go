@@ -42,7 +42,7 @@ func (l *Log) save(closing bool) (saved, error) {
 		return saved{}, err
 	}
 	s := saved{log: l, point: l.FlushedOffset(), generation: l.generation}
-	if !l.touched {
+	if !l.touched || l.unmade {
 		return s, nil
 	}
 	if closing {
@@ -50,7 +50,7 @@ func (l *Log) save(closing bool) (saved, error) {
 		l.active().finish()
 		l.mu.Unlock()
 	}
-	if err := l.spillAll(); err != nil {
+	if err := l.spillAll(closing); err != nil {
 		return saved{}, err
 	}
 	if closing || l.snapshots.appended >= snapshotEvery {
@@ -94,10 +94,15 @@ func (l *Log) saveEpochs(s *saved) error {
 	return nil
 }
 
-// spillAll writes the index entries of all segments that have new ones.
-func (l *Log) spillAll() error {
+// spillAll writes the index entries of all segments that have new ones; with
+// closing it makes the index files that none has asked for.
+func (l *Log) spillAll(closing bool) error {
 	for _, s := range l.segments {
-		if err := s.spill(); err != nil {
+		err := s.spill()
+		if err == nil && closing {
+			err = s.createIndexes()
+		}
+		if err != nil {
 			return l.dir.writeFailed(err)
 		}
 		keep := keepEntries

@@ -12,6 +12,7 @@
 // gives it its offset, segment.go writes it, flusher.go makes it durable,
 // read.go finds it again, recover.go is what a crash leaves to do, retention.go
 // lets it go, cleaner.go keeps the last record of each key. Manager (manager.go)
-// and dirs.go are the folders around that, reserve.go keeps a node going on a
+// and dirs.go are the folders around that, create.go says when a partition gets
+// its own, reserve.go keeps a node going on a
 // full disk, and Verify (verify.go) checks all of it on a stopped node.
 package storage

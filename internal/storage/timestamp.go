@@ -39,8 +39,9 @@ func (l *Log) searchAgain(search func() (TimestampOffset, bool, error)) (found T
 func (l *Log) offsetForTimestamp(timestampMs int64) (TimestampOffset, bool, error) {
 	l.mu.Lock()
 	segments, start, err := l.segments, l.start, l.usable()
+	empty := start == l.end
 	l.mu.Unlock()
-	if err != nil {
+	if err != nil || empty {
 		return TimestampOffset{}, false, err
 	}
 	for _, s := range segments[floor(segments, start):] {

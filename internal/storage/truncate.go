@@ -95,6 +95,9 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 }
 
 func (l *Log) restart(offset int64) error {
+	if err := l.putOnDisk(); err != nil {
+		return err
+	}
 	if err := l.giveUpAll(max(offset, l.end+1)); err != nil {
 		return err
 	}

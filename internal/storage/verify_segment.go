@@ -76,8 +76,8 @@ func (c *segmentCheck) readIndexes() error {
 		size, exists := c.folder.sizes[segmentName(c.s.base, x.suffix)]
 		name, _ := x.index.file.where()
 		switch {
-		case !exists && x.suffix == txnSuffix:
-			continue
+		case !exists && (x.suffix == txnSuffix || c.last && !c.clean):
+			continue // a stop makes those of the last segment
 		case !exists:
 			if err := c.report(Problem{File: name, Invariant: "P9", Segment: c.s.base, Offset: -1, Pos: -1, Message: "it is missing"}); err != nil {
 				return err

@@ -62,7 +62,9 @@ type model struct {
 	// creating and deleting: the folder may be there or not; unflushed: it was
 	// never flushed.
 	creating, deleting, unflushed bool
-	producers                     []*modelProducer
+	// made: something was written to it, so that there is a folder.
+	made      bool
+	producers []*modelProducer
 	// tombstones says when a pass first covered a tombstone, by offset.
 	tombstones map[int64]int64
 }
@@ -135,6 +137,7 @@ func (w *world) open() {
 	for _, p := range w.partitions {
 		l := w.log(p)
 		if l == nil {
+			w.createAgain(p)
 			continue
 		}
 		// A recovery is a flush; and what it found is what there is.
@@ -162,8 +165,19 @@ func (p *model) settle(l *Log, d config.Durability) {
 func (w *world) watch(p *model, l *Log) {
 	l.NotifyFlushed(func(offset int64) {
 		p.durable = max(p.durable, offset)
-		p.unflushed = false
+		p.unflushed = p.unflushed && !p.made
 	})
+}
+
+// createAgain is what the metadata does at a start with a partition that has no
+// folder, as it never had a record.
+func (w *world) createAgain(p *model) {
+	if p.made {
+		w.fatal("partition %d is gone", p.tp.Partition)
+	}
+	l, err := w.m.Create(p.tp, w.o.Default, [16]byte{})
+	w.must(err)
+	w.watch(p, l)
 }
 
 func (w *world) log(p *model) *Log { return w.m.Log(p.tp.Topic, p.tp.Partition) }
@@ -345,6 +359,7 @@ func (w *world) append(p *model) {
 }
 
 func (p *model) appended() {
+	p.made = true
 	p.batches = append(p.batches, p.pending...)
 	p.end = p.batches[len(p.batches)-1].NextOffset()
 	p.pending = nil
@@ -470,7 +485,7 @@ func (w *world) restart(p *model) {
 	p.batches, p.restarting = nil, -1
 	clear(p.tombstones)
 	p.start, p.startLow, p.end, p.hw, p.durable = offset, offset, offset, offset, offset
-	p.unflushed = false
+	p.unflushed, p.made = false, true
 	p.resetProducers()
 }
 
@@ -488,7 +503,7 @@ func (w *world) closeAndOpen() {
 	w.doing = "close"
 	w.must(w.m.Close(7))
 	for _, p := range w.partitions {
-		p.durable, p.startLow, p.unflushed = p.end, p.start, false
+		p.durable, p.startLow, p.unflushed = p.end, p.start, !p.made
 	}
 	w.verify(w.mem)
 	w.open()
