@@ -42,7 +42,6 @@ func newBench(b *testing.B, durability config.Durability) *bench {
 	env.FS = faults
 	cfg := onDisk(b.TempDir())
 	cfg.Ottla.Durability = durability
-	cfg.Network.MaxRequestPartitions = benchPartitions
 	n, err := Start(b.Context(), cfg, env)
 	if err != nil {
 		b.Fatal(err)
@@ -182,7 +181,8 @@ func BenchmarkMetadata(b *testing.B) {
 	bench.report(b.N, "request")
 }
 
-// BenchmarkDescribe is that for DescribeTopicPartitions.
+// BenchmarkDescribe asks for the first page of it by DescribeTopicPartitions:
+// max.request.partition.size.limit is 2,000 partitions.
 func BenchmarkDescribe(b *testing.B) {
 	b.ReportAllocs()
 	bench := newBench(b, config.PageCache)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"ottla/internal/vfs"
 )
@@ -23,8 +24,10 @@ import (
 //     writes: a record is never in a folder that does not name its topic (P14).
 //     The flush that makes the record durable does the same for what leads to it.
 //  3. Until then a flush and a checkpoint find nothing to do, no checkpoint names
-//     the partition, and deleting it touches no file. After a restart, clean or
-//     not, the metadata creates it anew.
+//     the partition, and deleting it touches no file. After a crash the metadata
+//     creates it anew.
+//  4. A clean stop does step 2 for those that had no record, so that it leaves the
+//     folders that Kafka would.
 //
 // Rejected: folders that a goroutine makes later. The work is the same, at a
 // moment when nobody expects it, and a stop would have to wait for it.
@@ -81,6 +84,24 @@ func (l *Log) putOnDisk() error {
 	l.names++
 	l.touched, l.epochs.changed = true, true
 	return nil
+}
+
+// putAllOnDisk is step 4. A full disk leaves out what has no room: there is
+// nothing in it.
+func (d *dir) putAllOnDisk(logs []*Log) error {
+	errs := make([]error, len(logs))
+	parallel(len(logs), d.flusher.width(), func(i int) {
+		l := logs[i]
+		l.write.Lock()
+		defer l.write.Unlock()
+		if errs[i] = l.usable(); errs[i] == nil && l.unmade {
+			errs[i] = l.putOnDisk()
+			l.mu.Lock()
+			l.active().unpinSynced()
+			l.mu.Unlock()
+		}
+	})
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return isClosed(err) || passes(err) })...)
 }
 
 // makeFiles makes the folder and what is in it at first: the segment, which is

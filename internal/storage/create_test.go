@@ -71,13 +71,36 @@ func TestCreateTouchesNothing(t *testing.T) {
 		if o.m.Log("u", 4) != nil || o.m.Log("u", 5) == nil {
 			t.Error("deleted were others")
 		}
-		o.close() // verifies
-		o.m = openManager(t, o.o)
+		o.kill()
+		verifyClean(t, o.mem)
 		if o.m.Log("u", 5) != nil {
 			t.Error("a partition without a record has a folder")
 		}
 		o.createMany(50)
 		o.close()
+	}
+}
+
+// TestStopMakesFolders: a clean stop leaves Kafka's folders also of partitions
+// that had no record, durably, as far as there is room.
+func TestStopMakesFolders(t *testing.T) {
+	for _, room := range []bool{true, false} {
+		o := newLogTest(t, nil)
+		o.createMany(20)
+		if !room {
+			o.fs.Add(vfs.Rule{Op: vfs.OpChange, Path: "/data/u-7", Err: syscall.ENOSPC})
+		}
+		o.close() // verifies
+		o.fs.Clear()
+		o.o.FS = o.mem.CrashClone(vfs.CrashOptions{})
+		m := openManager(t, o.o)
+		for p := range int32(20) {
+			l := m.Log("u", p)
+			if there := room || p != 7; (l != nil) != there || l != nil && l.TP().TopicID != [16]byte{2} {
+				t.Errorf("room: %v: partition %d: %+v", room, p, l)
+			}
+		}
+		m.abandon()
 	}
 }
 

@@ -503,7 +503,7 @@ func (w *world) closeAndOpen() {
 	w.doing = "close"
 	w.must(w.m.Close(7))
 	for _, p := range w.partitions {
-		p.durable, p.startLow, p.unflushed = p.end, p.start, !p.made
+		p.durable, p.startLow, p.unflushed, p.made = p.end, p.start, false, true
 	}
 	w.verify(w.mem)
 	w.open()
