@@ -448,12 +448,12 @@ func TestReadersBesideDeletion(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		for slices.Load() < i/40 && !t.Failed() {
+			runtime.Gosched() // the readers keep up, whatever else the machine does
+		}
 	}
 	stop.Store(true)
 	readers.Wait()
-	if slices.Load() < 100 {
-		t.Fatal("too few reads", slices.Load())
-	}
 	t.Logf("%d slices, %d times out of range", slices.Load(), outOfRange.Load())
 	o.close()
 }
