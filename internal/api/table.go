@@ -45,6 +45,17 @@ const (
 // Serves tells whether a version of the API is served.
 func (e *Endpoint) Serves(version int16) bool { return version >= e.Min && version <= e.Max }
 
+// Describes tells that the API answers with what there is, which may be much, and
+// waits for nothing to happen: memory for its answer may be held while it is
+// handled.
+func (e *Endpoint) Describes() bool {
+	switch e.Key {
+	case 2, 3, 9, 15, 16, 23, 32, 35, 55, 60, 61, 65, 66, 69, 74, 75:
+		return true
+	}
+	return false
+}
+
 // Table lists what is served, by key: one row for each file NN_name.go. Versions
 // are those that Apache Kafka 4.3.1 advertises (Produce: see advertise).
 //

@@ -228,7 +228,7 @@ func (c *conn) handle() error {
 		r.Consumed = c.consumed
 	}
 	c.server.metrics.BytesIn.Add(int64(len(c.frame.bytes)) + 4)
-	if err := c.foresee(r); err != nil {
+	if err := c.foresee(e, r); err != nil {
 		return err
 	}
 	reply, err := e.Handle(c.server.options.Handler, c.ctx, r)

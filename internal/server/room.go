@@ -73,21 +73,10 @@ func (e *expected) note(fingerprint uint32, charge int64) {
 	}
 }
 
-// foreseen are the APIs of step 1: their answers may be large, and they answer
-// with what there is. A handler that waits for something to happen must not hold
-// room meanwhile.
-func foreseen(key int16) bool {
-	switch key {
-	case 2, 3, 9, 15, 16, 23, 32, 35, 55, 60, 61, 65, 66, 69, 74, 75:
-		return true
-	}
-	return false
-}
-
 // foresee is step 1.
-func (c *conn) foresee(r *api.Request) error {
+func (c *conn) foresee(e *api.Endpoint, r *api.Request) error {
 	c.fingerprint = 0
-	if !foreseen(r.Header.Key) {
+	if !e.Describes() {
 		return nil
 	}
 	known := &c.server.expected
