@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"ottla/internal/monitoring"
@@ -78,8 +82,39 @@ func (n *Node) showFigures() {
 	n.monitored.Store(&monitoring.Node{
 		ID: n.static.NodeID, Version: n.env.Version, Metrics: &n.metrics, Started: n.env.Now(), LogDirs: len(n.static.LogDirs),
 		Replicas: n.replicas, Storage: n.storage, Image: n.controller.Image, Quorum: n.quorum.Status, Connections: n.server.Connections,
-		Groups: n.groupFigures, FirstRecord: n.firstRecord, Now: n.env.Now, PartitionsMax: int(n.static.Ottla.MetricsPartitionsMax),
+		DiskIO: n.diskIO, Groups: n.groupFigures, FirstRecord: n.firstRecord, Now: n.env.Now, PartitionsMax: int(n.static.Ottla.MetricsPartitionsMax),
 	})
+}
+
+// diskIO is what the process has read from disks and written to them, as Linux
+// counts it; false where nobody counts.
+func (n *Node) diskIO() (read, written int64, known bool) {
+	f, err := n.env.FS.OpenFile("/proc/self/io", os.O_RDONLY, 0)
+	if err != nil {
+		return 0, 0, false
+	}
+	var text [1024]byte
+	size, err := f.ReadAt(text[:], 0)
+	_ = f.Close() // it was only read
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, 0, false
+	}
+	return parseIO(string(text[:size]))
+}
+
+// parseIO reads what proc(5) says of a process' I/O: lines of name and number.
+func parseIO(text string) (read, written int64, known bool) {
+	counts := map[string]int64{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		count, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return 0, 0, false
+		}
+		counts[name] = count
+	}
+	read, known = counts["read_bytes"]
+	return read, counts["write_bytes"], known
 }
 
 // The bounds of what a scrape asks the group coordinator.

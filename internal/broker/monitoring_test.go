@@ -101,6 +101,7 @@ func TestMonitoring(t *testing.T) {
 		"kafka_server_replicamanager_atminisrpartitioncount":                     "1",
 		"kafka_controller_kafkacontroller_activecontrollercount":                 "1",
 		"kafka_controller_kafkacontroller_offlinepartitionscount":                "0",
+		"kafka_controller_controllerstats_uncleanleaderelections_total":          "0",
 		"kafka_log_logmanager_offlinelogdirectorycount":                          "0",
 		"kafka_brokers": "1",
 		"kafka_server_raftmetrics_current_leader":                        "1",
@@ -127,6 +128,24 @@ func TestMonitoring(t *testing.T) {
 	for name := range scrape(t, few) {
 		if strings.Contains(name, "partition=") {
 			t.Errorf("%s above the limit", name)
+		}
+	}
+}
+
+// TestParseIO: what Linux counts of a process, whatever else it counts.
+func TestParseIO(t *testing.T) {
+	for _, c := range []struct {
+		text          string
+		read, written int64
+		known         bool
+	}{
+		{"rchar: 9\nwchar: 8\nsyscr: 7\nsyscw: 6\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 0\n", 4096, 8192, true},
+		{"rchar: 9\n", 0, 0, false},
+		{"read_bytes: many\n", 0, 0, false},
+		{"", 0, 0, false},
+	} {
+		if read, written, known := parseIO(c.text); read != c.read || written != c.written || known != c.known {
+			t.Errorf("%q: %d, %d, %v", c.text, read, written, known)
 		}
 	}
 }

@@ -23,6 +23,7 @@ func (n *Node) publish(img *metadata.Image, delta *metadata.Delta) {
 		n.caughtUp = true
 		delta = metadata.Diff(metadata.Empty(), img)
 	}
+	n.metrics.UncleanElections.Add(int64(delta.UncleanElections()))
 	n.reconfigure(img, delta)
 	if err := n.replicas.Apply(img, delta); err != nil {
 		n.env.Log.Error("some partitions cannot be served", "error", err)

@@ -38,6 +38,26 @@ type TopicDelta struct {
 	Partitions []int32
 }
 
+// UncleanElections counts the partitions that got a leader which was neither in
+// sync nor eligible before, so that records may be lost.
+func (d *Delta) UncleanElections() (n int) {
+	for _, t := range d.Topics {
+		if t.Old == nil || t.New == nil {
+			continue
+		}
+		for _, id := range t.Partitions {
+			was, is := t.Old.Partition(id), t.New.Partition(id)
+			if was == nil || is == nil || is.Leader == NoLeader || is.Leader == was.Leader {
+				continue
+			}
+			if !slices.Contains(was.ISR, is.Leader) && !slices.Contains(was.ELR, is.Leader) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // BrokerDelta is the change of one broker.
 type BrokerDelta struct {
 	ID int32

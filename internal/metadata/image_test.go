@@ -327,3 +327,40 @@ func TestRecordsOrder(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
+
+// TestUncleanElections: a leader that was neither in sync nor eligible, and was
+// not there from the beginning.
+func TestUncleanElections(t *testing.T) {
+	topic := UUID{1}
+	of := func(leader int32, isr, elr []int32) []Message {
+		p := NewPartitionRecord()
+		p.TopicID, p.Leader, p.Replicas, p.ISR, p.EligibleLeaderReplicas = topic, leader, []int32{1, 2, 3}, isr, elr
+		p.Directories = make([]UUID, 3)
+		return []Message{&TopicRecord{Name: "t", TopicID: topic}, p}
+	}
+	for _, c := range []struct {
+		what          string
+		before, after []Message
+		want          int
+	}{
+		{"created", nil, of(1, []int32{1}, nil), 0},
+		{"the same", of(1, []int32{1}, nil), of(1, []int32{1, 2}, nil), 0},
+		{"in sync", of(1, []int32{1, 2}, nil), of(2, []int32{2}, nil), 0},
+		{"eligible", of(NoLeader, nil, []int32{3}), of(3, []int32{3}, nil), 0},
+		{"unclean", of(NoLeader, []int32{1}, []int32{3}), of(2, []int32{2}, nil), 1},
+		{"none", of(1, []int32{1}, nil), of(NoLeader, []int32{1}, nil), 0},
+		{"gone", of(1, []int32{1}, nil), nil, 0},
+	} {
+		before, _, err := Empty().Apply(c.before, 10, 1)
+		if err != nil {
+			t.Fatal(c.what, err)
+		}
+		after, _, err := Empty().Apply(c.after, 10, 1)
+		if err != nil {
+			t.Fatal(c.what, err)
+		}
+		if got := Diff(before, after).UncleanElections(); got != c.want {
+			t.Errorf("%s: %d", c.what, got)
+		}
+	}
+}

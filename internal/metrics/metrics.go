@@ -22,6 +22,9 @@ type Metrics struct {
 	// durable.
 	Flush Histogram
 
+	// UncleanElections are the partitions that got a leader which was not in sync.
+	UncleanElections Counter
+
 	apis [maxAPI]atomic.Pointer[API]
 
 	mu     sync.RWMutex

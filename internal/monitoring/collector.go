@@ -29,6 +29,9 @@ type Node struct {
 	Image       func() *metadata.Image
 	Quorum      func() raft.Status
 	Connections func() int
+	// DiskIO is what the process read from disks and wrote to them, in bytes;
+	// false when nobody knows. Nil: the same.
+	DiskIO func() (read, written int64, known bool)
 	// Groups lists the groups whose coordinator the node is.
 	Groups func() []Group
 	// FirstRecord finds the first record of a partition with an offset in
@@ -111,6 +114,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if n.Quorum != nil {
 		s.quorum(n.Quorum())
+	}
+	if n.DiskIO != nil {
+		s.disk()
 	}
 	if n.Groups != nil {
 		groups := n.Groups()
@@ -238,6 +244,14 @@ func (s *scrape) dirs() {
 	s.gauge("kafka_log_logmanager_offlinelogdirectorycount", "Log dirs that failed.", float64(s.LogDirs-len(dirs)))
 }
 
+// disk is what the process did to disks.
+func (s *scrape) disk() {
+	if read, written, known := s.DiskIO(); known {
+		s.gauge("kafka_server_kafkaserver_linux_disk_read_bytes", "Bytes that the process read from disks.", float64(read))
+		s.gauge("kafka_server_kafkaserver_linux_disk_write_bytes", "Bytes that the process wrote to disks.", float64(written))
+	}
+}
+
 // quorum is the metadata quorum (Kafka's raft-metrics).
 func (s *scrape) quorum(q raft.Status) {
 	state := "follower"
@@ -258,4 +272,5 @@ func (s *scrape) quorum(q raft.Status) {
 		active = 1
 	}
 	s.gauge("kafka_controller_kafkacontroller_activecontrollercount", "1 on the active controller.", active)
+	s.counter("kafka_controller_controllerstats_uncleanleaderelections_total", "Partitions that got a leader which was not in sync.", s.Metrics.UncleanElections.Load())
 }

@@ -159,7 +159,8 @@ func TestFigures(t *testing.T) {
 			}
 			return 1500, true, nil
 		},
-		Now: func() time.Time { return time.UnixMilli(4000) }, PartitionsMax: 5,
+		DiskIO: func() (int64, int64, bool) { return 4096, 8192, true },
+		Now:    func() time.Time { return time.UnixMilli(4000) }, PartitionsMax: 5,
 	}
 	code, text := get(testHandler(t, node, nil), "/metrics", "192.0.2.7:5")
 	if code != 200 {
@@ -173,6 +174,8 @@ func TestFigures(t *testing.T) {
 		`kafka_network_requestmetrics_errors_total{request="Fetch"} 1`,
 		`ottla_request_duration_seconds_count{request="Produce"} 100`,
 		"kafka_server_socket_server_metrics_connection_count 7",
+		`kafka_server_kafkaserver_linux_disk_read_bytes 4096`,
+		`kafka_server_kafkaserver_linux_disk_write_bytes 8192`,
 		`kafka_consumergroup_lag{consumergroup="g",partition="0",topic="a"} 3`,
 		`kafka_consumergroup_group_lag_seconds{group="g",partition="0",topic="a"} 2.5`,
 		`kafka_consumergroup_group_lag_seconds{group="g",partition="1",topic="a"} 0`,
