@@ -75,10 +75,17 @@ type meter struct {
 	start                            time.Time
 	measured                         atomic.Int64 // nanoseconds from start to the end of the warm-up; 0: not yet
 	records, bytes, requests, failed atomic.Int64
-	recordsAt, bytesAt, requestsAt   int64 // when the warm-up ended
+	warmed, stopped                  tally
 	ended                            time.Duration
 	shards                           []shard
 	firstFailure                     atomic.Pointer[error]
+}
+
+// tally is what the counters of a meter say at one moment.
+type tally struct{ records, bytes, requests, failed int64 }
+
+func (m *meter) tally() tally {
+	return tally{m.records.Load(), m.bytes.Load(), m.requests.Load(), m.failed.Load()}
 }
 
 type shard struct {
@@ -98,10 +105,15 @@ func newMeter() *meter {
 
 // done notes an answer to connection number from.
 func (m *meter) done(from int, due time.Time, records, bytes int64) {
-	now := time.Now()
 	m.records.Add(records)
 	m.bytes.Add(bytes)
 	m.requests.Add(1)
+	m.waited(from, due)
+}
+
+// waited notes how long something took that was due, with or without an answer.
+func (m *meter) waited(from int, due time.Time) {
+	now := time.Now()
 	if m.measured.Load() == 0 {
 		return
 	}
@@ -119,15 +131,17 @@ func (m *meter) fail(err error) {
 
 // warm ends the warm-up.
 func (m *meter) warm() {
-	m.recordsAt, m.bytesAt, m.requestsAt = m.records.Load(), m.bytes.Load(), m.requests.Load()
+	m.warmed = m.tally()
 	m.measured.Store(max(1, int64(time.Since(m.start))))
 }
 
-// stop ends the time that is measured.
+// stop ends the time that is measured. What is answered later has a latency,
+// but does not count.
 func (m *meter) stop() {
 	if m.measured.Load() == 0 {
 		m.warm()
 	}
+	m.stopped = m.tally()
 	m.ended = time.Since(m.start)
 }
 
@@ -137,8 +151,8 @@ func (m *meter) result() (*Result, error) {
 		all.Merge(m.shards[i].hist)
 	}
 	r := &Result{
-		Records: m.records.Load() - m.recordsAt, Bytes: m.bytes.Load() - m.bytesAt, Requests: m.requests.Load() - m.requestsAt,
-		Failed: m.failed.Load(), Elapsed: m.ended - time.Duration(m.measured.Load()), Latency: summary(all),
+		Records: m.stopped.records - m.warmed.records, Bytes: m.stopped.bytes - m.warmed.bytes, Requests: m.stopped.requests - m.warmed.requests,
+		Failed: m.stopped.failed, Elapsed: m.ended - time.Duration(m.measured.Load()), Latency: summary(all),
 	}
 	if r.Records == 0 {
 		if first := m.firstFailure.Load(); first != nil {
@@ -161,8 +175,9 @@ func summary(h *hdrhistogram.Histogram) Latency {
 }
 
 // run runs a load of several workers over its span and returns what was
-// measured. work is called once for each worker and ends when ctx is done or it
-// has nothing left to do; an error of one ends all.
+// measured. work is called once for each worker and ends when it has nothing left
+// to do or ctx is done, but for answers to what was sent: those it waits for,
+// up to the time called drain. An error of one ends all.
 func run(ctx context.Context, s Span, workers int, report func(Progress), work func(ctx context.Context, m *meter, number int) error) (*Result, error) {
 	if s.Duration <= 0 && s.Bytes <= 0 && s.Records <= 0 {
 		return nil, errors.New("a load needs an end: a duration, bytes or records")
@@ -170,6 +185,9 @@ func run(ctx context.Context, s Span, workers int, report func(Progress), work f
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	m := newMeter()
+	if s.Warmup <= 0 {
+		m.warm() // before anything can count
+	}
 	var running sync.WaitGroup
 	for i := range workers {
 		running.Go(func() {
@@ -194,6 +212,29 @@ func run(ctx context.Context, s Span, workers int, report func(Progress), work f
 	return m.result()
 }
 
+// drain is how long a load waits at its end for what was due before: a broker
+// that stalls just then is charged for it.
+const drain = 10 * time.Second
+
+// patience is how long answers are waited for once the context of a load is done:
+// not at all when it failed, or was stopped.
+func patience(ctx context.Context) time.Duration {
+	if errors.Is(context.Cause(ctx), errEnded) {
+		return drain
+	}
+	return 0
+}
+
+// lingering is a context that is done when patience has passed after ctx.
+func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(patience(ctx), cancel) })
+	return late, func() {
+		stop()
+		cancel()
+	}
+}
+
 // errEnded is why workers are stopped when their time is over.
 var errEnded = errors.New("the load has ended")
 
@@ -205,8 +246,8 @@ func (s *Span) watch(ctx context.Context, m *meter, finished <-chan struct{}, re
 		if !wait(ctx, s.Warmup, finished, tick.C, m, report) {
 			return
 		}
+		m.warm()
 	}
-	m.warm()
 	length := s.Duration
 	if length <= 0 {
 		length = 1<<63 - 1

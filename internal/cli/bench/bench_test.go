@@ -5,11 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/record"
 )
@@ -204,4 +207,78 @@ func TestReceiveInOrder(t *testing.T) {
 		}
 		_ = near.Close()
 	}
+}
+
+// TestStallAtTheEnd: a broker that stalls just when a load ends is charged for all
+// that was due, and what it answers then does not count.
+func TestStallAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, broker := net.Pipe()
+		defer broker.Close()
+		start := time.Now()
+		asked := make(chan uint32, 1000)
+		go func() {
+			defer close(asked)
+			in := newWire(broker).in
+			for {
+				var head [12]byte // length, key, version, correlation
+				if _, err := io.ReadFull(in, head[:]); err != nil {
+					return
+				}
+				if _, err := in.Discard(int(binary.BigEndian.Uint32(head[:])) - 8); err != nil {
+					return
+				}
+				asked <- binary.BigEndian.Uint32(head[8:])
+			}
+		}()
+		go func() {
+			body := (&kmsg.ProduceResponse{Version: produceVersion}).AppendTo(nil)
+			for id := range asked {
+				if time.Since(start) > 500*time.Millisecond {
+					time.Sleep(3*time.Second - time.Since(start))
+				}
+				answer := binary.BigEndian.AppendUint32(nil, uint32(5+len(body)))
+				answer = append(binary.BigEndian.AppendUint32(answer, id), 0)
+				_, _ = broker.Write(append(answer, body...))
+			}
+		}()
+		load := &RawProduce{Topic: "t", InFlight: 1000, BatchesPerRequest: 1, RecordsPerBatch: 1, Acks: -1, Rate: 100, Connections: 1}
+		batch, err := load.batch()
+		if err != nil {
+			t.Fatal(err)
+		}
+		span := Span{Duration: time.Second}
+		r, err := run(t.Context(), span, 1, nil, func(ctx context.Context, m *meter, _ int) error {
+			defer client.Close()
+			p := producing{load: load, wire: newWire(client), meter: m, left: &allowance{span: &span}, pending: make(chan sentRequest, load.InFlight)}
+			p.prepare(batch, []int32{0})
+			return p.run(ctx)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Requests < 40 || r.Requests > 60 || r.Latency.Count < 90 || r.Latency.Highest < 2400*time.Millisecond || r.Latency.P90 < 2*time.Second {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestPatience: a load that ended waits for what is left, one that failed does not.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			cause error
+			want  time.Duration
+		}{{errEnded, drain}, {errors.New("broken"), 0}} {
+			ctx, end := context.WithCancelCause(t.Context())
+			late, cancel := lingering(ctx)
+			began := time.Now()
+			end(c.cause)
+			<-late.Done()
+			cancel()
+			if got := time.Since(began); got != c.want {
+				t.Errorf("%v: %v", c.cause, got)
+			}
+		}
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,18 +27,17 @@ type ClientProduce struct {
 func (l *ClientProduce) Run(ctx context.Context, client *kgo.Client, report func(Progress)) (*Result, error) {
 	left := allowance{span: &l.Span}
 	return unasked(run(ctx, l.Span, 1, report, func(ctx context.Context, m *meter, _ int) error {
+		late, cancel := lingering(ctx)
+		defer cancel()
 		values := newValues(l.RecordBytes)
 		pace := newPace(l.Rate, 0, 1)
-		var underway atomic.Int64
 		for i := 0; left.take(1, int64(l.RecordBytes)); i++ {
 			due, err := pace.due(ctx, func() error { return nil })
 			if err != nil {
 				break // the time is over
 			}
 			r := &kgo.Record{Topic: l.Topic, Value: values.next(), Key: key(i, l.Keys)}
-			underway.Add(1)
-			client.Produce(ctx, r, func(r *kgo.Record, err error) {
-				defer underway.Add(-1)
+			client.Produce(late, r, func(r *kgo.Record, err error) {
 				switch {
 				case err == nil:
 					m.done(int(r.Partition), due, 1, int64(len(r.Key)+len(r.Value)))
@@ -48,10 +46,7 @@ func (l *ClientProduce) Run(ctx context.Context, client *kgo.Client, report func
 				}
 			})
 		}
-		if ctx.Err() != nil {
-			return client.AbortBufferedRecords(context.WithoutCancel(ctx)) // they are not counted
-		}
-		return client.Flush(ctx)
+		return client.Flush(late)
 	}))
 }
 

@@ -45,8 +45,7 @@ func (l *RawConsume) Run(ctx context.Context, report func(Progress)) (*Result, e
 			return err
 		}
 		defer w.conn.Close() //nolint:errcheck // the load is over
-		stop := context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Now()) })
-		defer stop()
+		defer w.limit(ctx)()
 		f := fetching{load: l, wire: w, meter: m, number: number, left: &left}
 		return f.run(ctx, b.Partitions)
 	})

@@ -27,40 +27,56 @@ func (l *EndToEnd) Run(ctx context.Context, producer, consumer *kgo.Client, repo
 	}
 	began := time.Now()
 	left := allowance{span: &l.Span}
+	total := make(chan int64, 1)
 	return unasked(run(ctx, l.Span, 2, report, func(ctx context.Context, m *meter, number int) error {
 		if number == 0 {
-			return l.send(ctx, m, producer, began, &left)
+			return l.send(ctx, m, producer, began, &left, total)
 		}
-		return l.receive(ctx, m, consumer, began)
+		return l.receive(ctx, m, consumer, began, total)
 	}))
 }
 
-func (l *EndToEnd) send(ctx context.Context, m *meter, producer *kgo.Client, began time.Time, left *allowance) error {
+// send tells in total how many records it sent.
+func (l *EndToEnd) send(ctx context.Context, m *meter, producer *kgo.Client, began time.Time, left *allowance, total chan<- int64) error {
+	late, cancel := lingering(ctx)
+	defer cancel()
+	sent := int64(0)
+	defer func() { total <- sent }()
 	pace := newPace(l.Rate, 0, 1)
 	for left.take(1, int64(l.RecordBytes)) {
 		due, err := pace.due(ctx, func() error { return nil })
 		if err != nil {
-			return err // the time is over
+			break // the time is over
 		}
 		value := make([]byte, max(8, l.RecordBytes))
 		binary.BigEndian.PutUint64(value, uint64(due.Sub(began)))
-		producer.Produce(ctx, &kgo.Record{Topic: l.Topic, Value: value}, func(_ *kgo.Record, err error) {
+		sent++
+		producer.Produce(late, &kgo.Record{Topic: l.Topic, Value: value}, func(_ *kgo.Record, err error) {
 			if err != nil && !errors.Is(err, context.Canceled) {
 				m.fail(err)
 			}
 		})
 	}
-	return producer.Flush(ctx)
+	return producer.Flush(late)
 }
 
-// receive counts what arrives, until the time is over or as much came as may be
-// sent.
-func (l *EndToEnd) receive(ctx context.Context, m *meter, consumer *kgo.Client, began time.Time) error {
-	got := int64(0)
-	for l.Span.Records == 0 || got < l.Span.Records {
-		fetches := consumer.PollFetches(ctx)
+// receive counts what arrives, until as much came as may be sent, or the time is
+// over and all came that was sent.
+func (l *EndToEnd) receive(ctx context.Context, m *meter, consumer *kgo.Client, began time.Time, total <-chan int64) error {
+	late, cancel := lingering(ctx)
+	defer cancel()
+	got, most := int64(0), l.Span.Records
+	for poll := ctx; most == 0 || got < most; {
+		fetches := consumer.PollFetches(poll)
 		if err := fetches.Err0(); err != nil {
-			return err
+			if poll == late || ctx.Err() == nil {
+				return err
+			}
+			poll, most = late, <-total
+			if most == 0 {
+				return nil
+			}
+			continue
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if len(r.Value) < 8 {

@@ -46,10 +46,14 @@ func (l *RawEndToEnd) Run(ctx context.Context, report func(Progress)) (*Result, 
 		return nil, err
 	}
 	due := make(chan time.Time, mostDue)
+	sent := make(chan struct{})
 	left := allowance{span: &l.Span}
 	work := []func(context.Context, *meter, *wire) error{
-		func(ctx context.Context, _ *meter, w *wire) error { return l.send(ctx, w, batch, due, &left) },
-		func(ctx context.Context, m *meter, w *wire) error { return l.receive(ctx, m, w, due) },
+		func(ctx context.Context, _ *meter, w *wire) error {
+			defer close(sent)
+			return l.send(ctx, w, batch, due, &left)
+		},
+		func(ctx context.Context, m *meter, w *wire) error { return l.receive(ctx, m, w, due, sent) },
 	}
 	return unasked(run(ctx, l.Span, len(work), report, func(ctx context.Context, m *meter, number int) error {
 		w, err := dialWire(ctx, l.Broker.Addr)
@@ -57,8 +61,7 @@ func (l *RawEndToEnd) Run(ctx context.Context, report func(Progress)) (*Result, 
 			return err
 		}
 		defer w.conn.Close() //nolint:errcheck // the load is over
-		stop := context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Now()) })
-		defer stop()
+		defer w.limit(ctx)()
 		return work[number](ctx, m, w)
 	}))
 }
@@ -80,13 +83,13 @@ func (l *RawEndToEnd) sendAll(ctx context.Context, w *wire, r *preparedRequest, 
 	for left.take(r.records, r.bytes) {
 		at, err := pace.due(ctx, func() error { return nil })
 		if err != nil {
-			return err
+			return err // the time is over
 		}
 		select {
 		case due <- at:
 			sent <- struct{}{} // whoever reads the answers empties it, whatever happens
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		}
 		if err := w.send(r.frame); err != nil {
 			return err
@@ -117,9 +120,9 @@ func (l *RawEndToEnd) answers(w *wire, sent <-chan struct{}) error {
 	return nil
 }
 
-// receive counts what arrives, until the time is over or as much came as may be
-// sent.
-func (l *RawEndToEnd) receive(ctx context.Context, m *meter, w *wire, due <-chan time.Time) error {
+// receive counts what arrives, until as much came as may be sent, or the time is
+// over and all came that was sent.
+func (l *RawEndToEnd) receive(ctx context.Context, m *meter, w *wire, due <-chan time.Time, sent <-chan struct{}) error {
 	partitions := l.Broker.Partitions[:1]
 	f := fetching{
 		load: &RawConsume{
@@ -128,11 +131,17 @@ func (l *RawEndToEnd) receive(ctx context.Context, m *meter, w *wire, due <-chan
 		wire: w, next: map[int32]int64{partitions[0]: l.End},
 	}
 	for got := int64(0); l.Span.Records == 0 || got < l.Span.Records; {
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			<-sent
+			if len(due) == 0 {
+				return nil
+			}
 		}
 		records, bytes, err := f.fetch(partitions)
 		if err != nil {
+			for len(due) > 0 {
+				m.waited(0, <-due)
+			}
 			return err
 		}
 		for range records {

@@ -123,8 +123,7 @@ func (p *producing) prepare(batch []byte, partitions []int32) {
 // run sends until ctx is done or nothing more may be sent, and then waits for
 // what is under way.
 func (p *producing) run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { _ = p.wire.conn.SetDeadline(time.Now()) }) // wakes both
-	defer stop()
+	defer p.wire.limit(ctx)()
 	received := make(chan error, 1)
 	go func() { received <- p.receive() }()
 	sendErr := p.send(ctx)
@@ -141,6 +140,9 @@ func (p *producing) send(ctx context.Context) error {
 			return p.wire.flush()
 		}
 		due, err := pace.due(ctx, p.wire.flush)
+		if ctx.Err() != nil {
+			return p.wire.flush()
+		}
 		if err != nil {
 			return err
 		}
@@ -154,7 +156,7 @@ func (p *producing) send(ctx context.Context) error {
 			select {
 			case p.pending <- sent:
 			case <-ctx.Done():
-				return ctx.Err()
+				return nil
 			}
 		}
 		if err := p.wire.send(r.frame); err != nil {
@@ -169,7 +171,9 @@ func (p *producing) receive() error {
 	for sent := range p.pending {
 		if err := p.wire.receiveProduce(resp); err != nil {
 			_ = p.wire.conn.Close() // so that the sender ends, too
-			for range p.pending {   // until it has
+			p.meter.waited(p.number, sent.due)
+			for sent := range p.pending { // until it has
+				p.meter.waited(p.number, sent.due)
 			}
 			return err
 		}

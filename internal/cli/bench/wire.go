@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -39,6 +40,12 @@ func dialWire(ctx context.Context, addr string) (*wire, error) {
 
 func newWire(conn net.Conn) *wire {
 	return &wire{conn: conn, out: bufio.NewWriterSize(conn, wireBuffer), in: bufio.NewReaderSize(conn, wireBuffer)}
+}
+
+// limit lets nothing on the connection outlast a load's patience once ctx is done,
+// until the function that it returns is called.
+func (w *wire) limit(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Now().Add(patience(ctx))) })
 }
 
 // frame is a request made beforehand; only its correlation id changes.
