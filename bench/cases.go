@@ -151,12 +151,12 @@ func cases(d time.Duration) []*testCase {
 			metrics: []metric{p50.to("≤ the floor + 0.1 ms", func(_, o, f float64) bool { return o <= f+0.1 }), p99.to("≤ a tenth of Kafka's", share(0.1)), cpuPerRc},
 		},
 		{
-			name: "durable-100KB", about: "100 KB batches, acks=all, flushed, 6 partitions, 6 connections", setKafka: durable,
+			name: "durable-100KB", about: "100 KB batches, acks=all, flushed, 6 partitions, 6 connections", floor: true, setKafka: durable, setFloor: []string{floorFlush},
 			load:    with(produceArgs(6, 6, 5, 100, 1000, "all")...),
 			metrics: []metric{mbPerSec.to("≥ 2 × Kafka's", times(2)), cpuPerGB, p99},
 		},
 		{
-			name: "durable-1000p", about: "10 KB batches over 1,000 partitions, acks=all, flushed, 10 connections, 10 in flight", setKafka: durable,
+			name: "durable-1000p", about: "10 KB batches over 1,000 partitions, acks=all, flushed, 10 connections, 10 in flight", floor: true, setKafka: durable, setFloor: []string{floorFlush},
 			load:    with(produceArgs(1000, 10, 10, 10, 1000, "all")...),
 			metrics: []metric{mbPerSec.to("≥ 40 × Kafka's", times(40)), cpuPerGB, p99, peak.to("≤ 120 MB", atMost(120))},
 		},
