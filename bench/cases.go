@@ -130,6 +130,29 @@ func cases(d time.Duration) []*testCase {
 			load:    []string{"consume", "load", "--raw", "--once", "--duration", "0"},
 			metrics: []metric{cpuPerGB.to("≤ Kafka's", share(1)), mbPerSec},
 		},
+	}
+	list = append(list, flushed(with)...)
+	list = append(list, []*testCase{
+		{name: "memory-idle", about: "resident after the start, idle", own: idleMemory, metrics: []metric{{name: "resident MB", goal: "≤ 30 MB", met: atMost(30)}}},
+		{name: "start", about: "from an empty folder to the first acknowledged record", own: startTime, metrics: []metric{{name: "ms to the first ack", goal: "≤ 100 ms", met: atMost(100)}}},
+		{name: "restart-10000p", about: "10,000 partitions with a record each: start after kill -9", own: restartTime, metrics: []metric{{name: "ms to the first ack", goal: "≤ 2,000 ms", met: atMost(2000)}}},
+		{name: "memory-10000p", about: "10,000 partitions with a record each: resident after kill -9 and start", own: restartMemory, metrics: []metric{{name: "resident MB", goal: "≤ 250 MB", met: atMost(250)}}},
+		{
+			name: "mixed", about: "produce and consume at once, 100 KB batches, page cache", setOttla: pageCache, prepare: [][]string{fill},
+			load: with(produceArgs(6, 2, 5, 100, 1000, "1")...), beside: with("consume", "load", "--raw"),
+			metrics: []metric{cpuPerGB, mbPerSec, p99},
+		},
+	}...)
+	list = append(list, overloads(d)...)
+	list = append(list, knees(with)...)
+	list = append(list, groups(d)...)
+	return append(list, judges()...)
+}
+
+// flushed are the rows about what a flush costs: end to end without and with it, and
+// throughput with it.
+func flushed(with func(...string) []string) []*testCase {
+	return []*testCase{
 		{
 			name: "e2e", about: "1,000 records/s through a client, acks=all, page cache", setOttla: pageCache,
 			load:    with("e2e", "ping", "--rate", "1000"),
@@ -160,20 +183,7 @@ func cases(d time.Duration) []*testCase {
 			load:    with(produceArgs(1000, 10, 10, 10, 1000, "all")...),
 			metrics: []metric{mbPerSec.to("≥ 40 × Kafka's", times(40)), cpuPerGB, p99, peak.to("≤ 120 MB", atMost(120))},
 		},
-		{name: "memory-idle", about: "resident after the start, idle", own: idleMemory, metrics: []metric{{name: "resident MB", goal: "≤ 30 MB", met: atMost(30)}}},
-		{name: "start", about: "from an empty folder to the first acknowledged record", own: startTime, metrics: []metric{{name: "ms to the first ack", goal: "≤ 100 ms", met: atMost(100)}}},
-		{name: "restart-10000p", about: "10,000 partitions with a record each: start after kill -9", own: restartTime, metrics: []metric{{name: "ms to the first ack", goal: "≤ 2,000 ms", met: atMost(2000)}}},
-		{name: "memory-10000p", about: "10,000 partitions with a record each: resident after kill -9 and start", own: restartMemory, metrics: []metric{{name: "resident MB", goal: "≤ 250 MB", met: atMost(250)}}},
-		{
-			name: "mixed", about: "produce and consume at once, 100 KB batches, page cache", setOttla: pageCache, prepare: [][]string{fill},
-			load: with(produceArgs(6, 2, 5, 100, 1000, "1")...), beside: with("consume", "load", "--raw"),
-			metrics: []metric{cpuPerGB, mbPerSec, p99},
-		},
 	}
-	list = append(list, overloads(d)...)
-	list = append(list, knees(with)...)
-	list = append(list, groups(d)...)
-	return append(list, judges()...)
 }
 
 // knees are the families: what grows is partitions, connections, the size of a
