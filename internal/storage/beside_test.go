@@ -259,3 +259,42 @@ func TestFlushAhead(t *testing.T) {
 		o.close()
 	}
 }
+
+// TestRollAfterTruncation: a truncation makes the content of the active segment
+// durable, but not its name. The next roll does, before there is another segment,
+// or a crash could leave the later one alone: a hole, which in a compacted topic
+// nobody would notice.
+func TestRollAfterTruncation(t *testing.T) {
+	for _, d := range []config.Durability{config.PageCache, config.Fsync} {
+		o := newLogTest(t, func(o *Options) {
+			o.Default.SegmentBytes, o.Default.Compact, o.Durability = 1000, true, d
+		})
+		put := func(bytes int) {
+			c := record.NewBuilder(record.BuilderOptions{})
+			c.Append(startMs, []byte("key"), make([]byte, bytes))
+			must(o.AppendAsLeader(must(c.Build())(t), AppendOptions{}))(t)
+		}
+		put(850)
+		put(300)
+		put(300)
+		if err := o.TruncateTo(2); err != nil {
+			t.Fatal(err)
+		}
+		var crashed *vfs.Mem
+		o.fs.Add(vfs.Rule{Op: vfs.OpCreate, Path: segmentName(2, logSuffix), Count: 1, Hook: func(vfs.Event) {
+			crashed = o.mem.CrashClone(vfs.CrashOptions{})
+		}})
+		put(850)
+		if crashed == nil || len(o.bases()) != 3 {
+			t.Fatalf("%v: no roll: segments %v", d, o.bases())
+		}
+		options := o.o
+		options.FS = crashed
+		m := openManager(t, options)
+		if l := m.Log("t", 0); l == nil || l.EndOffset() != 2 {
+			t.Errorf("%v: a crash before the next segment leaves %v", d, l)
+		}
+		m.abandon()
+		o.close()
+	}
+}

@@ -74,7 +74,7 @@ func (v view) add(offset int64, r *modelRecord) {
 //   - offsets ascend, epochs are those of the batches, and each batch is what was
 //     appended, whole or without some of its records
 //   - a reader ends up with the same value of each key as one of all records
-//   - below the clean point no key comes twice, nothing was aborted
+//   - from the log start to the clean point no key comes twice, nothing was aborted
 //   - reads at any offset go on with the first batch that reaches it
 //   - indexes, timestamps, producers and aborted transactions fit
 func (w *world) compareCompacted(l *Log, batches []record.Batch) {
@@ -112,7 +112,7 @@ func (w *world) compareCompacted(l *Log, batches []record.Batch) {
 				w.fatal("partition %d: the record at offset %d is not what was appended", l.tp.Partition, r.Offset)
 			}
 			present[r.Offset] = true
-			if r.Offset < l.cleaned {
+			if r.Offset >= l.StartOffset() && r.Offset < l.cleaned {
 				if before, twice := seen[string(r.Key)]; twice || r.Key == nil || o.aborted {
 					w.fatal("partition %d is compacted to %d, but key %x comes at %d and %d, aborted: %t", l.tp.Partition, l.cleaned, r.Key, before, r.Offset, o.aborted)
 				}

@@ -164,7 +164,7 @@ func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {
 func (l *Log) secure(old *segment, c *config.Topic) error {
 	if l.env.durable || c.Compact {
 		l.mu.Lock()
-		dirty := old.size > old.synced
+		dirty := old.size > old.synced || l.names != l.namesSynced // a truncation syncs no name
 		l.mu.Unlock()
 		if dirty {
 			return l.flush(false)
