@@ -19,11 +19,12 @@ func (w *world) clean() {
 	if w.rng.IntN(3) == 0 {
 		w.time.ms += w.rng.Int64N(1200)
 	}
+	began := w.time.ms // another operation within a pass may move the clock
 	passes, err := w.m.Clean()
 	w.must(err)
 	w.passes += passes
 	for _, p := range w.partitions {
-		w.tombstonesOf(p)
+		w.tombstonesOf(p, began)
 	}
 }
 
@@ -262,8 +263,9 @@ func (w *world) compareAborted(l *Log, batches []record.Batch, present map[int64
 }
 
 // tombstonesOf sees that a tombstone that is the last of its key stays for
-// delete.retention.ms from the first pass that covered it.
-func (w *world) tombstonesOf(p *model) {
+// delete.retention.ms from the first pass that covered it; the passes that are over
+// now began at a time.
+func (w *world) tombstonesOf(p *model, began int64) {
 	l := w.log(p)
 	all := w.records(p.batches)
 	last := make(view)
@@ -286,8 +288,11 @@ func (w *world) tombstonesOf(p *model) {
 			continue
 		}
 		covered, ok := p.tombstones[offset]
+		if !ok {
+			covered = began
+		}
 		switch {
-		case !present[offset] && (!ok || w.time.ms-covered < l.Config().DeleteRetentionMs):
+		case !present[offset] && w.time.ms-covered < l.Config().DeleteRetentionMs:
 			w.fatal("partition %d: the tombstone at offset %d is gone at %d, covered first at %d", p.tp.Partition, offset, w.time.ms, covered)
 		case present[offset] && !ok:
 			p.tombstones[offset] = w.time.ms
