@@ -41,8 +41,8 @@ type Machine interface {
 	// request: sessions begin now.
 	Loaded(at Moment) Output
 	// TopicsChanged tells what became of topics since the last call, in order;
-	// nil stands for more than could be listed. No step sees an Image before the
-	// changes that led to it were told. at.Image may be newer than they are.
+	// nil stands for more than could be listed. at.Image is the one that these
+	// changes led to, and no step sees an Image before they were told.
 	TopicsChanged(at Moment, topics []metadata.TopicDelta) Output
 	// Tick does one thing that is due, if there is one: the next is decided when
 	// the records of this one are applied. It is called until Next is in the

@@ -125,9 +125,8 @@ func (r *Runtime[M]) Follow(img *metadata.Image, delta *metadata.Delta) {
 	if r.closed {
 		return
 	}
-	// Before the image, so that a shard that sees it knows of the changes.
 	for _, s := range r.shards {
-		s.topicsChanged(delta.Topics)
+		s.follow(img, delta.Topics)
 	}
 	r.image.Store(img)
 	for _, d := range delta.Topics {

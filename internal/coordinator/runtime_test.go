@@ -402,6 +402,26 @@ func TestTopicsChanged(t *testing.T) {
 	})
 }
 
+// The image is the one that the changes led to, however Follow and the shard
+// meet: by an older one, a topic that went would be there yet.
+func TestTopicsChangedWithTheirImage(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		for i := range 1000 {
+			other := metadata.UUID{9, byte(i >> 8), byte(i), 15: 1}
+			w.publish(&metadata.TopicRecord{Name: "t", TopicID: other})
+			w.must(w.write("a"))
+			w.publish(&metadata.RemoveTopicRecord{TopicID: other})
+			w.must(w.write("b"))
+		}
+		synctest.Wait()
+		if len(w.machine.topics) < 2000 || len(w.machine.strange) > 0 {
+			t.Errorf("told of %d changes, of which %d differ from the image", len(w.machine.topics), len(w.machine.strange))
+		}
+	})
+}
+
 func TestTick(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.lead(self)

@@ -33,7 +33,7 @@ type shard[M Machine] struct {
 	before *shard[M]
 
 	called   chan struct{} // a token: calls has something
-	topics   chan struct{} // a token: deltas has something
+	topics   chan struct{} // a token: news has topics
 	stopping chan struct{}
 	done     chan struct{}
 
@@ -41,13 +41,13 @@ type shard[M Machine] struct {
 	state   state
 	stopped bool
 	calls   queue[*Call[M]]
-	deltas  []metadata.TopicDelta
-	tooMany bool // deltas was given up
+	news    news
 
-	// reported tells that deltas or tooMany is set.
+	// reported tells that there are news.
 	reported atomic.Bool
 
 	// What follows belongs to the goroutine.
+	image   *metadata.Image // of which the machine was told every change
 	machine M
 	log     Log
 	builder record.Builder
@@ -64,6 +64,26 @@ type shard[M Machine] struct {
 	set     bool
 }
 
+// news is what Follow brought and the machine was not told yet: an image, and the
+// changes that led to it. They are handed over together, so that a change is
+// never judged by the image before it.
+type news struct {
+	image   *metadata.Image
+	topics  []metadata.TopicDelta
+	tooMany bool // topics was given up
+}
+
+// add takes the next image; it tells whether topics changed.
+func (n *news) add(img *metadata.Image, topics []metadata.TopicDelta) bool {
+	n.image = img
+	if n.tooMany = n.tooMany || len(n.topics)+len(topics) > maxDeltas; n.tooMany {
+		n.topics = nil
+	} else {
+		n.topics = append(n.topics, topics...)
+	}
+	return len(topics) > 0
+}
+
 // parked is a reply that waits for the high watermark.
 type parked[M Machine] struct {
 	call     *Call[M]
@@ -73,9 +93,11 @@ type parked[M Machine] struct {
 	size     int64
 }
 
+// newShard returns a shard that begins with the runtime's image: changes before
+// that are no news to it.
 func newShard[M Machine](r *Runtime[M], topic metadata.UUID, partition, epoch int32, before *shard[M]) *shard[M] {
 	return &shard[M]{
-		runtime: r, topic: topic, partition: partition, epoch: epoch, before: before,
+		runtime: r, topic: topic, partition: partition, epoch: epoch, before: before, image: r.Image(),
 		called: make(chan struct{}, 1), topics: make(chan struct{}, 1),
 		stopping: make(chan struct{}), done: make(chan struct{}),
 		waiting: map[Ticket]*Call[M]{}, sweepAt: minSweep,
@@ -128,29 +150,25 @@ func signal(token chan<- struct{}) {
 	}
 }
 
-// topicsChanged notes what became of topics.
-func (s *shard[M]) topicsChanged(deltas []metadata.TopicDelta) {
-	if len(deltas) == 0 {
-		return
-	}
+// follow notes an image and what became of topics since the one before. Only
+// the latter wakes the shard.
+func (s *shard[M]) follow(img *metadata.Image, topics []metadata.TopicDelta) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tooMany = s.tooMany || len(s.deltas)+len(deltas) > maxDeltas; s.tooMany {
-		s.deltas = nil
-	} else {
-		s.deltas = append(s.deltas, deltas...)
-	}
+	changed := s.news.add(img, topics)
 	s.reported.Store(true)
-	signal(s.topics)
+	if changed {
+		signal(s.topics)
+	}
 }
 
-// takeTopics returns what topicsChanged noted; nil when that was too much.
-func (s *shard[M]) takeTopics() (deltas []metadata.TopicDelta, some bool) {
+// takeNews takes what follow noted.
+func (s *shard[M]) takeNews() (n news, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	deltas, some = s.deltas, s.reported.Swap(false)
-	s.deltas, s.tooMany = nil, false
-	return deltas, some
+	n, some = s.news, s.reported.Swap(false)
+	s.news = news{}
+	return n, some
 }
 
 // stop tells the shard to end. Runtime.mu is held.
@@ -258,18 +276,20 @@ func (s *shard[M]) ready() <-chan struct{} {
 // topics until then: a topic that was deleted and created again must have lost
 // its past before something is decided on it.
 func (s *shard[M]) now() Moment {
-	at := s.moment()
 	if s.reported.Load() {
-		if deltas, some := s.takeTopics(); some {
-			s.carryOut(s.machine.TopicsChanged(at, deltas))
+		if n, some := s.takeNews(); some {
+			s.image = n.image
+			if n.tooMany || len(n.topics) > 0 {
+				s.carryOut(s.machine.TopicsChanged(s.moment(), n.topics))
+			}
 		}
 	}
-	return at
+	return s.moment()
 }
 
 func (s *shard[M]) moment() Moment {
 	o := &s.runtime.options
-	return Moment{Wall: o.Now().UnixMilli(), Mono: o.Elapsed(), Image: s.runtime.Image()}
+	return Moment{Wall: o.Now().UnixMilli(), Mono: o.Elapsed(), Image: s.image}
 }
 
 // tick does one thing that is due; the timer brings it back for the next.

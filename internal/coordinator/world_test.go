@@ -36,6 +36,7 @@ type toy struct {
 	silent  bool     // a deadline writes nothing
 	timers  Timers[string]
 	topics  []string // what was told of topics
+	strange []string // topics that the image had otherwise than was told
 	loads   int
 	ticks   int
 }
@@ -66,9 +67,23 @@ func (m *toy) Loaded(Moment) Output {
 	return Output{}
 }
 
-func (m *toy) TopicsChanged(_ Moment, topics []metadata.TopicDelta) Output {
+func (m *toy) TopicsChanged(at Moment, topics []metadata.TopicDelta) Output {
 	if topics == nil {
 		m.topics = append(m.topics, "everything")
+	}
+	last := map[metadata.UUID]*metadata.Topic{}
+	for _, d := range topics {
+		if d.Old != nil {
+			last[d.Old.ID] = nil
+		}
+		if d.New != nil {
+			last[d.New.ID] = d.New
+		}
+	}
+	for id, now := range last {
+		if at.Image.TopicByID(id) != now {
+			m.strange = append(m.strange, fmt.Sprint(id))
+		}
 	}
 	for _, d := range topics {
 		if d.New == nil {
