@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -233,4 +234,42 @@ func TestLeastPopulatedDir(t *testing.T) {
 		}
 	}
 	o.close()
+}
+
+// TestCreateBesideCheckpoint: a checkpoint that began when a partition of the
+// name was there, and was deleted meanwhile, says nothing of the new one.
+func TestCreateBesideCheckpoint(t *testing.T) {
+	for name, write := range map[string]func(*dir) error{
+		recoveryName: (*dir).writePoints, startName: (*dir).writeStarts, replicationName: (*dir).writeHighWatermarks,
+	} {
+		o := newLogTest(t, nil)
+		l := o.createMany(1)[0]
+		value := batch(t, 3, record.BuilderOptions{}, "v")
+		must(l.AppendAsLeader(value, AppendOptions{}))(t)
+		l.SetHighWatermark(3)
+		must(0, errors.Join(l.Flush(), l.IncrementStartOffset(3)))(t)
+		l.point = 3
+		created := make(chan *Log, 1)
+		o.fs.Add(vfs.Rule{Op: vfs.OpRename, Path: name, Count: 1, Hook: func(vfs.Event) {
+			must(0, o.m.Delete("u", 0))(t)
+			go func() { created <- o.createMany(1)[0] }()
+			for i := 0; i < 10_000 && len(created) == 0; i++ {
+				runtime.Gosched() // it has to wait
+			}
+		}})
+		must(0, o.m.eachDir(write))(t)
+		l = <-created
+		must(l.AppendAsLeader(value, AppendOptions{}))(t)
+		must(0, l.Flush())(t)
+		if on := must(readOffsets(o.fs, "/data/"+name))(t); on[l.key()] != 0 {
+			t.Errorf("%s has %d of a log that was just made", name, on[l.key()])
+		}
+		o.o.FS = o.mem.CrashClone(vfs.CrashOptions{})
+		m := openManager(t, o.o)
+		if l := m.Log("u", 0); l == nil || l.StartOffset() != 0 || l.EndOffset() != 3 {
+			t.Errorf("%s: a power loss lost flushed records: %v", name, m.Broken())
+		}
+		m.abandon()
+		o.close()
+	}
 }

@@ -156,6 +156,19 @@ func (d *dir) startOnDisk(l *Log) int64 {
 	return d.starts[l.key()]
 }
 
+// lines are what the checkpoints on disk say of a partition.
+type lines struct{ point, start, highWatermark, cleaned int64 }
+
+// written waits for the checkpoint that is being written, which knows the
+// partition as it was when that began.
+func (d *dir) written(key partitionKey) lines {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return lines{d.points[key], d.starts[key], d.highWatermarks[key], d.cleaned[key]}
+}
+
 // lowerRecoveryPoint writes the checkpoints anew when they say more of a log
 // than will hold once it was truncated to offset. The caller holds the log's
 // write and flushing.
@@ -187,10 +200,7 @@ func (d *dir) lowerRecoveryPoint(l *Log, offset int64) error {
 // forget drops the lines of a partition that is created anew: they are about
 // another log of that name.
 func (d *dir) forget(key partitionKey) error {
-	d.mu.Lock()
-	known := d.points[key] != 0 || d.starts[key] != 0 || d.highWatermarks[key] != 0 || d.cleaned[key] != 0
-	d.mu.Unlock()
-	if !known {
+	if known := d.written(key); known == (lines{}) {
 		return nil
 	}
 	for _, write := range []func() error{d.writePoints, d.writeStarts, d.writeHighWatermarks, d.writeCleaned} {
