@@ -166,6 +166,7 @@ func (l *loop) dispatch() error {
 
 // stop ends the workers, fails who waits, and lets it be known.
 func (l *loop) stop(err error) {
+	close(l.served)
 	close(l.saves)
 	close(l.applies)
 	close(l.jobs)

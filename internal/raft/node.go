@@ -43,6 +43,7 @@ type Node struct {
 
 	inbox   chan func(*core)
 	closing chan struct{}
+	served  chan struct{} // closed when the loop takes no more calls
 	done    chan struct{}
 	leader  atomic.Uint64 // node id and epoch, see Leader
 	running atomic.Bool   // the loop takes calls
@@ -89,7 +90,7 @@ func open(o Options, openLog func(storage.LogOptions) (segmentLog, error)) (*Nod
 		core: c, store: s, snapshot: snap, retention: newRetention(&o), send: o.Send, tick: o.Tick, logger: o.Log,
 		applier: newApplier(&o, c),
 		inbox:   make(chan func(*core), inboxSize),
-		closing: make(chan struct{}), done: make(chan struct{}),
+		closing: make(chan struct{}), served: make(chan struct{}), done: make(chan struct{}),
 		saves: make(chan []*saveTask, 1), applies: make(chan *applyTask, 1), jobs: make(chan *snapshotJob, 1),
 		results: make(chan result, 3), // each worker has room for its result
 	}
@@ -172,7 +173,8 @@ func (n *Node) proposal(waiting chan error, f func(*core) (int64, error)) (int64
 }
 
 // do runs f in the loop and returns its error, or ErrClosed when the node is not
-// started or stops before.
+// started or stops before. It does not wait for the end of the workers, one of
+// which may be the caller.
 func (n *Node) do(f func(*core) error) error {
 	if !n.running.Load() {
 		return ErrClosed
@@ -180,13 +182,13 @@ func (n *Node) do(f func(*core) error) error {
 	answer := make(chan error, 1)
 	select {
 	case n.inbox <- func(c *core) { answer <- f(c) }:
-	case <-n.done:
+	case <-n.served:
 		return ErrClosed
 	}
 	select {
 	case err := <-answer:
 		return err
-	case <-n.done:
+	case <-n.served:
 	}
 	select {
 	case err := <-answer:

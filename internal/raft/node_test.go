@@ -491,3 +491,32 @@ func TestLeaderChangedIsTold(t *testing.T) {
 		}
 	})
 }
+
+// TestCloseInApply: an owner that asks its node something from apply, while the
+// node stops, is told that it is closed, and the node stops.
+func TestCloseInApply(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, err := open(testOptions(vfs.NewMem()), testLog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		applying, proposed := make(chan int32, 1), make(chan error, 1)
+		if err := n.Start(func(c Committed) error {
+			if c.LeaderChange != nil {
+				applying <- c.Epoch
+				synctest.Wait() // Close waits for the applier
+				_, done := n.Propose(c.Epoch, topics("late"))
+				n.Status()
+				proposed <- <-done
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		<-applying
+		closeNode(t, n)
+		if err := <-proposed; !errors.Is(err, ErrClosed) {
+			t.Fatal(err)
+		}
+	})
+}
