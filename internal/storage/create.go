@@ -24,8 +24,8 @@ import (
 //     writes: a record is never in a folder that does not name its topic (P14).
 //     The flush that makes the record durable does the same for what leads to it.
 //  3. Until then a flush and a checkpoint find nothing to do, no checkpoint names
-//     the partition, and deleting it touches no file. After a crash the metadata
-//     creates it anew.
+//     the partition, and deleting it touches no file but those that an attempt on
+//     a full disk left. After a crash the metadata creates it anew.
 //  4. A clean stop does step 2 for those that had no record, so that it leaves the
 //     folders that Kafka would.
 //
@@ -74,6 +74,7 @@ func (l *Log) putOnDisk() error {
 	}
 	h, newFiles, err := l.makeFiles()
 	if err != nil {
+		l.halfMade = true
 		return l.dir.writeFailed(err)
 	}
 	l.mu.Lock()
@@ -200,11 +201,15 @@ func (l *Log) giveUp(suffix string) (trashItem, error) {
 		s.retire()
 	}
 	l.mu.Unlock()
-	if l.unmade {
+	if l.unmade && !l.halfMade {
 		return trashItem{}, nil
 	}
 	path := d.retiredPath(l.tp, suffix)
-	if err := d.env.fs.Rename(l.path, path); err != nil {
+	err := d.env.fs.Rename(l.path, path)
+	if l.unmade {
+		err = ignoreMissing(err) // the attempt made nothing
+	}
+	if err != nil {
 		return trashItem{}, d.fail(err)
 	}
 	return trashItem{path, d.env.now().Add(l.config.Load().FileDeleteDelay)}, nil

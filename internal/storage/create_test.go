@@ -3,7 +3,10 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -153,6 +156,31 @@ func TestFirstRecordOnFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		o.foundAgain(at)
+	}
+}
+
+// TestDeleteOnFullDisk: what an append that found no room left of a folder goes
+// with the partition, and the name is free for another topic.
+func TestDeleteOnFullDisk(t *testing.T) {
+	for at := range 5 {
+		o := newLogTest(t, nil)
+		l := o.createMany(1)[0]
+		o.fs.Add(vfs.Rule{Op: vfs.OpChange, Path: "/data/u-0", Skip: at, Count: 1, Err: syscall.ENOSPC})
+		value := batch(t, 1, record.BuilderOptions{}, "v")
+		if _, err := l.AppendAsLeader(value, AppendOptions{}); !IsNoSpace(err) {
+			t.Fatalf("no space for change %d: %v", at, err)
+		}
+		o.fs.Clear()
+		must(0, o.m.Delete("u", 0))(t)
+		o.createMany(1)
+		o.m.EmptyTrash()
+		must(0, o.m.Delete("u", 0))(t)
+		l = must(o.m.Create(TopicPartition{Topic: "u", TopicID: [16]byte{3}}, o.o.Default, [16]byte{}))(t)
+		must(l.AppendAsLeader(value, AppendOptions{}))(t)
+		o.close()
+		if names := must(o.mem.ReadDir("/data"))(t); slices.ContainsFunc(names, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), deleteDirSuffix) }) {
+			t.Errorf("%d: left is %v", at, names)
+		}
 	}
 }
 

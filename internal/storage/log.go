@@ -86,8 +86,9 @@ type Log struct {
 	uncleanable error
 	configured  bool
 
-	// unmade tells that nothing of the log is on disk: see create.go.
-	unmade bool
+	// unmade tells that nothing of the log is on disk, see create.go; or only
+	// the part that an attempt left, if halfMade is set.
+	unmade, halfMade bool
 
 	notify   func(int64)
 	notified int64 // what notify was told last
