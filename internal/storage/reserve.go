@@ -116,7 +116,7 @@ func (r *reserve) take() error {
 func (r *reserve) release() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.bytes == 0 || r.gone.Load() {
+	if r.file == nil { // nothing is kept, or not any more, or the dir is closed
 		return false
 	}
 	r.gone.Store(true)

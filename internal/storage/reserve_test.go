@@ -293,3 +293,13 @@ func TestRoomIsNotForRecords(t *testing.T) {
 	}
 	o.close()
 }
+
+// TestRoomAfterClose: a write that finds no space after the stop gets none of
+// the reserve, which is kept for the next start.
+func TestRoomAfterClose(t *testing.T) {
+	o := reserveTest(t, nil)
+	o.close()
+	if o.m.makeRoom("/data/x") || o.reserveSize() != testReserve {
+		t.Fatal(o.reserveSize())
+	}
+}
