@@ -184,8 +184,8 @@ func (p *Partition) advance() {
 		p.mu.Unlock()
 		return
 	}
+	p.log.SetHighWatermark(next) // first: who is told of it may delete records up to it
 	p.hw.Store(next)
-	p.log.SetHighWatermark(next)
 	reached := p.acks.take(next)
 	p.mu.Unlock()
 	complete(reached, nil)

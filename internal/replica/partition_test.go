@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -424,4 +425,27 @@ func TestProducers(t *testing.T) {
 	if p.Leader() != self || p.LastStableOffset() != 1 || p.Log() == nil || p.TopicPartition().TopicID != topicA {
 		t.Error("the partition's own fields are wrong")
 	}
+}
+
+// TestLogKnowsTheHighWatermark: what readers are told is the high watermark the
+// log has too, at any moment, or it would refuse to delete records up to it.
+func TestLogKnowsTheHighWatermark(t *testing.T) {
+	p := newTestPartition(t, false)
+	p.apply(led(self, 3, self), topicConfig())
+	const batches = 5000
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for hw := int64(0); hw < batches && !t.Failed(); {
+				hw = p.HighWatermark()
+				if known := p.log.HighWatermark(); known < hw {
+					t.Errorf("the high watermark is %d, the log knows of %d", hw, known)
+				}
+			}
+		})
+	}
+	for range batches {
+		mustAppend(t, p, 1)
+	}
+	readers.Wait()
 }
