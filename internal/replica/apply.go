@@ -173,7 +173,10 @@ func (m *Manager) obtain(t *metadata.Topic, part *metadata.Partition, c config.T
 	delete(m.failed, k)
 	p = newPartition(tp, &m.options, log)
 	m.partitions[k] = p
-	return p, nil
+	if f, offline := m.offline[log.DirID()]; offline {
+		p.failOffline(f)
+	}
+	return p, p.err()
 }
 
 // openLog takes the log that was found at start, or makes a new one. A folder

@@ -52,6 +52,9 @@ type Manager struct {
 	// failed are the partitions that should be here but whose log could not be
 	// opened or made.
 	failed map[key]error
+	// offline are the log dirs that failed, by id: a partition may come to one
+	// that was online when its log was made.
+	offline map[[16]byte]storage.DirFailure
 }
 
 // key names a partition. Topic ids are checked by whoever has one: a name is
@@ -66,7 +69,7 @@ func NewManager(o Options) *Manager {
 	if o.Metrics == nil {
 		o.Metrics = new(metrics.Metrics)
 	}
-	m := &Manager{options: o, partitions: map[key]*Partition{}, failed: map[key]error{}}
+	m := &Manager{options: o, partitions: map[key]*Partition{}, failed: map[key]error{}, offline: map[[16]byte]storage.DirFailure{}}
 	m.image.Store(metadata.Empty())
 	return m
 }
@@ -116,11 +119,18 @@ func (m *Manager) All() iter.Seq[*Partition] {
 // DirFailed gives up the partitions of a log dir that went offline: it is
 // storage.Options.OnDirFailure. Whoever waits gets storage.ErrStorage.
 func (m *Manager) DirFailed(f storage.DirFailure) {
+	m.mu.Lock()
+	m.offline[f.ID] = f
+	m.mu.Unlock()
 	for p := range m.All() {
 		if p.log.DirID() == f.ID {
-			p.fail(fmt.Errorf("%w: the log dir %s of %s-%d is offline: %w", storage.ErrStorage, f.Path, p.tp.Topic, p.tp.Partition, f.Err))
+			p.failOffline(f)
 		}
 	}
+}
+
+func (p *Partition) failOffline(f storage.DirFailure) {
+	p.fail(fmt.Errorf("%w: the log dir %s of %s-%d is offline: %w", storage.ErrStorage, f.Path, p.tp.Topic, p.tp.Partition, f.Err))
 }
 
 // Close ends the service of all partitions: whoever waits gets ErrNotLeader,

@@ -426,6 +426,34 @@ func TestDirFailure(t *testing.T) {
 	_ = n.storage.Close(-1)
 }
 
+// TestDirFailureBesideCreate: a partition whose log dir goes offline while its
+// log is made is no less gone than those that were there.
+func TestDirFailureBesideCreate(t *testing.T) {
+	fault := vfs.NewFault(vfs.NewMem())
+	n := startNode(t, fault, config.Fsync, "/one", "/two")
+	n.mustCommit(topic("a", topicA, 1)...)
+	broken := n.mustServe("a", 0)
+	told := NewWaiter()
+	defer told.Close()
+	told.Watch(broken, 0, LogEnd, broken.progress(0))
+	fault.Add(vfs.Rule{Op: vfs.OpCreate, Path: broken.log.Path(), Err: syscall.EIO}, vfs.Rule{Op: vfs.OpStat, Path: "a-1", Count: 1, Hook: func(vfs.Event) {
+		if _, err := broken.Append(batch(t, 1), AppendOptions{}); !errors.Is(err, storage.ErrStorage) {
+			t.Error(err)
+		}
+		<-told.C
+	}})
+	late := partitionRecord(topicA, 1, self)
+	late.Directories[0] = broken.log.DirID()
+	if err := n.commit(late); !errors.Is(err, storage.ErrStorage) {
+		t.Errorf("the partition is taken: %v", err)
+	}
+	if _, err := n.manager.Partition("a", 1); !errors.Is(err, storage.ErrStorage) {
+		t.Errorf("the partition is served: %v", err)
+	}
+	n.manager.Close()
+	_ = n.storage.Close(-1)
+}
+
 // TestManyAtOnce: appenders, their acks, fetches and changes of the epoch all
 // at the same time. What was acknowledged is below the high watermark and
 // readable (P15), and nobody waits for ever.
