@@ -171,23 +171,24 @@ func (d *dir) written(key partitionKey) lines {
 
 // lowerRecoveryPoint writes the checkpoints anew when they say more of a log
 // than will hold once it was truncated to offset. The caller holds the log's
-// write and flushing.
+// write and flushing. What the log says is lowered before it looks at the disk:
+// a checkpoint that begins meanwhile has it, and a save under way, of another
+// generation now, does not take it back.
 func (d *dir) lowerRecoveryPoint(l *Log, offset int64) error {
-	d.mu.Lock()
-	lower := []struct {
-		is    bool
-		write func() error
-	}{
-		{d.points[l.key()] > offset, d.writePoints},
-		{d.starts[l.key()] > offset, d.writeStarts},
-		{d.cleaned[l.key()] > offset, d.writeCleaned},
-	}
-	d.mu.Unlock()
 	l.mu.Lock()
+	l.generation++
 	l.point, l.start, l.cleaned = min(l.point, offset), min(l.start, offset), min(l.cleaned, offset)
 	l.mu.Unlock()
-	for _, c := range lower {
-		if !c.is {
+	on := d.written(l.key())
+	for _, c := range []struct {
+		lower bool
+		write func() error
+	}{
+		{on.point > offset, d.writePoints},
+		{on.start > offset, d.writeStarts},
+		{on.cleaned > offset, d.writeCleaned},
+	} {
+		if !c.lower {
 			continue
 		}
 		if err := c.write(); err != nil {
