@@ -64,6 +64,9 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.cutSegment(s, size, end); err != nil {
 		return l.dir.fail(err)
 	}
+	if l.flushed < l.end {
+		l.dir.flushSoon(l) // a flush that began before says nothing
+	}
 	return l.reloadProducers()
 }
 
@@ -168,6 +171,7 @@ func (l *Log) shorten(segments []*segment, end int64) {
 	l.end = end
 	l.hw, l.flushed = min(l.hw, end), min(l.flushed, end)
 	l.start = min(l.start, end)
+	l.notified = noOffset // the same offset is another one now
 	l.epochs.truncateEnd(end)
 	l.recent.reset()
 	l.touched = true

@@ -2,8 +2,10 @@ package storage
 
 import (
 	"runtime"
+	"slices"
 	"testing"
 
+	"ottla/internal/config"
 	"ottla/internal/record"
 	"ottla/internal/vfs"
 )
@@ -55,6 +57,43 @@ func TestTruncateBesideSave(t *testing.T) {
 	must(0, o.m.dirs[0].writePoints())(t)
 	if point := o.pointOnDisk(); point > 30 {
 		t.Fatalf("the recovery point on disk is %d, the log ends at 30", point)
+	}
+	o.close()
+}
+
+// TestFlushedAfterTruncation: the owner learns that the log is on disk up to an
+// offset again, which had other records before the truncation.
+func TestFlushedAfterTruncation(t *testing.T) {
+	o := newLogTest(t, nil)
+	var told []int64
+	o.NotifyFlushed(func(offset int64) { told = append(told, offset) })
+	for range 2 {
+		must(0, o.TruncateTo(0))(t)
+		o.write(3, record.BuilderOptions{})
+		must(0, o.Flush())(t)
+	}
+	if !slices.Equal(told, []int64{3, 3}) {
+		t.Fatal(told)
+	}
+	o.close()
+}
+
+// TestTruncateBesideFlush: a flush in which a truncation came counts for
+// nothing; what the truncation left is flushed by the next round, though nothing
+// is appended any more.
+func TestTruncateBesideFlush(t *testing.T) {
+	o := newLogTest(t, func(o *Options) { o.FlushMethod, o.Durability = config.FlushSyncfs, config.Fsync })
+	told := noOffset
+	o.NotifyFlushed(func(offset int64) { told = offset })
+	for range 20 {
+		o.write(3, record.BuilderOptions{})
+	}
+	o.fs.Add(vfs.Rule{Op: vfs.OpSyncFS, Count: 1, Hook: func(vfs.Event) { must(0, o.TruncateTo(30))(t) }})
+	for range 2 {
+		o.m.dirs[0].flusher.round()
+	}
+	if o.FlushedOffset() != 30 || told != 30 {
+		t.Fatalf("flushed are %d of 30 offsets, told %d", o.FlushedOffset(), told)
 	}
 	o.close()
 }
