@@ -181,7 +181,7 @@ func (p *cleanPass) walk(s *segment, pos int64, visit func(b record.Batch, end i
 		return p.log.readFailed(err)
 	}
 	defer s.file.release()
-	scan := newScanner(h, pos, s.size, p.buf)
+	scan := newScanner(h, pos, p.log.sizeOf(s), p.buf)
 	for scan.next() {
 		if err := p.goOn(scan.size); err != nil {
 			return err
@@ -299,19 +299,20 @@ func (p *cleanPass) filterGroup(group []*segment, filter *cleanFilter, w *cleanW
 	l := p.log
 	final := group[0] // the segment that holds the last batch
 	for _, s := range group {
-		if s.size > 0 {
+		if l.sizeOf(s) > 0 {
 			final = s
 		}
 	}
 	for _, s := range group {
-		p.before += s.size
+		size := l.sizeOf(s)
+		p.before += size
 		aborted, err := l.abortedBetween(s.base, p.next(floor(p.segments, s.base)))
 		if err != nil {
 			return err
 		}
 		filter.txns.add(aborted)
 		err = p.walk(s, 0, func(b record.Batch, end int64) error {
-			out, kept, err := filter.batch(b, s == final && end == s.size)
+			out, kept, err := filter.batch(b, s == final && end == size)
 			if err != nil || out == nil {
 				return err
 			}
@@ -322,6 +323,13 @@ func (p *cleanPass) filterGroup(group []*segment, filter *cleanFilter, w *cleanW
 		}
 	}
 	return nil
+}
+
+// sizeOf is the size of a segment, which a truncation may change.
+func (l *Log) sizeOf(s *segment) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return s.size
 }
 
 // lastOfProducers copies what cleanFilter needs to know of the producers.

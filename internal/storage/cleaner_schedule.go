@@ -81,6 +81,8 @@ func (l *Log) cleanable(nowMs int64) (cleanable, bool, error) {
 
 // stopAt sets where the pass stops, and what follows from it.
 func (c *cleanable) stopAt(segments []*segment, limit int64) {
+	c.log.mu.Lock() // a truncation may be under way
+	defer c.log.mu.Unlock()
 	n := floor(segments, limit)
 	c.end, c.segments = segments[n].base, segments[:n]
 	c.clean, c.dirtyBytes = 0, 0
@@ -218,18 +220,22 @@ func (c *Cleaner) once(skip map[*Log]bool) (passed, more bool, err error) {
 	p, err := c.clean(t)
 	if err != nil {
 		skip[l] = true
-		return false, true, l.cleaningFailed(err)
+		return false, true, l.cleaningFailed(err, t.generation)
 	}
 	l.env.log.Info("compacted a log", "log", l.path, "from", p.dirty, "to", p.keys.latest+1, "keys", p.keys.count,
 		"before", p.before, "after", p.after, "took", c.manager.env.now().Sub(began))
 	return true, true, nil
 }
 
-// cleaningFailed sorts what ended a pass: the log has changed or goes away, the
-// disk is full or its dir is offline, or the log itself is at fault.
-func (l *Log) cleaningFailed(err error) error {
+// cleaningFailed sorts what ended a pass, or the look before it, that began at a
+// generation: the log has changed, so that what was read means nothing, or goes
+// away; the disk is full or its dir is offline, or the log itself is at fault.
+func (l *Log) cleaningFailed(err error, generation uint64) error {
+	l.mu.Lock()
+	truncated := l.generation != generation
+	l.mu.Unlock()
 	switch {
-	case errors.Is(err, errCleaningAborted) || isClosed(err):
+	case truncated || errors.Is(err, errCleaningAborted) || isClosed(err):
 		return nil
 	case l.dir.failed() != nil || passes(err):
 		return err

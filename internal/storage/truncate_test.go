@@ -3,6 +3,7 @@ package storage
 import (
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 
 	"ottla/internal/config"
@@ -96,4 +97,47 @@ func TestTruncateBesideFlush(t *testing.T) {
 		t.Fatalf("flushed are %d of 30 offsets, told %d", o.FlushedOffset(), told)
 	}
 	o.close()
+}
+
+// TestTruncateBesideCompaction: a pass gives up a log that is truncated at any
+// moment of it, which is no fault of the log.
+func TestTruncateBesideCompaction(t *testing.T) {
+	for i := range 40 {
+		c := filled(t)
+		end := c.bases()[i%3] + 7
+		var beside sync.WaitGroup
+		beside.Go(func() {
+			for range 10 * i {
+				runtime.Gosched()
+			}
+			if err := c.TruncateTo(end); err != nil {
+				t.Error(err)
+			}
+		})
+		_, err := c.m.Clean()
+		beside.Wait()
+		if err != nil || c.EndOffset() > end {
+			t.Errorf("%v; the log ends at %d, not at %d", err, c.EndOffset(), end)
+		}
+		c.close()
+	}
+}
+
+// TestTruncateBesideReadsOfCompaction is the same at each of its reads.
+func TestTruncateBesideReadsOfCompaction(t *testing.T) {
+	for at, more := 0, true; more; at++ {
+		c := filled(t)
+		end := c.bases()[1]
+		more = false
+		c.fs.Add(vfs.Rule{Op: vfs.OpRead, Path: "/data/t-0", Skip: at, Count: 1, Hook: func(vfs.Event) {
+			more = true
+			c.check(c.TruncateTo(end))
+		}})
+		_, err := c.m.Clean()
+		if err != nil || c.uncleanable != nil {
+			t.Errorf("read %d: %v, %v", at, err, c.uncleanable)
+		}
+		c.fs.Clear()
+		c.close()
+	}
 }
