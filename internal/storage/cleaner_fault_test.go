@@ -282,3 +282,23 @@ func compactedOften(logs []*Log) bool {
 	}
 	return true
 }
+
+// TestCompactionWithoutDescriptors: a log that could not be looked at for want of
+// file descriptors is compacted when there are some again.
+func TestCompactionWithoutDescriptors(t *testing.T) {
+	c := filled(t)
+	config := c.Config()
+	config.MinCompactionLagMs = 1
+	c.down(true)
+	if err := c.up(); err != nil {
+		t.Fatal(err)
+	}
+	c.UpdateConfig(config)
+	c.SetHighWatermark(c.EndOffset())
+	c.clock.ms += 1000
+	c.fs.Add(vfs.Rule{Op: vfs.OpOpen, Path: timeSuffix, Err: syscall.EMFILE})
+	c.clean(0)
+	c.fs.Clear()
+	c.clean(1)
+	c.close()
+}

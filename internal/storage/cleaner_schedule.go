@@ -169,7 +169,7 @@ func (c *Cleaner) pick(skip map[*Log]bool) (best cleanable, ok bool) {
 		}
 		t, due, err := l.cleanable(nowMs)
 		if err != nil {
-			l.cannotClean(err)
+			_ = l.cleaningFailed(err, t.generation) // is logged by it, or comes again
 		}
 		if due && err == nil && (!ok || t.ratio() > best.ratio()) {
 			best, ok = t, true
