@@ -129,7 +129,8 @@ func (n *Node) watch(ctx context.Context) {
 
 // shutdown is Close, once, in the background of the first caller:
 //
-//  1. The controller lets the broker go, so that clients look elsewhere.
+//  1. The heartbeats end, one of which would call a fenced broker back. Then the
+//     controller lets the broker go, so that clients look elsewhere.
 //  2. The server answers what is due and closes the connections.
 //  3. The coordinators end, then the replicas give up those who still wait.
 //  4. The quorum stops, then the controller.
@@ -149,11 +150,11 @@ const answerTimeout = 5 * time.Second
 
 func (n *Node) close(orderly bool) error {
 	n.retiring.Store(true)
+	n.stop()
+	n.background.Wait()
 	if n.server != nil && orderly {
 		n.retire(context.Background())
 	}
-	n.stop()
-	n.background.Wait()
 	var errs []error
 	if n.server != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)

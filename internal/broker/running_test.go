@@ -254,6 +254,32 @@ func TestStop(t *testing.T) {
 	})
 }
 
+// A broker that the controller has let go stays gone: no heartbeat that is under
+// way calls it back while it stops.
+func TestStopStaysFenced(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start("broker.heartbeat.interval.ms=2")
+		w.connect(n).mustCreate("a", 1)
+		w.faults.Add(vfs.Rule{Op: vfs.OpSync, Path: "__cluster_metadata-0", Delay: 5 * time.Millisecond})
+		closed := make(chan error, 1)
+		go func() { closed <- n.Close() }()
+		gone, again := false, false
+		for ended := false; !ended; {
+			select {
+			case err := <-closed:
+				w.must(err)
+				ended = true
+			case <-time.After(time.Millisecond):
+			}
+			fenced := n.controller.Image().Broker(n.static.NodeID).Fenced
+			gone, again = gone || fenced, again || gone && !fenced
+		}
+		if !gone || again {
+			t.Errorf("let go: %t, and called back: %t", gone, again)
+		}
+	})
+}
+
 // An acks=all record that waits for its flush when the node stops is answered.
 func TestStopAnswersWhatWaits(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
