@@ -167,6 +167,19 @@ func start(t testing.TB, c *Controller, id int32) int64 {
 	return reg.BrokerEpoch
 }
 
+// fenceSilent fences a broker as the end of its session does.
+func fenceSilent(c *Controller, id int32) {
+	c.mu.Lock()
+	s, heard := c.sessions[id], uint64(0)
+	if s != nil {
+		heard = s.heard
+	}
+	c.mu.Unlock()
+	if s != nil {
+		c.fence(id, s, heard)
+	}
+}
+
 func uuid(kind, n byte) metadata.UUID { return metadata.UUID{0: kind, 15: n} }
 
 // registration is of the nth incarnation of a broker with one log dir.

@@ -85,7 +85,7 @@ func (w *world) step() string {
 		w.c.background.Wait()
 		return "another epoch"
 	case 1:
-		w.c.fence(broker, w.epochs[broker])
+		fenceSilent(w.c, broker)
 		return fmt.Sprintf("fence %d", broker)
 	}
 	return w.elect(name)

@@ -17,8 +17,10 @@ import (
 type session struct {
 	epoch int64
 	// timer fences the broker when no heartbeat came for
-	// broker.session.timeout.ms; nil until the first one.
+	// broker.session.timeout.ms; nil until the first one. heard counts how often
+	// it began, so that one that was over too late to be stopped is known.
 	timer *time.Timer
+	heard uint64
 	// connected tells that the broker talked to this controller and that its
 	// connection has not been closed since.
 	connected bool
@@ -57,47 +59,57 @@ func (s *session) stop() {
 
 // startTimer begins or prolongs a session. The caller holds mu.
 func (c *Controller) startTimer(broker int32, s *session) {
-	timeout := c.o.Config.Metadata.BrokerSessionTimeout
-	if s.timer != nil {
-		s.timer.Reset(timeout)
-		return
-	}
-	s.timer = time.AfterFunc(timeout, func() { c.expire(broker, s.epoch) })
+	s.stop()
+	s.heard++
+	heard := s.heard
+	s.timer = time.AfterFunc(c.o.Config.Metadata.BrokerSessionTimeout, func() { c.expire(broker, s, heard) })
+}
+
+// silent tells whether nothing was heard of a broker since its timer began for
+// the heard-th time. The caller holds mu.
+func (c *Controller) silent(broker int32, s *session, heard uint64) bool {
+	return c.sessions[broker] == s && s.heard == heard && !c.closed
 }
 
 // expire fences a broker that was not heard of for too long.
-func (c *Controller) expire(broker int32, epoch int64) {
+func (c *Controller) expire(broker int32, s *session, heard uint64) {
 	c.mu.Lock()
-	s := c.sessions[broker]
-	stale := s == nil || s.epoch != epoch || c.closed
-	if !stale {
+	silent := c.silent(broker, s, heard)
+	if silent {
 		s.connected = false
 		c.background.Add(1)
 	}
 	c.mu.Unlock()
-	if stale {
+	if !silent {
 		return
 	}
 	defer c.background.Done()
-	c.o.Log.Warn("fencing a broker: its session has timed out", "broker", broker, "epoch", epoch)
-	c.fence(broker, epoch)
+	c.o.Log.Warn("fencing a broker: its session has timed out", "broker", broker, "epoch", s.epoch)
+	c.fence(broker, s, heard)
 }
 
-// fence commits the records that fence a broker; what may keep it from that is
+// fence commits the records that fence a broker, unless it is heard of before
+// that is decided: other requests may be first. What may keep it from that is
 // tried again after another session timeout, unless the controller is no longer
 // active.
-func (c *Controller) fence(broker int32, epoch int64) {
+func (c *Controller) fence(broker int32, s *session, heard uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.o.Config.Metadata.BrokerSessionTimeout)
 	defer cancel()
 	_, err := submit(ctx, c, func(v *view) (outcome[struct{}], error) {
-		return outcome[struct{}]{records: fence(v, broker, epoch)}, nil
+		c.mu.Lock()
+		silent := c.silent(broker, s, heard)
+		c.mu.Unlock()
+		if !silent {
+			return outcome[struct{}]{}, nil
+		}
+		return outcome[struct{}]{records: fence(v, broker, s.epoch)}, nil
 	})
 	if err == nil || errors.Is(err, protocol.NotController) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.sessions[broker]; s != nil && s.epoch == epoch && !c.closed {
+	if c.silent(broker, s, heard) {
 		c.startTimer(broker, s)
 	}
 }

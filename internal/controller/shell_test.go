@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -267,6 +268,42 @@ func TestSessions(t *testing.T) {
 	})
 }
 
+// TestLateFence: a broker that is heard of while the fence waits for its turn is
+// not fenced: that the controller is behind is not the broker's fault.
+func TestLateFence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := oneNode(t)
+		create(t, c, "a", 1)
+		before := c.Image()
+		until := func(connected bool) {
+			for c.connected(1) != connected {
+				runtime.Gosched()
+			}
+		}
+		c.deciding.Lock()
+		pass(9 * time.Second)
+		until(false) // the session is over, and its fence waits
+		beaten := make(chan *kmsg.BrokerHeartbeatResponse, 1)
+		go func() {
+			beaten <- c.BrokerHeartbeat(context.Background(), &kmsg.BrokerHeartbeatRequest{BrokerID: 1, BrokerEpoch: before.Broker(1).Epoch, CurrentMetadataOffset: before.Offset})
+		}()
+		until(true)
+		c.deciding.Unlock()
+		if resp := <-beaten; resp.ErrorCode != 0 || resp.IsFenced {
+			t.Errorf("%+v", resp)
+		}
+		synctest.Wait()
+		if c.Image() != before {
+			t.Errorf("a-0 went from leader epoch %d to %d", before.TopicByName("a").Partition(0).LeaderEpoch, c.Image().TopicByName("a").Partition(0).LeaderEpoch)
+		}
+		pass(9 * time.Second)
+		synctest.Wait()
+		if !c.Image().Broker(1).Fenced {
+			t.Error("not fenced when it fell silent after that")
+		}
+	})
+}
+
 // TestManyPartitions: what a broker causes may fill several batches, each of
 // which is a state that the cluster may be in.
 func TestManyPartitions(t *testing.T) {
@@ -285,7 +322,7 @@ func TestManyPartitions(t *testing.T) {
 		name string
 		do   func()
 	}{
-		{"fence", func() { c.fence(1, c.Image().Broker(1).Epoch) }},
+		{"fence", func() { fenceSilent(c, 1) }},
 		{"unfence", func() {
 			req := &kmsg.BrokerHeartbeatRequest{BrokerID: 1, BrokerEpoch: c.Image().Broker(1).Epoch, CurrentMetadataOffset: c.Image().Offset}
 			if resp := c.BrokerHeartbeat(context.Background(), req); resp.IsFenced {
