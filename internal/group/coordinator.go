@@ -237,9 +237,6 @@ func (c *Coordinator) OffsetFetch(ctx context.Context, _ Client, req *kmsg.Offse
 		if err != nil {
 			group.Group, group.ErrorCode = req.Groups[i].Group, int16(c.fetchCode(err))
 		} else if group = answer.Groups[0]; group.ErrorCode == 0 {
-			if req.Version >= 10 && req.Groups[i].Topics == nil {
-				group.Topics = identifiedTopics(img, group.Topics)
-			}
 			group.Topics = append(group.Topics, unknown[i]...)
 		}
 		resp.Groups = append(resp.Groups, group)
@@ -276,19 +273,6 @@ func namedTopics(img *metadata.Image, topics []kmsg.OffsetFetchRequestGroupTopic
 		unknown = append(unknown, answer)
 	}
 	return known, unknown
-}
-
-// identifiedTopics gives topics their ids, and leaves out those that have none
-// any more.
-func identifiedTopics(img *metadata.Image, topics []kmsg.OffsetFetchResponseGroupTopic) []kmsg.OffsetFetchResponseGroupTopic {
-	known := topics[:0]
-	for _, t := range topics {
-		if topic := img.TopicByName(t.Topic); topic != nil {
-			t.TopicID = topic.ID
-			known = append(known, t)
-		}
-	}
-	return known
 }
 
 // OffsetDelete answers OffsetDelete, version 0. Topics and partitions that do

@@ -26,9 +26,12 @@ func (m *Machine) expireLater(at coordinator.Moment) {
 //     other goes offsets.retention.minutes after the group became empty, or, in a
 //     group that has members or never had any, after it was committed.
 //  3. An offset that an open transaction may change stays.
+//
+// The offsets of topics that are gone are looked for, too: there may have been no
+// room to forget them when they went.
 func (m *Machine) expire(at coordinator.Moment, _ timerKey) coordinator.Output {
 	m.expireLater(at)
-	out := coordinator.Output{Split: true}
+	out := m.forgetTopics(at, nil)
 	for _, id := range m.sorted() {
 		g := m.groups[id]
 		records, left := m.expireGroup(at, g)
@@ -103,7 +106,7 @@ func (m *Machine) forgetTopics(at coordinator.Moment, topics []metadata.TopicDel
 // the only ones that may be.
 func (m *Machine) forgetWhere(out *coordinator.Output, at coordinator.Moment, named map[string]bool) {
 	gone := func(topic string, id metadata.UUID) bool {
-		return (named == nil || named[topic]) && goneTopic(at.Image, topic, id, named)
+		return (named == nil || named[topic]) && goneTopic(at.Image.TopicByName(topic), id, named[topic])
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.offsets)) {
 		for _, o := range m.offsets[id].places(gone) {
@@ -112,15 +115,15 @@ func (m *Machine) forgetWhere(out *coordinator.Output, at coordinator.Moment, na
 	}
 }
 
-// goneTopic tells whether the topic that an offset was committed for is gone.
-// An offset without an id, of an older Kafka, is judged by the name alone.
-func goneTopic(img *metadata.Image, name string, id metadata.UUID, named map[string]bool) bool {
-	now := img.TopicByName(name)
-	if now == nil {
+// goneTopic tells whether the topic that an offset was committed for is gone; now
+// is the one of its name. An offset without an id, of an older Kafka, is judged by
+// the name alone: one of that name went.
+func goneTopic(now *metadata.Topic, id metadata.UUID, went bool) bool {
+	switch {
+	case now == nil:
 		return true
-	}
-	if id == (metadata.UUID{}) {
-		return named[name]
+	case id == metadata.UUID{}:
+		return went
 	}
 	return now.ID != id
 }

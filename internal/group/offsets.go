@@ -219,9 +219,12 @@ func javaLength(s string) int {
 }
 
 // OffsetFetch tells the offsets of one group, versions 1–10; the response has
-// that group alone. Topics are nil for all. The others have a name, and an id
-// where the request had one.
-func (m *Machine) OffsetFetch(_ coordinator.Moment, to coordinator.Ticket, req *kmsg.OffsetFetchRequestGroup, requireStable bool) coordinator.Output {
+// that group alone. Topics are nil for all, which the answer gives name and id.
+// The others have a name, and an id where the request had one.
+//
+// The offset of a topic that is gone is none: its tombstone may have found no
+// room on the disk, and another topic may have the name.
+func (m *Machine) OffsetFetch(at coordinator.Moment, to coordinator.Ticket, req *kmsg.OffsetFetchRequestGroup, requireStable bool) coordinator.Output {
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	answer := kmsg.NewOffsetFetchResponseGroup()
 	answer.Group = req.Group
@@ -236,50 +239,59 @@ func (m *Machine) OffsetFetch(_ coordinator.Moment, to coordinator.Ticket, req *
 		offsets = m.offsets[req.Group]
 	}
 	if req.Topics == nil {
-		answer.Topics = offsets.all(requireStable)
+		answer.Topics = offsets.all(at.Image, requireStable)
 	} else {
-		answer.Topics = offsets.some(req.Topics, requireStable)
+		answer.Topics = offsets.some(at.Image, req.Topics, requireStable)
 	}
 	resp.Groups = append(resp.Groups, answer)
 	return coordinator.Answer(to, resp)
 }
 
 // all lists every committed offset, topics by name, partitions ascending.
-func (o *groupOffsets) all(requireStable bool) []kmsg.OffsetFetchResponseGroupTopic {
+func (o *groupOffsets) all(img *metadata.Image, requireStable bool) []kmsg.OffsetFetchResponseGroupTopic {
 	if o == nil {
 		return nil
 	}
 	topics := make([]kmsg.OffsetFetchResponseGroupTopic, 0, len(o.committed))
 	for _, name := range slices.Sorted(maps.Keys(o.committed)) {
-		topic := kmsg.NewOffsetFetchResponseGroupTopic()
-		topic.Topic = name
-		for _, id := range slices.Sorted(maps.Keys(o.committed[name])) {
-			topic.Partitions = append(topic.Partitions, o.fetch(name, metadata.UUID{}, id, requireStable))
+		now := img.TopicByName(name)
+		if now == nil {
+			continue
 		}
-		topics = append(topics, topic)
+		topic := kmsg.NewOffsetFetchResponseGroupTopic()
+		topic.Topic, topic.TopicID = name, now.ID
+		for _, id := range slices.Sorted(maps.Keys(o.committed[name])) {
+			if c := o.committed[name][id]; !goneTopic(now, c.topic, false) {
+				topic.Partitions = append(topic.Partitions, o.fetch(now, name, now.ID, id, requireStable))
+			}
+		}
+		if len(topic.Partitions) > 0 {
+			topics = append(topics, topic)
+		}
 	}
 	return topics
 }
 
 // some lists the offsets that are asked for.
-func (o *groupOffsets) some(asked []kmsg.OffsetFetchRequestGroupTopic, requireStable bool) []kmsg.OffsetFetchResponseGroupTopic {
+func (o *groupOffsets) some(img *metadata.Image, asked []kmsg.OffsetFetchRequestGroupTopic, requireStable bool) []kmsg.OffsetFetchResponseGroupTopic {
 	topics := make([]kmsg.OffsetFetchResponseGroupTopic, 0, len(asked))
 	for i := range asked {
 		t := &asked[i]
+		now := img.TopicByName(t.Topic)
 		topic := kmsg.NewOffsetFetchResponseGroupTopic()
 		topic.Topic, topic.TopicID = t.Topic, t.TopicID
 		topic.Partitions = make([]kmsg.OffsetFetchResponseGroupTopicPartition, 0, len(t.Partitions))
 		for _, id := range t.Partitions {
-			topic.Partitions = append(topic.Partitions, o.fetch(t.Topic, t.TopicID, id, requireStable))
+			topic.Partitions = append(topic.Partitions, o.fetch(now, t.Topic, t.TopicID, id, requireStable))
 		}
 		topics = append(topics, topic)
 	}
 	return topics
 }
 
-// fetch is the answer for one partition. An offset of another topic of that
-// name, which is gone, is none.
-func (o *groupOffsets) fetch(topic string, id metadata.UUID, partition int32, requireStable bool) kmsg.OffsetFetchResponseGroupTopicPartition {
+// fetch is the answer for one partition; now is the topic that has the name. An
+// offset of another topic is none.
+func (o *groupOffsets) fetch(now *metadata.Topic, topic string, id metadata.UUID, partition int32, requireStable bool) kmsg.OffsetFetchResponseGroupTopicPartition {
 	if requireStable && o.unstable(topic, partition) {
 		return noOffset(partition, protocol.UnstableOffsetCommit)
 	}
@@ -287,7 +299,7 @@ func (o *groupOffsets) fetch(topic string, id metadata.UUID, partition int32, re
 		return noOffset(partition, protocol.None)
 	}
 	c, ok := o.committed[topic][partition]
-	if none := (metadata.UUID{}); !ok || id != none && c.topic != none && c.topic != id {
+	if none := (metadata.UUID{}); !ok || id != none && c.topic != none && c.topic != id || goneTopic(now, c.topic, false) {
 		return noOffset(partition, protocol.None)
 	}
 	p := kmsg.NewOffsetFetchResponseGroupTopicPartition()

@@ -91,6 +91,17 @@ func (w *offsetWorld) offsets(group string) string {
 	return list
 }
 
+// offsetOf is what a group committed for partition 0 of a topic that is named.
+func (w *offsetWorld) offsetOf(group, topic string) string {
+	w.Helper()
+	req := kmsg.NewOffsetFetchRequestGroup()
+	req.Group = group
+	req.Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: topic, Partitions: []int32{0}}}
+	out := w.m.OffsetFetch(w.at(), 1, &req, true)
+	p := out.Replies[0].Response.(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions[0]
+	return fmt.Sprintf("%s-%d=%d", topic, p.Partition, p.Offset)
+}
+
 func (w *offsetWorld) want(what, got, want string) {
 	w.Helper()
 	if got != want {

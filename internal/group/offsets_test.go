@@ -255,6 +255,33 @@ func TestDeletedTopics(t *testing.T) {
 	}
 }
 
+// TestDeletedTopicsOnAFullDisk: a topic is often deleted because its disk is full,
+// so that what it leaves behind cannot be forgotten at once. What was committed
+// for it says nothing of the next topic of its name.
+func TestDeletedTopicsOnAFullDisk(t *testing.T) {
+	w := newOffsetWorld(t, "offsets.retention.check.interval.ms=60000")
+	old := w.newTopic("t", 1)
+	w.newTopic("u", 2)
+	w.commit("g", "t", 1)
+	w.commit("g", "u", 2)
+	w.failing = true
+	w.changed(&metadata.RemoveTopicRecord{TopicID: old})
+	if w.failing {
+		t.Fatal("nothing was to be written")
+	}
+	w.want("deleted", w.offsets("g"), "u-0=2 ")
+	w.want("deleted, by name", w.offsetOf("g", "t"), "t-0=-1")
+	w.newTopic("t", 3)
+	w.want("made again", w.offsets("g"), "u-0=2 ")
+	w.want("made again, by name", w.offsetOf("g", "t"), "t-0=-1")
+	w.advance(time.Minute)
+	if o := w.m.offsets["g"]; len(o.committed) != 1 {
+		t.Errorf("never forgotten: %v", o.committed)
+	}
+	w.commit("g", "t", 3)
+	w.want("committed", w.offsetOf("g", "t"), "t-0=3")
+}
+
 // TestPartitionOf compares with String.hashCode of a Java virtual machine.
 func TestPartitionOf(t *testing.T) {
 	for group, want := range map[string]int32{
