@@ -136,6 +136,7 @@ func (n *Node) groupFigures() []monitoring.Group {
 			lag := monitoring.GroupLag{Topic: o.Topic, Partition: o.Partition, Committed: o.Offset, End: -1}
 			if p, err := n.replicas.Partition(o.Topic, o.Partition); err == nil && p.Leader() == n.static.NodeID {
 				log := p.Log()
+				lag.TopicID = p.TopicPartition().TopicID
 				lag.Start, lag.End, lag.Epoch, lag.Compacted = log.StartOffset(), p.HighWatermark(), p.LeaderEpoch(), log.Config().Compact
 			}
 			groups[i].Partitions = append(groups[i].Partitions, lag)

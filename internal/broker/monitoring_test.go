@@ -210,6 +210,37 @@ func watchSeconds(t *testing.T, n *Node, oldest time.Time) {
 	}
 }
 
+// TestLagOfANewTopic: a topic that was made again has nothing of the one before
+// it: a record waits in it since it was written there.
+func TestLagOfANewTopic(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := w.start()
+		registry := prometheus.NewRegistry()
+		w.must(registry.Register(&monitoring.Collector{Node: n.monitored.Load}))
+		c := w.connect(n)
+		c.findCoordinator("g")
+		for round, age := range []time.Duration{time.Hour, time.Minute} {
+			c.mustCreate("t", 1)
+			c.mustProduce("t", 0, "v")
+			c.commit("g", "t", 0)
+			<-time.After(age)
+			c = w.connect(n)
+			families, err := registry.Gather()
+			w.must(err)
+			told := -1.0
+			for _, f := range families {
+				if f.GetName() == "kafka_consumergroup_group_lag_seconds" {
+					told = f.GetMetric()[0].GetGauge().GetValue()
+				}
+			}
+			if told != age.Seconds() {
+				t.Errorf("round %d: the record has waited for %v s, want %v", round, told, age)
+			}
+			c.delete("t")
+		}
+	})
+}
+
 // TestScrapeHoldsNoLock: wherever a scrape stands still, records are written and
 // offsets committed.
 func TestScrapeHoldsNoLock(t *testing.T) {

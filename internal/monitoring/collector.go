@@ -57,6 +57,7 @@ type Group struct {
 // GroupLag is what a group has read of a partition.
 type GroupLag struct {
 	Topic     string
+	TopicID   metadata.UUID // zero where End is -1
 	Partition int32
 	// Committed is the committed offset, End where the partition ends for its
 	// readers; -1 when it is led elsewhere. Start is its first offset.

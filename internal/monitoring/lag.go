@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"ottla/internal/metadata"
 	"ottla/internal/xsync"
 )
 
@@ -17,8 +18,9 @@ const (
 // record that a group has not read. It is exact, and costs little:
 //
 //  1. What was found is kept for as long as somebody asks for it: for the same
-//     partition, in the same leader epoch, from the same offset. A group that
-//     stands still costs nothing, and groups at the same place are one.
+//     partition of the same topic, which its name alone does not say, in the same
+//     leader epoch, from the same offset. A group that stands still costs nothing,
+//     and groups at the same place are one.
 //  2. What is not known is looked up in the log, by its index: one batch. A scrape
 //     looks up lookUpsMost at most, and stops after lookUpsTimeout; what is left
 //     has no figure this time, and comes first the next time.
@@ -39,7 +41,7 @@ type lagTimes struct {
 
 // place is where a group goes on to read.
 type place struct {
-	topic     string
+	topic     metadata.UUID
 	partition int32
 	epoch     int32
 	from      int64
@@ -108,7 +110,7 @@ func (t *lagTimes) lookUp(l *GroupLag, firstRecord func(string, int32, int64, in
 // to it.
 func (l *GroupLag) from() int64 { return max(l.Committed, l.Start) }
 
-func (l *GroupLag) place() place { return place{l.Topic, l.Partition, l.Epoch, l.from()} }
+func (l *GroupLag) place() place { return place{l.TopicID, l.Partition, l.Epoch, l.from()} }
 
 // seconds is how long the first record that was not read has waited; false when
 // that is not known.
