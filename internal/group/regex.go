@@ -59,7 +59,7 @@ func (h *heartbeat) updateRegexes() *refusal {
 		}
 		h.resolve(regex, compiled)
 	}
-	if all {
+	if all && h.regexes == nil { // what is yet to be written may fail: then it is looked at once more
 		g.resolved, g.resolvedAt = h.at.Image, h.at.Wall
 	}
 	return nil
