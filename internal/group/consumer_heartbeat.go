@@ -435,7 +435,8 @@ func targetRecord(group, member string, target []assignor.TopicPartitions) coord
 	return newRecord(&ConsumerGroupTargetAssignmentMemberKey{group, member}, value)
 }
 
-// reconcile brings the member nearer to its target.
+// reconcile brings the member nearer to its target. The deadline of one that has
+// revoked is left alone, for it may not be possible to write that: see due.
 func (h *heartbeat) reconcile() *refusal {
 	if !h.changed && h.member.reconciled(h.targetEpoch) {
 		return nil
@@ -454,11 +455,8 @@ func (h *heartbeat) reconcile() *refusal {
 	}
 	h.records = append(h.records, next.assignmentRecord(g.groupID))
 	h.member = next
-	key := timerKey{g.groupID, next.id, revokeTimeout}
 	if next.state == unrevokedPartitions {
-		h.timers.Set(key, h.at.Mono+time.Duration(next.sub.RebalanceTimeoutMs)*time.Millisecond)
-	} else {
-		h.timers.Cancel(key)
+		h.timers.Set(timerKey{g.groupID, next.id, revokeTimeout}, h.at.Mono+time.Duration(next.sub.RebalanceTimeoutMs)*time.Millisecond)
 	}
 	return nil
 }

@@ -33,7 +33,6 @@ func (m *Machine) consumerLeave(at coordinator.Moment, req *kmsg.ConsumerGroupHe
 	case fail != nil:
 		return out, nil, fail
 	case req.InstanceID != nil && req.MemberEpoch == epochLeaveStatic:
-		m.timers.Cancel(timerKey{g.groupID, member.id, revokeTimeout})
 		out.Records = []coordinator.Record{member.leftForNow().assignmentRecord(g.groupID)}
 	default:
 		out = g.fence(at, member)
@@ -109,9 +108,10 @@ func (g *consumerGroup) fence(at coordinator.Moment, gone ...*consumerMember) (o
 // fenceAgain is when a member is fenced once more if that could not be written.
 const fenceAgain = time.Second
 
-// due fences a member whose session, or time to revoke, is over. The timer is
-// set again, for the case that the records cannot be written; when they are it
-// finds no member.
+// due fences a member whose session, or time to revoke, is over. Who has nothing to
+// revoke any more is passed over: what it did was written, so nothing is to be
+// done. The timer is set again, for the case that the records cannot be written;
+// when they are it finds no member.
 func (g *consumerGroup) due(at coordinator.Moment, key timerKey) coordinator.Output {
 	member := g.members[key.member]
 	if member == nil || key.kind == revokeTimeout && (member.state != unrevokedPartitions || member.epoch == epochLeaveStatic) {
