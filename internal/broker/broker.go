@@ -182,7 +182,7 @@ func (n *Node) close(orderly bool) error {
 
 // equip gives the handlers what they need of the other rooms.
 func (n *Node) equip() {
-	ids := &producerIDs{allocate: n.allocateProducerIDs}
+	ids := newProducerIDs(n.allocateProducerIDs)
 	n.handler.ClusterID = n.clusterID
 	n.handler.Static, n.handler.Config = n.static, n.config.Load
 	n.handler.Controller, n.handler.Quorum = n.controller, n.quorum.Status

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -191,8 +190,6 @@ func (n *Node) voterEndpoints() []metadata.VoterEndpoint {
 
 // allocateProducerIDs asks the controller for a block of producer ids.
 func (n *Node) allocateProducerIDs(ctx context.Context) (first int64, count int32, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	req := kmsg.NewPtrAllocateProducerIDsRequest()
 	req.BrokerID, req.BrokerEpoch = n.static.NodeID, n.epoch
 	resp := n.controller.AllocateProducerIDs(ctx, req)
