@@ -118,7 +118,6 @@ func (c *fetchCall) release() {
 // fetched is what was read of one partition.
 type fetched struct {
 	want      *fetchPartition
-	name      string
 	partition *replica.Partition // nil with unresolved
 	// unresolved is why the partition cannot be asked.
 	unresolved error
@@ -195,16 +194,17 @@ func (c *fetchCall) resolve() {
 	c.found = slices.Grow(c.found[:0], len(c.session.partitions))[:len(c.session.partitions)]
 	for i, want := range c.session.partitions {
 		f := &c.found[i]
-		f.want, f.name = want, want.topic
+		f.want = want
+		name := want.topic
 		if want.id != (metadata.UUID{}) || want.topic == "" {
 			topic := img.TopicByID(want.id)
 			if topic == nil {
 				f.unresolved = want.missing()
 				continue
 			}
-			want.existed, f.name = true, topic.Name
+			want.existed, name = true, topic.Name
 		}
-		f.partition, f.unresolved = c.h.Replicas.Partition(f.name, want.partition)
+		f.partition, f.unresolved = c.h.Replicas.Partition(name, want.partition)
 		switch {
 		case f.unresolved != nil:
 		case want.id != (metadata.UUID{}) && f.partition.TopicPartition().TopicID != want.id:

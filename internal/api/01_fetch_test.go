@@ -501,3 +501,29 @@ func TestHotPathIO(t *testing.T) {
 		f.drop()
 	})
 }
+
+// The leader that is named belongs to the topic that was asked for, not to the
+// next one of its name.
+func TestFetchNamesNoLeaderOfAnother(t *testing.T) {
+	story(t, nil, func(t *testing.T, x *fixture) {
+		id := x.topic("a", 1)
+		beat := func(fence bool) {
+			req := kmsg.NewPtrBrokerHeartbeatRequest()
+			req.Version, req.BrokerID, req.BrokerEpoch, req.CurrentMetadataOffset, req.WantFence = 1, x.h.Static.NodeID, x.epoch, x.controller.Image().Offset, fence
+			wantCode(t, "heartbeat", x.controller.BrokerHeartbeat(t.Context(), req).ErrorCode, protocol.None)
+		}
+		beat(true) // nobody leads now
+		f, err := x.begin(t.Context(), fetchOf(16, fetchPart{id: id}))
+		x.must(err)
+		beat(false)
+		x.deleteTopic("a")
+		x.topic("a", 1)
+		body, err := f.end()
+		x.must(err)
+		p := x.decode(f.req, body).(*kmsg.FetchResponse).Topics[0].Partitions[0]
+		wantCode(t, "fetch", p.ErrorCode, protocol.NotLeaderOrFollower)
+		if p.CurrentLeader.LeaderID != -1 {
+			t.Errorf("the leader of %x is said to be %+v", id, p.CurrentLeader)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 
+	"ottla/internal/metadata"
 	"ottla/internal/protocol"
 	"ottla/internal/replica"
 )
@@ -62,6 +63,16 @@ func (c *fetchCall) topicOf(want *fetchPartition) *protocol.FetchResponseTopic {
 	return topic
 }
 
+// wanted is the topic as it is now: by the id, if there is one, since another may
+// have the name meanwhile.
+func (c *fetchCall) wanted(p *fetchPartition) *metadata.Topic {
+	img := c.h.Controller.Image()
+	if p.id != (metadata.UUID{}) {
+		return img.TopicByID(p.id)
+	}
+	return img.TopicByName(p.topic)
+}
+
 // partition is the answer of one partition, all but its records.
 func (c *fetchCall) partition(f *fetched) protocol.FetchResponsePartition {
 	out := protocol.FetchResponsePartition{
@@ -74,7 +85,7 @@ func (c *fetchCall) partition(f *fetched) protocol.FetchResponsePartition {
 			out.AbortedTransactions = []protocol.AbortedTransaction{} // as Kafka answers
 		case protocol.NotLeaderOrFollower, protocol.FencedLeaderEpoch:
 			if !errors.Is(f.err, errFollower) {
-				out.CurrentLeader = currentLeader(c.h.Controller.Image().TopicByName(f.name), f.want.partition)
+				out.CurrentLeader = currentLeader(c.wanted(f.want), f.want.partition)
 			}
 		}
 		return out
