@@ -160,6 +160,32 @@ func TestTimeouts(t *testing.T) {
 	})
 }
 
+// TestWhoLeftIsForgotten: while nothing is committed, requests come and give up;
+// nothing is kept of them.
+func TestWhoLeftIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, q := oneNode(t)
+		q.held = true
+		stays := make(chan *kmsg.CreateTopicsResponse, 1)
+		go func() { stays <- c.CreateTopics(context.Background(), createRequest("a")) }()
+		synctest.Wait()
+		for range 100 {
+			req := createRequest("a") // which is there, but nobody may be told so yet
+			req.TimeoutMillis = 10
+			if r := c.CreateTopics(context.Background(), req).Topics[0]; protocol.Code(r.ErrorCode) != protocol.RequestTimedOut {
+				t.Fatalf("%+v", r)
+			}
+		}
+		if n := len(c.waiters); n != 1 {
+			t.Errorf("%d requests wait, want 1", n)
+		}
+		q.commit()
+		if r := (<-stays).Topics[0]; r.ErrorCode != 0 {
+			t.Errorf("who stayed: %+v", r)
+		}
+	})
+}
+
 // TestQueueIsBounded: one request too many is refused at once, and there is
 // room again when others are through.
 func TestQueueIsBounded(t *testing.T) {

@@ -1,9 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ottla/internal/metadata"
@@ -69,8 +71,10 @@ func submit[R any](ctx context.Context, c *Controller, decide func(*view) (outco
 	return reply, c.wait(ctx, w)
 }
 
-// wait returns when the Image has what the reply tells of, or will not have it.
+// wait returns when the Image has what the reply tells of, or will not have it;
+// or when ctx is done.
 func (c *Controller) wait(ctx context.Context, w *waiter) error {
+	defer c.forget(w)
 	for {
 		select {
 		case err := <-w.done:
@@ -215,6 +219,20 @@ func (c *Controller) park(epoch int32, offset int64, proposal <-chan error) *wai
 		c.waiters = append(c.waiters, w)
 	}
 	return w
+}
+
+// forget takes out a waiter that gave up: nothing may be committed for long, and
+// requests that give up come again.
+func (c *Controller) forget(w *waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, _ := slices.BinarySearchFunc(c.waiters, w.offset, func(x *waiter, offset int64) int { return cmp.Compare(x.offset, offset) })
+	for ; at < len(c.waiters) && c.waiters[at].offset == w.offset; at++ {
+		if c.waiters[at] == w {
+			c.waiters = slices.Delete(c.waiters, at, at+1)
+			return
+		}
+	}
 }
 
 // failWaiters ends all that wait. The caller holds mu.
