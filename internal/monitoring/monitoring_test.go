@@ -72,64 +72,60 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestTooMany: more than maxRequests at once are told to come again.
+// TestTooMany: more than maxRequests at once, and of them more than maxScrapes
+// for /metrics, are told to come again.
 func TestTooMany(t *testing.T) {
-	hold, held := make(chan struct{}), make(chan struct{}, maxRequests)
-	h := limited(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		held <- struct{}{}
-		<-hold
-	}))
-	ended := make(chan int, maxRequests)
-	for range maxRequests {
-		go func() {
-			code, _ := get(h, "/", "127.0.0.1:5")
-			ended <- code
-		}()
-	}
-	for range maxRequests {
-		<-held
-	}
-	if code, _ := get(h, "/", "127.0.0.1:5"); code != http.StatusTooManyRequests {
-		t.Errorf("one more: %d", code)
-	}
-	close(hold)
-	for range maxRequests {
-		if code := <-ended; code != 200 {
-			t.Errorf("one of the first: %d", code)
-		}
-	}
-	if code, _ := get(h, "/", "127.0.0.1:5"); code != 200 {
-		t.Errorf("afterwards: %d", code)
-	}
-}
-
-// TestTooManyScrapes: more than maxScrapes at once are told to come again.
-func TestTooManyScrapes(t *testing.T) {
-	hold, held := make(chan struct{}), make(chan struct{}, maxScrapes)
-	node := &Node{Metrics: new(metrics.Metrics), Connections: func() int {
-		held <- struct{}{}
-		<-hold
-		return 0
-	}}
-	h := testHandler(t, node, nil)
-	ended := make(chan int, maxScrapes)
-	for range maxScrapes {
-		go func() {
-			code, _ := get(h, "/metrics", "127.0.0.1:5")
-			ended <- code
-		}()
-	}
-	for range maxScrapes {
-		<-held
-	}
-	if code, _ := get(h, "/metrics", "127.0.0.1:5"); code != http.StatusServiceUnavailable {
-		t.Errorf("one more: %d", code)
-	}
-	close(hold)
-	for range maxScrapes {
-		if code := <-ended; code != 200 {
-			t.Errorf("one of the first: %d", code)
-		}
+	for _, c := range []struct {
+		name, path string
+		most, code int
+		// handler makes a handler that calls work for each request it lets in.
+		handler func(work func()) http.Handler
+	}{
+		{"requests", "/", maxRequests, http.StatusTooManyRequests, func(work func()) http.Handler {
+			return limited(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { work() }))
+		}},
+		{"scrapes", "/metrics", maxScrapes, http.StatusServiceUnavailable, func(work func()) http.Handler {
+			return testHandler(t, &Node{Metrics: new(metrics.Metrics), Connections: func() int { work(); return 0 }}, nil)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			hold, held := make(chan struct{}), make(chan struct{}, c.most+1)
+			h := c.handler(func() {
+				held <- struct{}{}
+				<-hold
+			})
+			ask := func(n int) <-chan int {
+				codes := make(chan int, n)
+				for range n {
+					go func() {
+						code, _ := get(h, c.path, "127.0.0.1:5")
+						codes <- code
+					}()
+				}
+				return codes
+			}
+			first := ask(c.most)
+			for range c.most {
+				<-held
+			}
+			select {
+			case code := <-ask(1):
+				if code != c.code {
+					t.Errorf("one more: %d, want %d", code, c.code)
+				}
+			case <-held:
+				t.Error("one more is let in")
+			}
+			close(hold)
+			for range c.most {
+				if code := <-first; code != http.StatusOK {
+					t.Errorf("one of the first: %d", code)
+				}
+			}
+			if code := <-ask(1); code != http.StatusOK {
+				t.Errorf("afterwards: %d", code)
+			}
+		})
 	}
 }
 
