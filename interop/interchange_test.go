@@ -16,6 +16,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"ottla/interop/clients"
 	"ottla/interop/target"
@@ -81,6 +83,7 @@ func TestInterchange(t *testing.T) {
 	fillMoved(t, ottla, byOttla, want)
 	fillMoved(t, kafka, byKafka, want)
 	transactional := want["k-transactions"]
+	told := abortedOf(t, kafka, "k-transactions", transactional.End)
 	commit(t, kafka, "k-none")
 
 	for _, b := range []*target.Broker{ottla, kafka} {
@@ -95,6 +98,9 @@ func TestInterchange(t *testing.T) {
 	t.Run("after a clean stop", func(t *testing.T) {
 		compareMoved(t, kafka, byOttla, want)
 		compareMoved(t, ottla, byKafka, want)
+		if got := abortedOf(t, ottla, "k-transactions", transactional.End); !slices.Equal(got, told) {
+			t.Errorf("readers of k-transactions are told of the aborted transactions\n%s\nby Kafka:\n%s", strings.Join(got, "\n"), strings.Join(told, "\n"))
+		}
 	})
 
 	writeOn(t, kafka, byOttla, want)
@@ -282,6 +288,38 @@ func openTransaction(t *testing.T, b *target.Broker, topic string) {
 		t.Fatal(err)
 	}
 	write(t, b, topic, "none", true)
+}
+
+// abortedOf are the aborted transactions that a reader of committed records is
+// told of at each offset, with answers of several sizes: those of its region, and
+// up to the next entry of the offset index.
+func abortedOf(t *testing.T, b *target.Broker, topic string, end int64) (out []string) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.MaxVersions(kversion.V2_7_0())) // topics by name
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	for offset := range end {
+		for _, size := range []int32{1, 30_000, 1 << 20} {
+			req := kmsg.NewPtrFetchRequest()
+			req.IsolationLevel = 1
+			part := kmsg.NewFetchRequestTopicPartition()
+			part.FetchOffset, part.PartitionMaxBytes = offset, size
+			req.Topics = append(req.Topics, kmsg.FetchRequestTopic{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{part}})
+			answer, err := req.RequestWith(callContext(t), cl.SeedBrokers()[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := answer.Topics[0].Partitions[0]
+			line := fmt.Sprintf("%d bytes from %d: error %d", size, offset, got.ErrorCode)
+			for _, x := range got.AbortedTransactions {
+				line += fmt.Sprintf(" {%d %d}", x.ProducerID, x.FirstOffset)
+			}
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 // commit commits offsets of a few groups, again and again, so that there are

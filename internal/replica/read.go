@@ -51,7 +51,8 @@ type Read struct {
 	// Records is a region of the log, empty when there is nothing for the
 	// reader yet. The caller releases it.
 	Records storage.Slice
-	// Aborted are the aborted transactions of the region, for ReadCommitted.
+	// Aborted are the aborted transactions that overlap the region, and perhaps a
+	// few that begin shortly after it, for ReadCommitted.
 	Aborted []storage.AbortedTxn
 	// Diverging is set, and Records empty, when the reader's log parted from
 	// this one below Offset: it must truncate to there.
@@ -84,18 +85,12 @@ func (p *Partition) Read(o ReadOptions) (Read, error) {
 	if o.Offset >= limit {
 		return r, nil
 	}
-	records, err := p.log.Read(o.Offset, limit, o.MaxBytes, o.MinOne)
-	if err != nil {
+	if o.Isolation == ReadCommitted {
+		r.Records, r.Aborted, err = p.log.ReadCommitted(o.Offset, limit, o.MaxBytes, o.MinOne)
 		return r, err
 	}
-	if o.Isolation == ReadCommitted && records.Len() > 0 {
-		if r.Aborted, err = p.log.AbortedTxns(o.Offset, limit); err != nil {
-			records.Release()
-			return r, err
-		}
-	}
-	r.Records = records
-	return r, nil
+	r.Records, err = p.log.Read(o.Offset, limit, o.MaxBytes, o.MinOne)
+	return r, err
 }
 
 // progress reads the offsets in an order that keeps P1 although appends,

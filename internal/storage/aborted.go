@@ -16,6 +16,69 @@ type AbortedTxn struct {
 	FirstOffset int64
 }
 
+// ReadCommitted is Read, and beside the region the aborted transactions that
+// overlap it; upTo is the last stable offset. More of them may be told than the
+// region has batches of, but none from beyond the batch of the next entry of the
+// offset index: a reader far behind is not told of all that was aborted since.
+func (l *Log) ReadCommitted(from, upTo int64, maxBytes int, minOne bool) (Slice, []AbortedTxn, error) {
+	slice, p, err := l.readChecked(from, upTo, maxBytes, minOne, true)
+	if err != nil || slice.Len() == 0 {
+		return slice, nil, err
+	}
+	bound, err := l.regionBound(&p, &slice)
+	if err == nil {
+		var aborted []AbortedTxn
+		if aborted, err = l.AbortedTxns(from, bound); err == nil {
+			return slice, aborted, nil
+		}
+	}
+	slice.Release()
+	return Slice{}, nil, err
+}
+
+// regionBound is an offset that all offsets of a region are below, as the plan of
+// its read was carried out:
+//
+//  1. A region that nothing but the plan bounds ends where the plan does.
+//  2. Else the first entry of the offset index at or behind its end is about a
+//     later batch.
+//  3. The entry is proved by the header of that batch. One too low would hide a
+//     transaction that was aborted; so an index that is wrong, or of which the log
+//     was truncated or compacted meanwhile, is left alone, and step 1 holds.
+//
+// Rejected: to walk over the headers of the region, for the exact offset. It
+// reads as much of the disk as sendfile is about to.
+func (l *Log) regionBound(p *readPlan, region *Slice) (int64, error) {
+	planned := min(p.next, p.upTo)
+	end := region.pos + int64(region.length)
+	if p.bounded && p.to.exact && end == p.to.pos || !p.bounded && end == p.limit {
+		return planned, nil
+	}
+	l.mu.Lock()
+	current, size := l.generation == p.generation, p.segment.size
+	e, inFile, ok := p.segment.offsets.ceilingInTail(end)
+	l.mu.Unlock()
+	var err error
+	if inFile > 0 {
+		e, ok, err = p.segment.offsets.ceilingInFile(end, inFile, e, ok)
+	}
+	switch {
+	case isClosed(err):
+		return planned, nil // the segment was replaced
+	case err != nil:
+		return 0, l.readFailed(err)
+	case !ok || !current || e.pos < end || e.offset >= planned:
+		return planned, nil
+	}
+	buf := l.env.search.Get().(*[]byte)
+	defer l.env.search.Put(buf)
+	scan := newScanner(region.handle, e.pos, size, *buf)
+	if scan.next() && scan.header.LastOffset() == e.offset {
+		return e.offset, nil
+	}
+	return planned, nil
+}
+
 // AbortedTxns lists the aborted transactions that overlap [from, upTo), by the
 // offset of their markers (T11).
 func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {

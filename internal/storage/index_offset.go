@@ -64,6 +64,43 @@ func (x *offsetIndex) floorInFile(offset int64, n int) (offsetEntry, error) {
 	return x.decode(previous[:]), nil
 }
 
+// ceilingInTail returns the first entry of the tail whose batch begins at or
+// behind pos, if ok. inFile is how many entries of the file may hold an earlier
+// one, 0 when none can. Called under Log.mu.
+func (x *offsetIndex) ceilingInTail(pos int64) (e offsetEntry, inFile int, ok bool) {
+	start := x.tailStart()
+	i := x.searchTail(x.before(pos))
+	if i == start {
+		inFile = start
+	}
+	if i < x.count {
+		e, ok = x.decode(x.inTail(i)), true
+	}
+	return e, inFile, ok
+}
+
+// ceilingInFile returns the first of the first n entries of the file whose batch
+// begins at or behind pos, or else what ceilingInTail did.
+func (x *offsetIndex) ceilingInFile(pos int64, n int, tail offsetEntry, ok bool) (offsetEntry, bool, error) {
+	var entry [offsetEntryLen]byte
+	i, err := x.searchFile(n, entry[:], x.before(pos))
+	if err != nil || i == n {
+		return tail, ok, err
+	}
+	h, err := x.file.acquire()
+	if err != nil {
+		return offsetEntry{}, false, err
+	}
+	defer x.file.release()
+	err = readFull(h, entry[:], int64(i*offsetEntryLen))
+	return x.decode(entry[:]), err == nil, err
+}
+
+// before returns a function that tells whether an entry's batch begins before pos.
+func (x *offsetIndex) before(pos int64) func([]byte) bool {
+	return func(b []byte) bool { return x.decode(b).pos < pos }
+}
+
 // full tells whether maxBytes, segment.index.bytes, are used up.
 func (x *offsetIndex) full(maxBytes int32) bool { return x.count >= int(maxBytes)/offsetEntryLen }
 
