@@ -127,7 +127,7 @@ func (x *fixture) start(cfg *config.Broker) {
 	x.controller = controller.New(controller.Options{NodeID: cfg.NodeID, ClusterID: clusterID, Config: cfg, Rand: rand.New(rand.NewPCG(1, 2)), Log: log})
 	dir := store.Dirs()[0]
 	x.quorum, err = raft.Open(raft.Options{
-		FS: x.faults, Dir: dir.Path, NodeID: cfg.NodeID, DirectoryID: dir.ID, Now: time.Now, Log: log, Codecs: codecs,
+		FS: x.faults, Dir: dir.Path, NodeID: cfg.NodeID, DirectoryID: dir.ID, Now: time.Now, Elapsed: func() time.Duration { return time.Since(begin) }, Log: log, Codecs: codecs,
 		Endpoints:      []metadata.VoterEndpoint{{Name: "CONTROLLER", Host: "127.0.0.1", Port: 9093}},
 		SnapshotSource: x.controller.Records, LeaderChanged: x.controller.LeaderChanged,
 	})

@@ -81,7 +81,7 @@ func (n *Node) ready() []monitoring.Check {
 func (n *Node) showFigures() {
 	n.monitored.Store(&monitoring.Node{
 		ID: n.static.NodeID, Version: n.env.Version, Metrics: &n.metrics, Started: n.env.Now(), LogDirs: len(n.static.LogDirs),
-		Replicas: n.replicas, Storage: n.storage, Image: n.controller.Image, Quorum: n.quorum.Status, Connections: n.server.Connections,
+		Replicas: n.replicas, Storage: n.storage, Image: n.controller.Image, Quorum: n.quorum.Figures, Connections: n.server.Connections,
 		DiskIO: n.diskIO, Groups: n.groupFigures, FirstRecord: n.firstRecord, Now: n.env.Now, PartitionsMax: int(n.static.Ottla.MetricsPartitionsMax),
 	})
 }

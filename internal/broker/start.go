@@ -125,7 +125,7 @@ func (n *Node) openQuorum(context.Context) error {
 	m := n.static.Metadata
 	n.quorum, err = raft.Open(raft.Options{
 		FS: n.storage.FS(), Dir: dir.Path, NodeID: n.static.NodeID, DirectoryID: dir.ID, Endpoints: n.voterEndpoints(),
-		Now: n.env.Now, Log: n.env.Log, Codecs: n.codecs,
+		Now: n.env.Now, Elapsed: n.env.Elapsed, Log: n.env.Log, Codecs: n.codecs,
 		SegmentBytes: m.SegmentBytes, SegmentAge: m.SegmentAge,
 		SnapshotSource: n.controller.Records, SnapshotBytes: m.SnapshotBytes, SnapshotInterval: m.SnapshotInterval,
 		RetentionBytes: m.RetentionBytes, RetentionAge: m.Retention,

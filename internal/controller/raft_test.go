@@ -18,8 +18,9 @@ func node(t *testing.T, fs vfs.FS) (*Controller, *raft.Node) {
 	t.Helper()
 	c, _ := newController(t)
 	active := make(chan struct{})
+	begin := time.Now()
 	n, err := raft.Open(raft.Options{
-		FS: fs, Dir: "/data", NodeID: 1, DirectoryID: uuid(0xd, 1), Now: time.Now, Log: slog.New(slog.DiscardHandler), Codecs: record.NewCodecs(),
+		FS: fs, Dir: "/data", NodeID: 1, DirectoryID: uuid(0xd, 1), Now: time.Now, Elapsed: func() time.Duration { return time.Since(begin) }, Log: slog.New(slog.DiscardHandler), Codecs: record.NewCodecs(),
 		Endpoints: []metadata.VoterEndpoint{{Name: "CONTROLLER", Host: "localhost", Port: 9093}}, SnapshotSource: c.Records, LeaderChanged: c.LeaderChanged,
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 // Package metrics counts what a node does, on the hot path: counters and
 // histograms that are added to without a lock and without an allocation, and
 // know nothing of who reads them. Package monitoring gives them Kafka's names.
+// Window is for what one goroutine counts of the last minute.
 //
 // Start reading at Metrics.
 package metrics

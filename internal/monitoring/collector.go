@@ -27,7 +27,7 @@ type Node struct {
 	Replicas    *replica.Manager
 	Storage     *storage.Manager
 	Image       func() *metadata.Image
-	Quorum      func() raft.Status
+	Quorum      func() raft.Figures
 	Connections func() int
 	// DiskIO is what the process read from disks and wrote to them, in bytes;
 	// false when nobody knows. Nil: the same.
@@ -254,24 +254,33 @@ func (s *scrape) disk() {
 }
 
 // quorum is the metadata quorum (Kafka's raft-metrics).
-func (s *scrape) quorum(q raft.Status) {
-	state := "follower"
-	if q.LeaderID == s.ID {
-		state = "leader"
+func (s *scrape) quorum(q raft.Figures) {
+	s.gauge("kafka_server_raftmetrics_current_state", "State of the node in the quorum.", 1, "current_state", string(q.State))
+	for _, g := range []struct {
+		name, help string
+		value      float64
+	}{
+		{"current_leader", "Leader of the quorum, -1: unknown.", float64(q.LeaderID)},
+		{"current_vote", "Voter that the node voted for in the epoch, -1: none.", float64(q.Vote)},
+		{"current_epoch", "Epoch of the quorum.", float64(q.LeaderEpoch)},
+		{"high_watermark", "Offset after the last committed record of the metadata log.", float64(q.HighWatermark)},
+		{"log_end_offset", "Offset after the last record of the metadata log.", float64(q.LogEndOffset)},
+		{"log_end_epoch", "Epoch of the last record of the metadata log.", float64(q.LogEndEpoch)},
+		{"number_unknown_voter_connections", "Voters without an endpoint on record.", float64(q.UnknownVoters)},
+		{"number_of_voters", "Voters of the quorum.", float64(len(q.Voters))},
+		{"append_records_rate", "Records per second that were written as the leader.", q.Appended},
+		{"fetch_records_rate", "Records per second that came from the leader.", q.Fetched},
+		{"commit_latency_avg", "Milliseconds until a batch of the leader is committed.", q.CommitAvg},
+		{"commit_latency_max", "Milliseconds until a batch of the leader is committed.", q.CommitMax},
+		{"election_latency_avg", "Milliseconds until an election of the node ends.", q.ElectionAvg},
+		{"election_latency_max", "Milliseconds until an election of the node ends.", q.ElectionMax},
+		{"poll_idle_ratio_avg", "Part of its time that the quorum's goroutine waits.", q.Idle},
+	} {
+		s.gauge("kafka_server_raftmetrics_"+g.name, g.help, g.value)
 	}
-	s.gauge("kafka_server_raftmetrics_current_state", "State of the node in the quorum.", 1, "current_state", state)
-	s.gauge("kafka_server_raftmetrics_current_leader", "Leader of the quorum, -1: unknown.", float64(q.LeaderID))
-	s.gauge("kafka_server_raftmetrics_current_epoch", "Epoch of the quorum.", float64(q.LeaderEpoch))
-	s.gauge("kafka_server_raftmetrics_high_watermark", "Offset after the last committed record of the metadata log.", float64(q.HighWatermark))
-	for _, v := range q.Voters {
-		if v.NodeID == s.ID && v.LogEndOffset >= 0 {
-			s.gauge("kafka_server_raftmetrics_log_end_offset", "Offset after the last record of the metadata log.", float64(v.LogEndOffset))
-		}
+	if q.State == raft.Leader {
+		s.gauge("kafka_server_raftmetrics_uncommitted_voter_change", "1 while a change of voters is not committed.", truth(q.VoterChange))
 	}
-	active := 0.0
-	if q.LeaderID == s.ID {
-		active = 1
-	}
-	s.gauge("kafka_controller_kafkacontroller_activecontrollercount", "1 on the active controller.", active)
+	s.gauge("kafka_controller_kafkacontroller_activecontrollercount", "1 on the active controller.", truth(q.LeaderID == s.ID))
 	s.counter("kafka_controller_controllerstats_uncleanleaderelections_total", "Partitions that got a leader which was not in sync.", s.Metrics.UncleanElections.Load())
 }

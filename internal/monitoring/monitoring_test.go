@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ottla/internal/metrics"
+	"ottla/internal/raft"
 )
 
 func testHandler(t *testing.T, node *Node, checks []Check) http.Handler {
@@ -216,6 +219,39 @@ func TestFigures(t *testing.T) {
 	if p50 < 2 || p50 > 2.2 {
 		t.Errorf("the median of 2 ms is %v ms", p50)
 	}
+}
+
+// TestQuorum: Kafka's raft-metrics, of a leader and of a follower.
+func TestQuorum(t *testing.T) {
+	nan := math.NaN()
+	figures := raft.Figures{
+		Status: raft.Status{LeaderID: 1, LeaderEpoch: 4, HighWatermark: 90, Voters: make([]raft.VoterStatus, 3)},
+		State:  raft.Leader, Vote: 1, LogEndOffset: 92, LogEndEpoch: 3, UnknownVoters: 2, VoterChange: true,
+		Appended: 1.5, CommitAvg: 2.5, CommitMax: 7, ElectionAvg: nan, ElectionMax: nan, Idle: 0.75,
+	}
+	node := &Node{ID: 1, Metrics: new(metrics.Metrics), Quorum: func() raft.Figures { return figures }}
+	check := func(lines string) {
+		t.Helper()
+		_, text := get(testHandler(t, node, nil), "/metrics", "192.0.2.7:5")
+		var got []string
+		for line := range strings.Lines(text) {
+			if rest, ok := strings.CutPrefix(line, "kafka_server_raftmetrics_"); ok {
+				got = append(got, strings.TrimSuffix(rest, "\n"))
+			}
+		}
+		if want := strings.Split(lines, ", "); !slices.Equal(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	check("append_records_rate 1.5, commit_latency_avg 2.5, commit_latency_max 7, current_epoch 4, current_leader 1, " +
+		`current_state{current_state="leader"} 1, current_vote 1, election_latency_avg NaN, election_latency_max NaN, ` +
+		"fetch_records_rate 0, high_watermark 90, log_end_epoch 3, log_end_offset 92, number_of_voters 3, " +
+		"number_unknown_voter_connections 2, poll_idle_ratio_avg 0.75, uncommitted_voter_change 1")
+	node.ID, figures.State, figures.Vote, figures.Fetched = 2, raft.Follower, -1, 3
+	check("append_records_rate 1.5, commit_latency_avg 2.5, commit_latency_max 7, current_epoch 4, current_leader 1, " +
+		`current_state{current_state="follower"} 1, current_vote -1, election_latency_avg NaN, election_latency_max NaN, ` +
+		"fetch_records_rate 3, high_watermark 90, log_end_epoch 3, log_end_offset 92, number_of_voters 3, " +
+		"number_unknown_voter_connections 2, poll_idle_ratio_avg 0.75")
 }
 
 // TestServe: a server answers on its listener until it is closed.

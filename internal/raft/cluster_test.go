@@ -88,6 +88,7 @@ func newCluster(t *testing.T, seed uint64, size int, survive float64) *cluster {
 		n.options.NodeID, n.options.DirectoryID = v.VoterID, v.VoterDirectoryID
 		n.options.InitialVoters, n.options.Endpoints = voters, nil
 		n.options.Now = func() time.Time { return time.UnixMilli(c.nowMs) }
+		n.options.Elapsed = func() time.Duration { return time.Duration(c.nowMs) * time.Millisecond }
 		n.options.SegmentBytes = 2000
 		n.options.SnapshotBytes = 1500
 		n.options.RetentionBytes = 4000

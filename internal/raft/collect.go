@@ -72,6 +72,11 @@ func (c *core) collectSave(m *Message) error {
 			return err
 		}
 		task.entries = append(task.entries, entry{e.GetIndex(), batch})
+		if c.own[e.GetIndex()] != nil {
+			task.appended += int(batch.Count())
+		} else {
+			task.fetched += int(batch.Count())
+		}
 	}
 	responses, err := c.convertAll(m.GetResponses())
 	task.responses = responses
@@ -174,6 +179,9 @@ func (c *core) collectApply(m *Message) error {
 			return err
 		}
 		task.entries = append(task.entries, entry{e.GetIndex(), batch})
+		if at, found := c.findParked(e.GetIndex()); found {
+			c.watch.committed(c.parked[at].at)
+		}
 	}
 	c.toApply = append(c.toApply, task)
 	return nil

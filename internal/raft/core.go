@@ -58,6 +58,7 @@ type core struct {
 	raw   *etcd.RawNode
 	store *store
 	now   func() time.Time
+	watch watch
 
 	toSave  []*saveTask
 	toApply []*applyTask
@@ -103,6 +104,7 @@ type peer struct {
 type parkedProposal struct {
 	index uint64
 	done  chan<- error
+	at    time.Duration // when it was proposed, by watch.elapsed
 }
 
 // saveTask is work for the saver: a change of vote, entries or a snapshot to be
@@ -113,6 +115,9 @@ type saveTask struct {
 	entries   []entry
 	snapshot  *SnapshotID
 	responses []*Message
+	// appended and fetched are how many records the entries have, of this node as
+	// the leader and of another one.
+	appended, fetched int
 	// installed is the snapshot, once it is.
 	installed *snapshot
 }
@@ -129,7 +134,7 @@ func newCore(o *Options, s *store) (*core, error) {
 	key := ReplicaKey{o.NodeID, o.DirectoryID}
 	newest := s.newestSnapshot()
 	c := &core{
-		self: key, id: key.RaftID(), store: s, now: o.Now, leaderChanged: o.LeaderChanged, endpoints: o.Endpoints,
+		self: key, id: key.RaftID(), store: s, now: o.Now, watch: newWatch(o.Elapsed), leaderChanged: o.LeaderChanged, endpoints: o.Endpoints,
 		tip: s.end(), own: map[uint64]record.Batch{}, peers: map[uint64]*peer{},
 		voters: newest.voters, applied: newest.anchor(), leader: -1, began: new(atomic.Int32),
 	}
@@ -294,6 +299,7 @@ func (c *core) observe() {
 		c.leads, c.updated = leads, false
 		c.failParked(ErrNotLeader)
 	}
+	c.watch.stands(status.RaftState == etcd.StateCandidate || status.RaftState == etcd.StatePreCandidate, status.Lead != etcd.None)
 	leader, epoch := int32(-1), int32(status.GetTerm())
 	if status.Lead != etcd.None {
 		var key ReplicaKey
@@ -314,11 +320,14 @@ func (c *core) nowMs() int64 { return c.now().UnixMilli() }
 
 // release ends the wait of the proposal with an index, if it waits.
 func (c *core) release(i uint64, err error) {
-	at, found := slices.BinarySearchFunc(c.parked, i, func(p parkedProposal, i uint64) int { return cmp.Compare(p.index, i) })
-	if found {
+	if at, found := c.findParked(i); found {
 		c.parked[at].done <- err
 		c.parked = slices.Delete(c.parked, at, at+1)
 	}
+}
+
+func (c *core) findParked(i uint64) (at int, found bool) {
+	return slices.BinarySearchFunc(c.parked, i, func(p parkedProposal, i uint64) int { return cmp.Compare(p.index, i) })
 }
 
 // failParked ends every wait.

@@ -12,6 +12,7 @@ import (
 
 // saved takes tasks that the saver finished, in order.
 func (c *core) saved(tasks []*saveTask) error {
+	c.watch.written(tasks)
 	for _, task := range tasks {
 		if task.installed != nil {
 			c.toApply = append(c.toApply, &applyTask{snapshot: task.installed})

@@ -35,16 +35,20 @@ func (l *loop) serve() error {
 		if err := l.dispatch(); err != nil {
 			return err
 		}
+		l.core.watch.turn(false)
 		select {
 		case <-l.closing:
 			return nil
 		case <-ticker.C:
+			l.core.watch.turn(true)
 			l.core.tick()
 			l.checkpoint()
 			l.retry()
 		case f := <-l.inbox:
+			l.core.watch.turn(true)
 			l.drain(f)
 		case r := <-l.results:
+			l.core.watch.turn(true)
 			if err := l.take(r); err != nil {
 				return err
 			}

@@ -29,10 +29,12 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // testOptions are those of node 1 on a file system.
 func testOptions(fsys vfs.FS) Options {
+	begin := time.Now()
 	return Options{
 		FS: fsys, Dir: "data", NodeID: 1, DirectoryID: metadata.UUID{1: 7},
 		Endpoints: []metadata.VoterEndpoint{{Name: "CONTROLLER", Host: "localhost", Port: 9093}},
 		Now:       func() time.Time { return time.UnixMilli(1_700_000_000_000) },
+		Elapsed:   func() time.Duration { return time.Since(begin) },
 		Log:       quiet, Codecs: record.NewCodecs(), Tick: time.Millisecond,
 	}
 }

@@ -94,6 +94,6 @@ func (c *core) append(batch record.Batch, e *raftpb.Entry, done chan<- error) (i
 	}
 	c.tip = anchor{c.tip.index + 1, int32(c.leads), batch.NextOffset()}
 	c.own[c.tip.index] = batch
-	c.parked = append(c.parked, parkedProposal{c.tip.index, done})
+	c.parked = append(c.parked, parkedProposal{c.tip.index, done, c.watch.elapsed()})
 	return batch.LastOffset(), nil
 }

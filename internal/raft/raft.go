@@ -18,7 +18,8 @@
 // that takes time, finish.go its end. log.go is raft's storage, index.go its
 // table, entry.go the batches that stand for entries. open.go and scan.go find
 // all that again, snapshot.go and snapshotter.go shorten it, voters.go and
-// quorum_state.go are who votes and for whom.
+// quorum_state.go are who votes and for whom. status.go and figures.go tell how
+// it does.
 package raft
 
 import (
@@ -83,9 +84,11 @@ type Options struct {
 	InitialVoters []metadata.Voter
 
 	// Now is the wall clock of the records' timestamps and of retention.
-	Now    func() time.Time
-	Log    *slog.Logger
-	Codecs *record.Codecs
+	Now func() time.Time
+	// Elapsed is a time that never goes back, for Figures.
+	Elapsed func() time.Duration
+	Log     *slog.Logger
+	Codecs  *record.Codecs
 
 	// SegmentBytes and SegmentAge roll the log (metadata.log.segment.bytes,
 	// metadata.log.segment.ms); 0 is Kafka's default, 1 GiB and 7 days.
