@@ -7,6 +7,8 @@
 package metrics
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -102,16 +104,13 @@ func (m *Metrics) ForgetTopic(name string) {
 	delete(m.topics, name)
 }
 
-// EachTopic calls f for the topics that have counters, in no order.
+// EachTopic calls f for the topics that have counters, sorted by name.
 func (m *Metrics) EachTopic(f func(name string, t *Topic)) {
 	m.mu.RLock()
-	topics := make(map[string]*Topic, len(m.topics))
-	for name, t := range m.topics {
-		topics[name] = t
-	}
+	topics := maps.Clone(m.topics)
 	m.mu.RUnlock()
-	for name, t := range topics {
-		f(name, t)
+	for _, name := range slices.Sorted(maps.Keys(topics)) {
+		f(name, topics[name])
 	}
 }
 

@@ -107,7 +107,7 @@ func minISR(img *metadata.Image, topic string) int {
 
 // partition are the series of one partition that this node has.
 func (s *scrape) partition(topic string, p *metadata.Partition, least int) {
-	labels := []string{"topic", topic, "partition", strconv.Itoa(int(p.ID))}
+	labels := []string{"partition", strconv.Itoa(int(p.ID)), "topic", topic}
 	s.gauge("kafka_topic_partition_leader", "Leader of the partition, -1: none.", float64(p.Leader), labels...)
 	s.gauge("kafka_topic_partition_leader_is_preferred", "1 if the first replica leads.", truth(p.Leader == p.Replicas[0]), labels...)
 	s.gauge("kafka_topic_partition_replicas", "Replicas of the partition.", float64(len(p.Replicas)), labels...)

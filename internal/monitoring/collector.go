@@ -2,7 +2,9 @@ package monitoring
 
 import (
 	"context"
+	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -96,11 +98,15 @@ func (c *Collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect gathers everything once.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	c.collect(&registryOutput{out: ch, descs: map[shape]*prometheus.Desc{}})
+}
+
+func (c *Collector) collect(out output) {
 	n := c.Node()
 	if n == nil {
 		return
 	}
-	s := scrape{Node: n, out: ch, descs: map[shape]*prometheus.Desc{}}
+	s := scrape{Node: n, out: out}
 	s.gauge("ottla_build_info", "Version of the node.", 1, "version", n.Version)
 	s.topics()
 	s.requests()
@@ -133,6 +139,44 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 // It holds no lock while it sends: what reads the metrics may be slow.
 type scrape struct {
 	*Node
+	out output
+}
+
+// output takes the series of a scrape. Labels are names, sorted, and values in
+// turn; the values are UTF-8.
+type output interface {
+	sample(name, help string, kind prometheus.ValueType, value float64, labels []string)
+	histogram(name, help string, shot *metrics.Snapshot, started time.Time, labels []string)
+}
+
+// gauge and counter send one value.
+func (s *scrape) gauge(name, help string, value float64, labels ...string) {
+	s.out.sample(name, help, prometheus.GaugeValue, value, labels)
+}
+
+func (s *scrape) counter(name, help string, value int64, labels ...string) {
+	s.out.sample(name, help, prometheus.CounterValue, float64(value), labels)
+}
+
+// readable is a text that somebody chose as the value of a label: what is no UTF-8
+// in it is written as \xNN.
+func readable(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	var b []byte
+	for i, r := range text {
+		if _, size := utf8.DecodeRuneInString(text[i:]); r == utf8.RuneError && size == 1 {
+			b = fmt.Appendf(b, `\x%02x`, text[i])
+		} else {
+			b = utf8.AppendRune(b, r)
+		}
+	}
+	return string(b)
+}
+
+// registryOutput makes series for Prometheus' library.
+type registryOutput struct {
 	out   chan<- prometheus.Metric
 	descs map[shape]*prometheus.Desc // which cost as much as the metric itself
 }
@@ -143,22 +187,18 @@ type shape struct {
 	labels int
 }
 
-// gauge and counter send one value; labels are names and values in turn.
-func (s *scrape) gauge(name, help string, value float64, labels ...string) {
-	s.send(name, help, prometheus.GaugeValue, value, labels)
+func (o *registryOutput) sample(name, help string, kind prometheus.ValueType, value float64, labels []string) {
+	o.out <- prometheus.MustNewConstMetric(o.describe(name, help, labels), kind, value, values(labels)...)
 }
 
-func (s *scrape) counter(name, help string, value int64, labels ...string) {
-	s.send(name, help, prometheus.CounterValue, float64(value), labels)
+func (o *registryOutput) histogram(name, help string, shot *metrics.Snapshot, started time.Time, labels []string) {
+	o.out <- prometheus.MustNewConstNativeHistogram(o.describe(name, help, labels), shot.Count, shot.Sum.Seconds(), shot.Buckets, nil, 0,
+		metrics.Schema, 0, started, values(labels)...)
 }
 
-func (s *scrape) send(name, help string, kind prometheus.ValueType, value float64, labels []string) {
-	s.out <- prometheus.MustNewConstMetric(s.describe(name, help, labels), kind, value, values(labels)...)
-}
-
-func (s *scrape) describe(name, help string, labels []string) *prometheus.Desc {
+func (o *registryOutput) describe(name, help string, labels []string) *prometheus.Desc {
 	key := shape{name, len(labels)}
-	if d := s.descs[key]; d != nil {
+	if d := o.descs[key]; d != nil {
 		return d
 	}
 	var names []string
@@ -166,7 +206,7 @@ func (s *scrape) describe(name, help string, labels []string) *prometheus.Desc {
 		names = append(names, labels[i])
 	}
 	d := prometheus.NewDesc(name, help, names, nil)
-	s.descs[key] = d
+	o.descs[key] = d
 	return d
 }
 
@@ -219,7 +259,7 @@ func (s *scrape) requests() {
 		s.counter("kafka_network_requestmetrics_errors_total", "Requests that closed their connection.", a.Refused.Load(), "request", name)
 		for _, q := range quantiles {
 			s.gauge("kafka_network_requestmetrics_totaltimems", "Milliseconds from a request to its response, since the start of the node.",
-				float64(shot.Quantile(q.of))/float64(time.Millisecond), "request", name, "quantile", q.label)
+				float64(shot.Quantile(q.of))/float64(time.Millisecond), "quantile", q.label, "request", name)
 		}
 		s.histogram("ottla_request_duration_seconds", "Time from a request to its response.", &shot, "request", name)
 	})
@@ -229,8 +269,7 @@ func (s *scrape) requests() {
 
 // histogram sends a native histogram.
 func (s *scrape) histogram(name, help string, shot *metrics.Snapshot, labels ...string) {
-	s.out <- prometheus.MustNewConstNativeHistogram(s.describe(name, help, labels), shot.Count, shot.Sum.Seconds(), shot.Buckets, nil, 0,
-		metrics.Schema, 0, s.Started, values(labels)...)
+	s.out.histogram(name, help, shot, s.Started, labels)
 }
 
 // dirs are the log dirs.
@@ -238,8 +277,9 @@ func (s *scrape) dirs() {
 	dirs := s.Storage.Dirs()
 	for _, d := range dirs {
 		if usage, err := s.Storage.Usage(d); err == nil {
-			s.gauge("ottla_log_dir_total_bytes", "Size of the file system of a log dir.", float64(usage.Total), "dir", d.Path)
-			s.gauge("ottla_log_dir_free_bytes", "Free space of the file system of a log dir.", float64(usage.Free), "dir", d.Path)
+			path := readable(d.Path)
+			s.gauge("ottla_log_dir_total_bytes", "Size of the file system of a log dir.", float64(usage.Total), "dir", path)
+			s.gauge("ottla_log_dir_free_bytes", "Free space of the file system of a log dir.", float64(usage.Free), "dir", path)
 		}
 	}
 	s.gauge("kafka_log_logmanager_offlinelogdirectorycount", "Log dirs that failed.", float64(s.LogDirs-len(dirs)))

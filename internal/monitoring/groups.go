@@ -14,6 +14,7 @@ func (s *scrape) groups(list []Group, now time.Time) {
 		partitions += len(g.Partitions)
 	}
 	for _, g := range list {
+		g.ID = readable(g.ID)
 		s.gauge("kafka_consumergroup_members", "Members of the group.", float64(g.Members), "consumergroup", g.ID)
 		s.groupMax(g, now)
 		for rest := g.Partitions; len(rest) > 0; {
@@ -76,7 +77,7 @@ func (s *scrape) groupTopic(group string, partitions []GroupLag, detailed bool, 
 // groupPartition is what a group has read of a partition. kafka-lag-exporter
 // calls the group's label otherwise than kafka_exporter does.
 func (s *scrape) groupPartition(l *GroupLag, now time.Time, group string) {
-	where := []string{"topic", l.Topic, "partition", strconv.Itoa(int(l.Partition))}
+	where := []string{"partition", strconv.Itoa(int(l.Partition)), "topic", l.Topic}
 	labels := append([]string{"consumergroup", group}, where...)
 	s.gauge("kafka_consumergroup_current_offset", "Committed offset.", float64(l.Committed), labels...)
 	if l.End < 0 {

@@ -6,7 +6,7 @@
 // Nothing here is on the way of a request: figures are gathered when they are
 // asked for.
 //
-// Start reading at Server, then collector.go; lag.go (lags in time) and
+// Start reading at Server, then scrape.go and collector.go; lag.go (lags in time) and
 // contention.go (profiles of waiting) stand alone.
 package monitoring
 
@@ -23,7 +23,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Server serves the HTTP listener of a node.
@@ -49,7 +48,7 @@ type Options struct {
 	// missing. It is asked while the node starts, too.
 	Ready func() []Check
 	// Collector adds the figures of the node; nil while it starts.
-	Collector prometheus.Collector
+	Collector *Collector
 	Log       *slog.Logger
 }
 
@@ -71,15 +70,13 @@ const (
 
 // Serve serves l until Close.
 func Serve(l net.Listener, o Options) (*Server, error) {
-	registry := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), o.Collector} {
-		if err := registry.Register(c); err != nil {
-			return nil, fmt.Errorf("metrics: %w", err)
-		}
+	scrapes, err := newScrapes([]prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}, o)
+	if err != nil {
+		return nil, err
 	}
 	s := &Server{addr: l.Addr(), done: make(chan struct{})}
 	s.http = &http.Server{
-		Handler:           limited(handler(registry, o)),
+		Handler:           limited(handler(scrapes, o), maxRequests, http.StatusTooManyRequests, "too many requests at once"),
 		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeaderSize,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
@@ -105,11 +102,9 @@ func (s *Server) Close(ctx context.Context) error {
 	return err
 }
 
-func handler(registry *prometheus.Registry, o Options) http.Handler {
+func handler(scrapes http.Handler, o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{o.Log}, MaxRequestsInFlight: maxScrapes,
-	}))
+	mux.Handle("GET /metrics", limited(scrapes, maxScrapes, http.StatusServiceUnavailable, "too many scrapes at once"))
 	mux.HandleFunc("GET /livez", live)
 	mux.HandleFunc("GET /healthz", live)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, o.Ready(), r.URL.Query().Has("verbose")) })
@@ -131,16 +126,16 @@ func (l errorLog) Println(v ...any) {
 	l.log.Warn("metrics are incomplete", "error", fmt.Sprint(v...))
 }
 
-// limited lets maxRequests in at once and tells the others to come again.
-func limited(next http.Handler) http.Handler {
-	places := make(chan struct{}, maxRequests)
+// limited lets most requests in at once and tells the others to come again.
+func limited(next http.Handler, most, code int, why string) http.Handler {
+	places := make(chan struct{}, most)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case places <- struct{}{}:
 			defer func() { <-places }()
 			next.ServeHTTP(w, r)
 		default:
-			http.Error(w, "too many requests at once", http.StatusTooManyRequests)
+			http.Error(w, why, code)
 		}
 	})
 }

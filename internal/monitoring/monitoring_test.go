@@ -15,19 +15,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"ottla/internal/metrics"
 	"ottla/internal/raft"
 )
 
-func testHandler(t *testing.T, node *Node, checks []Check) http.Handler {
+func testHandler(t testing.TB, node *Node, checks []Check) http.Handler {
 	t.Helper()
-	registry := prometheus.NewRegistry()
-	if err := registry.Register(&Collector{Node: func() *Node { return node }}); err != nil {
+	o := Options{Ready: func() []Check { return checks }, Collector: &Collector{Node: func() *Node { return node }}, Log: slog.New(slog.DiscardHandler)}
+	scrapes, err := newScrapes(nil, o)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return handler(registry, Options{Ready: func() []Check { return checks }, Log: slog.New(slog.DiscardHandler)})
+	return handler(scrapes, o)
 }
 
 // get asks a handler as a caller at addr.
@@ -85,7 +84,7 @@ func TestTooMany(t *testing.T) {
 		handler func(work func()) http.Handler
 	}{
 		{"requests", "/", maxRequests, http.StatusTooManyRequests, func(work func()) http.Handler {
-			return limited(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { work() }))
+			return limited(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { work() }), maxRequests, http.StatusTooManyRequests, "")
 		}},
 		{"scrapes", "/metrics", maxScrapes, http.StatusServiceUnavailable, func(work func()) http.Handler {
 			return testHandler(t, &Node{Metrics: new(metrics.Metrics), Connections: func() int { work(); return 0 }}, nil)
