@@ -195,7 +195,7 @@ func (c *produceCall) appendOne(result *protocol.ProduceResponsePartition, topic
 		if c.pending == nil {
 			c.pending = replica.NewPending()
 		}
-		c.pending.Add(partition, appended.LastOffset+1)
+		c.pending.Add(partition, appended)
 		c.waits = append(c.waits, at)
 	}
 	return nil

@@ -30,7 +30,7 @@ func BenchmarkAdvance(b *testing.B) {
 		pending := NewPending()
 		for _, p := range parts {
 			p.hw.Store(end - 1)
-			pending.Add(p, end)
+			pending.Add(p, storage.Appended{LastOffset: end - 1, LeaderEpoch: p.LeaderEpoch()})
 			p.mu.Lock()
 			p.counting = end
 			p.mu.Unlock()

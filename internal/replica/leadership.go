@@ -16,9 +16,12 @@ func (p *Partition) apply(m *metadata.Partition, c config.Topic) {
 	}
 	next := &state{
 		leader: m.Leader, leaderEpoch: m.LeaderEpoch, partitionEpoch: m.PartitionEpoch,
-		epochStart: old.epochStart, replicas: m.Replicas, isr: m.ISR, config: c,
+		ledSince: old.ledSince, epochStart: old.epochStart, replicas: m.Replicas, isr: m.ISR, config: c,
 	}
 	lead := m.Leader == p.node
+	if old.leader != p.node {
+		next.ledSince = next.leaderEpoch
+	}
 	if lead && p.leading && next.leaderEpoch == old.leaderEpoch {
 		p.state = next
 		p.mu.Unlock()

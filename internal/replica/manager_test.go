@@ -149,7 +149,7 @@ func TestCreateAndDelete(t *testing.T) {
 	}
 
 	pending := NewPending()
-	i := pending.Add(p, 100)
+	i := pending.Add(p, storage.Appended{LastOffset: 99, LeaderEpoch: p.LeaderEpoch()})
 	done := pending.Start(time.Hour)
 	n.mustCommit(&metadata.RemoveTopicRecord{TopicID: topicA})
 	if _, err := n.manager.Partition("a", 1); !errors.Is(err, ErrUnknownTopicOrPartition) {
@@ -189,7 +189,7 @@ func TestRestart(t *testing.T) {
 	n.mustCommit(topic("a", topicA, 1)...)
 	p := n.mustServe("a", 0)
 	pending := NewPending()
-	i := pending.Add(p, mustAppend(t, p, 4).LastOffset+1)
+	i := pending.Add(p, mustAppend(t, p, 4))
 	if <-pending.Start(time.Hour); pending.Err(i) != nil {
 		t.Fatal(pending.Err(i))
 	}
@@ -217,7 +217,7 @@ func TestAcksSurvivePowerLoss(t *testing.T) {
 			pending := NewPending()
 			for id := range int32(3) {
 				a := mustAppend(t, n.mustServe("a", id), 1+round%4)
-				if acked[id] = a.LastOffset + 1; pending.Add(n.mustServe("a", id), acked[id]) != int(id) {
+				if acked[id] = a.LastOffset + 1; pending.Add(n.mustServe("a", id), a) != int(id) {
 					t.Fatal("indexes are out of order")
 				}
 			}
@@ -393,7 +393,7 @@ func TestDirFailure(t *testing.T) {
 	dir := broken.log.DirID()
 	fault.Add(vfs.Rule{Op: vfs.OpSync | vfs.OpSyncFS, Path: broken.log.Path(), Err: syscall.EIO})
 	pending := NewPending()
-	i := pending.Add(broken, mustAppend(t, broken, 1).LastOffset+1)
+	i := pending.Add(broken, mustAppend(t, broken, 1))
 	if <-pending.Start(time.Hour); !errors.Is(pending.Err(i), storage.ErrStorage) {
 		t.Errorf("who waited: %v", pending.Err(i))
 	}
@@ -508,7 +508,7 @@ func appendSome(t *testing.T, n *node, rounds int) {
 				t.Error(err)
 				return
 			}
-			pending.Add(p, a.LastOffset+1)
+			pending.Add(p, a)
 			ends, parts = append(ends, a.LastOffset+1), append(parts, p)
 		}
 		<-pending.Start(time.Hour)

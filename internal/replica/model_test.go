@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"ottla/internal/storage"
 )
 
 // model is what a partition should be: the same rules, without log, locks or
@@ -188,7 +190,7 @@ func (s *story) produce() {
 			continue
 		}
 		offset := s.rng.Int64N(m.end + 4)
-		index := w.real.Add(s.real[i], offset)
+		index := w.real.Add(s.real[i], storage.Appended{LastOffset: offset - 1, LeaderEpoch: s.real[i].LeaderEpoch()})
 		if index != len(w.at) {
 			s.fail("index %d", index)
 		}

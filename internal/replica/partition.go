@@ -66,6 +66,9 @@ type Partition struct {
 type state struct {
 	leader                      int32
 	leaderEpoch, partitionEpoch int32
+	// ledSince is the first leader epoch of those in which this node has led
+	// without another one between.
+	ledSince int32
 	// epochStart is the log end when this node began to lead in leaderEpoch.
 	epochStart    int64
 	replicas, isr []int32

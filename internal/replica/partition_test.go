@@ -87,7 +87,7 @@ func TestMinISR(t *testing.T) {
 	c.MinInsyncReplicas = 2
 	p.configure(c)
 	pending := NewPending()
-	i := pending.Add(p, 2)
+	i := pending.Add(p, storage.Appended{LastOffset: 1, LeaderEpoch: p.LeaderEpoch()})
 	if !closed(pending.Start(0)) || !errors.Is(pending.Err(i), ErrNotEnoughReplicasAfterAppend) {
 		t.Errorf("the ISR is too small now: %v", pending.Err(i))
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"ottla/internal/storage"
 )
 
 // maxAcksWaiting bounds the waiting produce requests of one partition. The
@@ -16,7 +18,7 @@ const maxAcksWaiting = 1 << 17
 // however many partitions.
 //
 //	pending := replica.NewPending()
-//	i := pending.Add(partition, appended.LastOffset+1)
+//	i := pending.Add(partition, appended)
 //	…
 //	<-pending.Start(timeout)
 //	err := pending.Err(i)
@@ -36,7 +38,8 @@ type Pending struct {
 type ackWait struct {
 	owner     *Pending
 	partition *Partition
-	offset    int64
+	offset    int64 // after the last record
+	epoch     int32 // of the append
 	// decided and err belong to owner.mu.
 	decided bool
 	err     error
@@ -45,10 +48,10 @@ type ackWait struct {
 // NewPending returns a Pending that waits for nothing yet.
 func NewPending() *Pending { return &Pending{done: make(chan struct{})} }
 
-// Add waits for the high watermark of p to reach offset and returns the index
-// for Err. It may be reached already.
-func (w *Pending) Add(p *Partition, offset int64) int {
-	wait := &ackWait{owner: w, partition: p, offset: offset}
+// Add waits for the high watermark of p to pass what was appended and returns the
+// index for Err. It may have passed it already.
+func (w *Pending) Add(p *Partition, a storage.Appended) int {
+	wait := &ackWait{owner: w, partition: p, offset: a.LastOffset + 1, epoch: a.LeaderEpoch}
 	w.mu.Lock()
 	w.waits = append(w.waits, wait)
 	w.left++
@@ -130,13 +133,14 @@ func complete(waits []*ackWait, err error) {
 	}
 }
 
-// await registers a wait, or decides it at once.
+// await registers a wait, or decides it at once. Who appended before another node
+// led gets no ack: what lies at the offset now may be something else.
 func (p *Partition) await(w *ackWait) {
 	p.mu.Lock()
 	err := p.closed
 	switch {
 	case err != nil:
-	case p.state.leader != p.node:
+	case p.state.leader != p.node || w.epoch < p.state.ledSince:
 		err = p.notLeader()
 	case w.offset <= p.hw.Load():
 		err = p.ackOutcome()

@@ -16,8 +16,8 @@ func TestPendingWaitsForAll(t *testing.T) {
 	a.apply(led(self, 3, self), topicConfig())
 	b.apply(led(self, 3, self), topicConfig())
 	pending := NewPending()
-	i := pending.Add(a, mustAppend(t, a, 2).LastOffset+1)
-	j := pending.Add(b, mustAppend(t, b, 3).LastOffset+1)
+	i := pending.Add(a, mustAppend(t, a, 2))
+	j := pending.Add(b, mustAppend(t, b, 3))
 	done := pending.Start(time.Hour)
 	mustFlush(t, a)
 	if closed(done) {
@@ -48,7 +48,7 @@ func TestPendingWaitsForAll(t *testing.T) {
 		t.Error("nothing to wait for, and yet it waits")
 	}
 	reached := NewPending()
-	k := reached.Add(a, 1)
+	k := reached.Add(a, storage.Appended{LeaderEpoch: 3})
 	if !closed(reached.Start(time.Hour)) || reached.Err(k) != nil {
 		t.Error("the offset was reached before")
 	}
@@ -62,9 +62,9 @@ func TestPendingTimesOut(t *testing.T) {
 		a.apply(led(self, 3, self), topicConfig())
 		b.apply(led(self, 3, self), topicConfig())
 		pending, other := NewPending(), NewPending()
-		i := pending.Add(a, mustAppend(t, a, 1).LastOffset+1)
-		j := pending.Add(b, mustAppend(t, b, 1).LastOffset+1)
-		k := other.Add(b, 1)
+		i := pending.Add(a, mustAppend(t, a, 1))
+		j := pending.Add(b, mustAppend(t, b, 1))
+		k := other.Add(b, storage.Appended{LeaderEpoch: 3})
 		mustFlush(t, a)
 		begin := time.Now()
 		<-pending.Start(3 * time.Second)
@@ -101,7 +101,7 @@ func TestWaitersLearnOfTheEnd(t *testing.T) {
 		p := newTestPartition(t, true)
 		p.apply(led(self, 3, self), topicConfig())
 		pending, waiter := NewPending(), NewWaiter()
-		i := pending.Add(p, mustAppend(t, p, 1).LastOffset+1)
+		i := pending.Add(p, mustAppend(t, p, 1))
 		waiter.Watch(p, 7, ReadCommitted, p.progress(3))
 		done := pending.Start(time.Hour)
 		if closed(done) || len(waiter.C) != 0 {
@@ -115,7 +115,7 @@ func TestWaitersLearnOfTheEnd(t *testing.T) {
 			t.Errorf("%s: the fetch was not woken", test.name)
 		}
 		late := NewPending()
-		k := late.Add(p, 100)
+		k := late.Add(p, storage.Appended{LastOffset: 99, LeaderEpoch: 3})
 		if !closed(late.Start(time.Hour)) || !errors.Is(late.Err(k), test.want) {
 			t.Errorf("%s: a late produce got %v", test.name, late.Err(k))
 		}
@@ -133,14 +133,14 @@ func TestProduceWhileTheLeaderResigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestPartition(t, true)
 		p.apply(led(self, 3, self), topicConfig())
-		end := mustAppend(t, p, 1).LastOffset + 1
+		appended := mustAppend(t, p, 1)
 		if _, err := p.beginAppend(NoEpoch, AcksAll); err != nil {
 			t.Fatal(err)
 		}
 		go p.apply(led(other, 4, other), topicConfig())
 		synctest.Wait() // for the append that began
 		pending := NewPending()
-		i := pending.Add(p, end)
+		i := pending.Add(p, appended)
 		done := pending.Start(time.Hour)
 		p.endAppend(storage.Appended{}, false)
 		synctest.Wait()
@@ -156,7 +156,7 @@ func TestProduceOutlivesAnEpoch(t *testing.T) {
 	p := newTestPartition(t, true)
 	p.apply(led(self, 3, self), topicConfig())
 	pending := NewPending()
-	i := pending.Add(p, mustAppend(t, p, 1).LastOffset+1)
+	i := pending.Add(p, mustAppend(t, p, 1))
 	done := pending.Start(time.Hour)
 	p.apply(led(self, 4, self), topicConfig())
 	if closed(done) {
@@ -165,6 +165,27 @@ func TestProduceOutlivesAnEpoch(t *testing.T) {
 	mustFlush(t, p)
 	if !closed(done) || pending.Err(i) != nil {
 		t.Errorf("done %t, %v", closed(done), pending.Err(i))
+	}
+}
+
+// TestProduceOfAnEarlierTerm: who appended, and begins to wait when another node
+// has led and cut that off, gets no ack for what lies there now.
+func TestProduceOfAnEarlierTerm(t *testing.T) {
+	p := newTestPartition(t, false)
+	p.apply(led(self, 3, self, other), topicConfig())
+	lost := mustAppend(t, p, 2)
+	p.apply(led(other, 4, self, other), topicConfig())
+	if err := p.log.TruncateTo(0); err != nil {
+		t.Fatal(err)
+	}
+	p.apply(led(self, 5, self), topicConfig())
+	kept := mustAppend(t, p, 2)
+	p.apply(led(self, 6, self), topicConfig())
+	wantHW(t, p, 2, "of other records")
+	pending := NewPending()
+	i, j := pending.Add(p, lost), pending.Add(p, kept)
+	if !closed(pending.Start(time.Hour)) || !errors.Is(pending.Err(i), ErrNotLeader) || pending.Err(j) != nil {
+		t.Errorf("what was lost: %v, what is there: %v", pending.Err(i), pending.Err(j))
 	}
 }
 

@@ -21,6 +21,8 @@ type AppendOptions struct {
 // Appended says where batches came to lie.
 type Appended struct {
 	BaseOffset, LastOffset int64
+	// LeaderEpoch is the one of the caller, in which they lie there.
+	LeaderEpoch int32
 	// LogAppendTime is the timestamp that all records got, in ms;
 	// record.NoTimestamp when they keep their own.
 	LogAppendTime int64
@@ -176,7 +178,7 @@ func (l *Log) appendLeader(list *batchList, c *config.Topic, o AppendOptions, lo
 		return Appended{}, fmt.Errorf("%w: %d is below %d", ErrFencedEpoch, o.LeaderEpoch, latest)
 	}
 	if m, ok := l.duplicate(list, o.Origin); ok {
-		return Appended{BaseOffset: m.firstOffset(), LastOffset: m.lastOffset, LogAppendTime: m.timestamp, LogStart: l.start, Duplicate: true}, nil
+		return Appended{BaseOffset: m.firstOffset(), LastOffset: m.lastOffset, LeaderEpoch: o.LeaderEpoch, LogAppendTime: m.timestamp, LogStart: l.start, Duplicate: true}, nil
 	}
 	if err := l.checkProducers(list, o.Origin); err != nil {
 		return Appended{}, err
@@ -189,7 +191,7 @@ func (l *Log) appendLeader(list *batchList, c *config.Topic, o AppendOptions, lo
 		l.appendTime = logAppendTime
 	}
 	list.stamp(l.end, o.LeaderEpoch, logAppendTime)
-	appended := Appended{BaseOffset: l.end, LogAppendTime: logAppendTime, LogStart: l.start}
+	appended := Appended{BaseOffset: l.end, LeaderEpoch: o.LeaderEpoch, LogAppendTime: logAppendTime, LogStart: l.start}
 	if err := l.appendBatches(list, 0, len(list.batches), c); err != nil {
 		return Appended{}, err
 	}
