@@ -44,14 +44,14 @@ func (m *Manager) Apply(img *metadata.Image, delta *metadata.Delta) error {
 	return errors.Join(errs...)
 }
 
-// Retry opens or makes the logs that found no room on their disk when the
-// metadata named them. Its owner calls it from time to time; there is nothing
-// to do unless a disk was full.
+// Retry opens or makes the logs that could not be when the metadata named them,
+// for want of space or of file descriptors. Its owner calls it from time to time;
+// there is nothing to do unless one was wanting.
 func (m *Manager) Retry() error {
 	m.mu.RLock()
 	var waiting []key
 	for k, err := range m.failed {
-		if storage.IsNoSpace(err) {
+		if storage.Passes(err) {
 			waiting = append(waiting, k)
 		}
 	}

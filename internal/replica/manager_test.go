@@ -426,6 +426,36 @@ func TestDirFailure(t *testing.T) {
 	_ = n.storage.Close(-1)
 }
 
+// TestRetry: a partition that wanted space, or file descriptors, is made when they
+// are there: here to write that a former partition of its name is forgotten.
+func TestRetry(t *testing.T) {
+	for _, want := range []syscall.Errno{syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE} {
+		fault := vfs.NewFault(vfs.NewMem())
+		n := startNode(t, fault, config.Fsync)
+		n.mustCommit(topic("a", topicA, 1)...)
+		p := n.mustServe("a", 0)
+		mustAppend(t, p, 1)
+		mustFlush(t, p)
+		if err := n.storage.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+		n.mustCommit(&metadata.RemoveTopicRecord{TopicID: topicA})
+		fault.Add(vfs.Rule{Op: vfs.OpCreate, Path: "-offset-checkpoint", Err: want})
+		if err := n.commit(topic("a", topicB, 1)...); !errors.Is(err, want) {
+			t.Fatalf("made with %v: %v", want, err)
+		}
+		if err := n.manager.Retry(); !errors.Is(err, want) {
+			t.Errorf("tried again with %v: %v", want, err)
+		}
+		fault.Clear()
+		if err := n.manager.Retry(); err != nil {
+			t.Errorf("tried again after %v: %v", want, err)
+		}
+		mustAppend(t, n.mustServe("a", 0), 1)
+		n.stop()
+	}
+}
+
 // TestDirFailureBesideCreate: a partition whose log dir goes offline while its
 // log is made is no less gone than those that were there.
 func TestDirFailureBesideCreate(t *testing.T) {

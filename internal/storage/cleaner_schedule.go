@@ -237,7 +237,7 @@ func (l *Log) cleaningFailed(err error, generation uint64) error {
 	switch {
 	case truncated || errors.Is(err, errCleaningAborted) || isClosed(err):
 		return nil
-	case l.dir.failed() != nil || passes(err):
+	case l.dir.failed() != nil || Passes(err):
 		return err
 	}
 	l.cannotClean(err)

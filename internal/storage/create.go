@@ -102,7 +102,7 @@ func (d *dir) putAllOnDisk(logs []*Log) error {
 			l.mu.Unlock()
 		}
 	})
-	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return isClosed(err) || passes(err) })...)
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return isClosed(err) || Passes(err) })...)
 }
 
 // makeFiles makes the folder and what is in it at first: the segment, which is

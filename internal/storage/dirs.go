@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"ottla/internal/vfs"
@@ -91,15 +90,10 @@ func (d *dir) writeFailed(err error) error {
 	if vfs.IsNoSpace(err) {
 		d.ranFull()
 	}
-	if passes(err) {
+	if Passes(err) {
 		return &StorageError{Dir: d.path, Err: err}
 	}
 	return d.fail(err)
-}
-
-// passes tells want of space, or of file descriptors.
-func passes(err error) bool {
-	return vfs.IsNoSpace(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // flushSoon asks for a flush of a log.

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"ottla/internal/vfs"
 )
@@ -50,6 +51,12 @@ var (
 // IsNoSpace tells whether err says that the disk is full: the dir stays
 // online, reads and deletes go on, an append may succeed later.
 func IsNoSpace(err error) bool { return vfs.IsNoSpace(err) }
+
+// Passes tells whether err is want of space, or of file descriptors: the dir stays
+// online, and the same may succeed later.
+func Passes(err error) bool {
+	return vfs.IsNoSpace(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
 
 // StorageError is an operation of the file system that failed. It is
 // ErrStorage to errors.Is, and what went wrong to errors.As and IsNoSpace.
