@@ -71,6 +71,19 @@ func (x *crowded) holds(responses, waiters int) {
 	}
 }
 
+// writers are the connections that write a response: all of them, before the
+// first is killed, since its room lets another one write.
+func (x *crowded) writers() (writers []*conn) {
+	x.server.mu.Lock()
+	defer x.server.mu.Unlock()
+	for c := range x.server.conns {
+		if c.writing.Load() != 0 {
+			writers = append(writers, c)
+		}
+	}
+	return writers
+}
+
 // TestUnreadLargeResponses: however many clients ask for large answers and do
 // not read, no more lies in memory than there is room for; small answers and
 // Produce go on; and when they do read, everybody gets what he asked for.
@@ -116,14 +129,10 @@ func TestForeseenResponse(t *testing.T) {
 		if n := x.handled.Load() - before; n != 1 {
 			t.Errorf("the handler of an unknown request ran %d times", n)
 		}
-		x.server.mu.Lock()
-		for c := range x.server.conns {
-			if c.writing.Load() != 0 {
-				c.kill(errIdle)
-			}
-		}
-		x.server.mu.Unlock()
 		encoded := x.encoded.Load()
+		for _, c := range x.writers() {
+			c.kill(errIdle)
+		}
 		for _, c := range []*client{waits, unknown} {
 			c.expect(0, strings.Repeat("x", unreadSize))
 		}
