@@ -72,11 +72,19 @@ func (s *share) take(n int64, giveUp <-chan struct{}) bool {
 }
 
 // tryTake takes n bytes if they are there.
-func (s *share) tryTake(n int64) bool {
+func (s *share) tryTake(n int64) bool { return s.takeWithin(s.budget.capacity, n) }
+
+// takeAhead takes n bytes if that leaves half of the capacity: so much may be
+// taken before the bytes are there. It looks and takes in one step: of many that
+// announce at once, all would find the half that only a few can have.
+func (s *share) takeAhead(n int64) bool { return s.takeWithin(s.budget.capacity/2, n) }
+
+// takeWithin takes n bytes if nobody waits and no more than most are taken then.
+func (s *share) takeWithin(most, n int64) bool {
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiters) > 0 || b.used+n > b.capacity {
+	if len(b.waiters) > 0 || b.used+n > most {
 		return false
 	}
 	b.used += n
@@ -98,14 +106,6 @@ func (s *share) give(n int64) {
 		b.favored = nil
 	}
 	b.grant()
-}
-
-// plenty tells whether n bytes more leave half of the capacity: so much may be
-// taken before the bytes are there.
-func (b *budget) plenty(n int64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.used+n <= b.capacity/2
 }
 
 // waiting tells whether somebody waits.

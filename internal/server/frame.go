@@ -152,7 +152,9 @@ func (c *conn) readSmall(size int) error {
 func (c *conn) readLarge(size int) error {
 	c.size.Store(int64(size))
 	first := min(size, max(firstBuffer, c.in.grown))
-	if !c.server.budget.plenty(int64(classOf(first))) {
+	if n := int64(classOf(first)); c.share.takeAhead(n) {
+		c.frame.charged = n
+	} else {
 		first = min(size, scarceBuffer)
 	}
 	if err := c.grow(0, first); err != nil {
@@ -182,11 +184,13 @@ func (c *conn) readLarge(size int) error {
 }
 
 // grow gives the frame a buffer of at least size bytes, with the first n of the
-// old one, and charges it.
+// old one, and charges what is not charged yet.
 func (c *conn) grow(n, size int) error {
 	f := &c.frame
-	if err := c.take(int64(classOf(size)) - f.charged); err != nil {
-		return err
+	if more := int64(classOf(size)) - f.charged; more > 0 {
+		if err := c.take(more); err != nil {
+			return err
+		}
 	}
 	larger := c.server.buffers.get(size)
 	if f.buffer != nil {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -413,8 +414,8 @@ func TestAnnouncedRequestsHoldLittle(t *testing.T) {
 		}
 		for _, c := range idle {
 			c.write(frame[:20])
+			synctest.Wait() // in this order
 		}
-		synctest.Wait()
 		if used := x.server.budget.used; used != 2*256<<10+33*scarceBuffer {
 			t.Errorf("%d bytes are taken for what was announced", used)
 		}
@@ -425,6 +426,32 @@ func TestAnnouncedRequestsHoldLittle(t *testing.T) {
 			t.Errorf("a request that was sent is answered after %v", took)
 		}
 	})
+}
+
+// However many announce at the same moment, they take half of the memory and no
+// more: the rest is for what was sent.
+func TestAnnouncedAtOnce(t *testing.T) {
+	const connections, each = 8, 250
+	for range 3000 {
+		b := newBudget(1000)
+		var taken atomic.Int64
+		var all sync.WaitGroup
+		begin := make(chan struct{})
+		for range connections {
+			all.Go(func() {
+				s := share{budget: b}
+				<-begin
+				if s.takeAhead(each) {
+					taken.Add(s.held)
+				}
+			})
+		}
+		close(begin)
+		all.Wait()
+		if taken.Load() != 500 || b.used != 500 {
+			t.Fatalf("%d bytes of 1000 are taken, counted as %d", taken.Load(), b.used)
+		}
+	}
 }
 
 // Many requests that are together far beyond the budget all come through,
