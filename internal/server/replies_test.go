@@ -293,8 +293,8 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		if took := time.Since(begin); took < 59*time.Second || took > 65*time.Second {
 			t.Fatalf("cut off after %v", took)
 		}
+		synctest.Wait() // the line comes after the connection is counted out
 		x.expectOne("does not read")
-		synctest.Wait()
 		if int(p.released.Load()) != p.handled {
 			t.Fatalf("%d of %d replies are released", p.released.Load(), p.handled)
 		}
