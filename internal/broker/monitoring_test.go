@@ -233,7 +233,7 @@ func TestLagOfANewTopic(t *testing.T) {
 					told = f.GetMetric()[0].GetGauge().GetValue()
 				}
 			}
-			if told != age.Seconds() {
+			if over := told - age.Seconds(); over < 0 || over > 1 { // what the requests took, on the bubble's clock
 				t.Errorf("round %d: the record has waited for %v s, want %v", round, told, age)
 			}
 			c.delete("t")
