@@ -25,6 +25,13 @@ type flushSegment struct {
 	size    int64
 }
 
+// dirty tells whether the log has records that are not on disk.
+func (l *Log) dirty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.flushed < l.end
+}
+
 // Flush makes durable what was appended before the call, and tells
 // NotifyFlushed. A flush that fails takes the dir offline: the kernel may have
 // dropped what it could not write, so it is never tried again.

@@ -64,7 +64,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.cutSegment(s, size, end); err != nil {
 		return l.dir.fail(err)
 	}
-	if l.flushed < l.end {
+	if l.dirty() {
 		l.dir.flushSoon(l) // a flush that began before says nothing
 	}
 	return l.reloadProducers()
