@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,11 +62,12 @@ type Check struct {
 
 // The limits of the listener.
 const (
-	maxRequests   = 16
-	maxScrapes    = 4 // each of them has all series in memory
-	readTimeout   = 10 * time.Second
-	writeTimeout  = 2 * time.Minute // a profile takes its time
-	maxHeaderSize = 16 << 10
+	maxConnections = 64 // more are closed at once: they would take descriptors from the logs
+	maxRequests    = 16
+	maxScrapes     = 4 // each of them has all series in memory
+	readTimeout    = 10 * time.Second
+	writeTimeout   = 2 * time.Minute // a profile takes its time
+	maxHeaderSize  = 16 << 10
 )
 
 // Serve serves l until Close.
@@ -78,7 +80,7 @@ func Serve(l net.Listener, o Options) (*Server, error) {
 	s.http = &http.Server{
 		Handler:           limited(handler(scrapes, o), maxRequests, http.StatusTooManyRequests, "too many requests at once"),
 		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeaderSize,
-		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ConnState: few(), ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
 	go func() {
 		defer close(s.done)
@@ -87,6 +89,21 @@ func Serve(l net.Listener, o Options) (*Server, error) {
 		}
 	}()
 	return s, nil
+}
+
+// few closes connections beyond maxConnections.
+func few() func(net.Conn, http.ConnState) {
+	var count atomic.Int64
+	return func(c net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			if count.Add(1) > maxConnections {
+				_ = c.Close() // the server notices, and counts it out
+			}
+		case http.StateClosed, http.StateHijacked:
+			count.Add(-1)
+		}
+	}
 }
 
 // Addr is where the server listens.

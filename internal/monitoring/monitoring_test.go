@@ -1,6 +1,7 @@
 package monitoring
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -251,6 +252,45 @@ func TestQuorum(t *testing.T) {
 		`current_state{current_state="follower"} 1, current_vote -1, election_latency_avg NaN, election_latency_max NaN, ` +
 		"fetch_records_rate 3, high_watermark 90, log_end_epoch 3, log_end_offset 92, number_of_voters 3, " +
 		"number_unknown_voter_connections 2, poll_idle_ratio_avg 0.75")
+}
+
+// TestFewConnections: beyond maxConnections one more is closed, and when one of them
+// goes there is room again.
+func TestFewConnections(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Serve(l, Options{Ready: func() []Check { return nil }, Collector: &Collector{Node: func() *Node { return nil }}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(context.Background()) }()
+	answers := func() (net.Conn, bool) {
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		_, _ = io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n") // it may be closed by now
+		status, _ := bufio.NewReader(c).ReadString('\n')
+		return c, strings.HasPrefix(status, "HTTP/1.1 200")
+	}
+	var first net.Conn
+	for i := range maxConnections {
+		c, ok := answers()
+		if !ok {
+			t.Fatalf("connection %d is closed", i)
+		}
+		first = c
+	}
+	if _, ok := answers(); ok {
+		t.Error("one more is let in")
+	}
+	_ = first.Close()
+	for ok := false; !ok; { // the server has to notice
+		_, ok = answers()
+	}
 }
 
 // TestServe: a server answers on its listener until it is closed.
