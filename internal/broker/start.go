@@ -90,10 +90,12 @@ func (n *Node) openStorage(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	openFiles, openFilesLimit := openFiles(int(n.static.Ottla.OpenFilesMax))
 	n.storage, err = storage.OpenManager(ctx, storage.Options{
 		FS: n.env.FS, Dirs: n.static.LogDirs, Now: n.env.Now, Log: n.env.Log, Codecs: n.codecs, Seed: n.env.random("storage").Uint64(),
 		NodeID: n.static.NodeID, ClusterID: n.clusterID,
-		Durability: n.static.Ottla.Durability, FlushMethod: n.static.Ottla.FlushMethod, OpenFilesMax: int(n.static.Ottla.OpenFilesMax),
+		Durability: n.static.Ottla.Durability, FlushMethod: n.static.Ottla.FlushMethod,
+		OpenFilesMax: openFiles, OpenFilesLimit: openFilesLimit,
 		ReserveBytes: n.static.Ottla.DiskReserve,
 		Default:      defaults, Logs: n.static.Logs, HighWatermarkInterval: n.static.Replication.CheckpointInterval,
 		Producers: n.static.Producers, OnDirFailure: func(f storage.DirFailure) { n.failures <- f }, Metrics: &n.metrics,
@@ -105,6 +107,16 @@ func (n *Node) openStorage(ctx context.Context) (err error) {
 		n.previousEpoch = epoch
 	}
 	return nil
+}
+
+// openFiles is how many files of segments stay open, of most: the other places are
+// for those that are read or not on disk yet when more are than stay.
+func openFiles(most int) (stay, limit int) {
+	if most == 0 {
+		return 0, 0
+	}
+	stay = max(1, most*3/4)
+	return stay, max(most, stay+1)
 }
 
 func (n *Node) openQuorum(context.Context) error {

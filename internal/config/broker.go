@@ -184,7 +184,7 @@ type Groups struct {
 type Own struct {
 	Durability   Durability  // ottla.durability
 	FlushMethod  FlushMethod // ottla.flush.method
-	OpenFilesMax int32       // ottla.open.files.max; 0: three quarters of the process's limit
+	OpenFilesMax int32       // ottla.open.files.max; 0: not known
 	DiskReserve  int64       // ottla.disk.reserve.bytes, of each log dir; 0: none
 	MemoryMax    int64       // ottla.memory.max, bytes; 0: not known
 	HTTPListener string      // ottla.http.listener, host:port or none; empty: not set

@@ -58,8 +58,9 @@ var networkKeys = []Key{
 			"for ever.",
 		used),
 	key("max.connections", Int, "2147483647",
-		"Number of connections the node holds at a time, over all listeners. More wait to be accepted; on the "+
-			"listener between brokers they are let in, and the longest idle one elsewhere is closed for them.",
+		"Number of connections the node holds at a time, over all listeners; never more than the process may open "+
+			"(see ottla.open.files.max). More wait to be accepted; on the listener between brokers they are let in, "+
+			"and the longest idle one elsewhere is closed for them.",
 		atLeast(0), clusterWide, used),
 	key("max.connections.per.ip", Int, "2147483647",
 		"Number of connections accepted from one address; more are closed at once. 0 is allowed only together "+

@@ -15,8 +15,9 @@ var ottlaKeys = []Key{
 			"5.8 and later), auto chooses by the number of files.",
 		oneOf("auto", "fdatasync", "syncfs"), used),
 	key("ottla.open.files.max", Int, "0",
-		"Most files of segments and indexes that are open at a time; 0 takes three quarters of what the "+
-			"process may open.",
+		"Most files of segments and indexes that are open at a time. Beyond it appends wait for the disk to let go "+
+			"of some, and reads are told to come again. 0 takes two fifths of what the process may open (ulimit -n); "+
+			"what is left, but for some that the node itself needs, is for connections.",
 		atLeast(0), used),
 	key("ottla.disk.reserve.bytes", Long, "16777216",
 		"Bytes of each log dir that records may not take, at most a twentieth of the disk. When the disk is full, "+

@@ -82,6 +82,10 @@ func (p *batchList) marker(number int) marker {
 	return marker{}
 }
 
+// relieveMost is how often an append waits for a flush that lets go of files: others
+// may be faster to take their places.
+const relieveMost = 100
+
 // AppendAsLeader appends the batches of a producer or a coordinator.
 //
 //  1. Each batch is validated by the topic's rules, decompressed if need be,
@@ -108,6 +112,10 @@ func (l *Log) AppendAsLeader(batches []byte, o AppendOptions) (Appended, error) 
 		return Appended{}, err
 	}
 	appended, err := l.appendLeader(list, c, o, logAppendTime)
+	for i := 0; i < relieveMost && errors.Is(err, errTooMany); i++ {
+		l.dir.relieve()
+		appended, err = l.appendLeader(list, c, o, logAppendTime)
+	}
 	if err == nil && !appended.Duplicate {
 		err = l.appendedSome(c, list.bytes)
 	}
@@ -172,6 +180,9 @@ func (l *Log) appendLeader(list *batchList, c *config.Topic, o AppendOptions, lo
 		return Appended{}, err
 	}
 	if err := l.dir.takesRecords(); err != nil {
+		return Appended{}, err
+	}
+	if err := l.mayOpen(); err != nil {
 		return Appended{}, err
 	}
 	if latest := l.latestEpoch(); o.LeaderEpoch < latest {
@@ -459,8 +470,12 @@ func (l *Log) applyProducer(s *segment, b record.Batch, m marker) {
 }
 
 // appendedSome asks for the flush that the durability mode wants. In durable
-// mode it waits while the disk cannot follow.
+// mode it waits while the disk cannot follow. In any it waits for a flush when too
+// many files are open until they are on disk.
 func (l *Log) appendedSome(c *config.Topic, bytes int64) error {
+	if l.env.files.crowded() {
+		l.dir.relieve()
+	}
 	if l.env.durable {
 		if l.dir.flusher != nil {
 			l.dir.flusher.appended(l, bytes)

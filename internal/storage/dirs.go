@@ -96,6 +96,14 @@ func (d *dir) writeFailed(err error) error {
 	return d.fail(err)
 }
 
+// relieve waits for a flush of all logs of the dir, which lets go of the files that
+// waited for it. The caller holds no lock.
+func (d *dir) relieve() {
+	if d.flusher != nil {
+		d.flusher.relieve()
+	}
+}
+
 // flushSoon asks for a flush of a log.
 func (d *dir) flushSoon(l *Log) {
 	if d.flusher != nil {

@@ -33,14 +33,14 @@ type env struct {
 	rng *rand.Rand
 }
 
-func newEnv(e *env, openFilesMax int, seed uint64) *env {
+func newEnv(e *env, openFilesMax, openFilesLimit int, seed uint64) *env {
 	if e.scanBytes == 0 {
 		e.scanBytes = scanBytes
 	}
 	if openFilesMax == 0 {
 		openFilesMax = DefaultOpenFiles
 	}
-	e.files = newFiles(e.fs, openFilesMax)
+	e.files = newFiles(e.fs, openFilesMax, openFilesLimit)
 	if e.metrics == nil {
 		e.metrics = new(metrics.Metrics)
 	}

@@ -2,36 +2,44 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"ottla/internal/vfs"
 	"ottla/internal/xsync"
 )
 
-// files bounds the file descriptors of all logs together. A file is open while
-// somebody uses it; when the last user is gone it stays open until the limit
-// needs its place, the least recently used first.
+// files bounds the file descriptors of all logs together.
 //
-// A file with bytes that are not on disk yet counts as in use: closing it would
-// lose the error of a failed write-back, and the flush that follows would
-// succeed without the bytes. So the limit can be exceeded, by at most the
-// number of dirty files and of readers.
+//  1. A file is open while somebody uses it; when the last user is gone it stays
+//     open until max needs its place, the least recently used first.
+//  2. A file with bytes that are not on disk yet counts as in use: closing it would
+//     lose the error of a failed write-back, and the flush that follows would
+//     succeed without the bytes. When more than max are in use, who appends asks
+//     for a flush of all, and waits for it (flusher.relieve).
+//  3. At the limit, what clients cause is refused by errTooMany, which passes:
+//     appends, reads and searches, of which there may be any number. Flushes,
+//     checkpoints and compaction open what they need, which is little at a time, so
+//     that the process does not come to its own limit in the midst of one of them.
 type files struct {
-	fs  vfs.FS
-	max int // 0: no limit
+	fs    vfs.FS
+	max   int // 0: as many as there are
+	limit int // above max; 0: none
 	// pages are the buffers of searches in indexes.
 	pages sync.Pool
 
+	open atomic.Int64 // changed under mu
+
 	mu   sync.Mutex
-	open int
 	idle file // the ring of open files that nobody uses, the oldest at next
 }
 
-func newFiles(fsys vfs.FS, limit int) *files {
-	f := &files{fs: fsys, max: limit}
+func newFiles(fsys vfs.FS, most, limit int) *files {
+	f := &files{fs: fsys, max: most, limit: limit}
 	f.idle.prev, f.idle.next = &f.idle, &f.idle
 	f.pages.New = func() any { b := make([]byte, pageEntries*txnEntryLen); return &b }
 	return f
@@ -54,6 +62,18 @@ func (c *files) file(path string) *file { return &file{files: c, path: path} }
 
 // acquire returns the open file; each acquire needs its release.
 func (f *file) acquire() (vfs.File, error) { return f.open(os.O_RDWR) }
+
+// errTooMany is EMFILE before the process gets one.
+var errTooMany = fmt.Errorf("as many files of segments are in use as may be: %w", syscall.EMFILE)
+
+// acquireWithin is acquire for what clients cause: at the limit it is refused, but
+// for a file that is open.
+func (f *file) acquireWithin() (vfs.File, error) {
+	if f.files.atLimit() && !f.isOpen() {
+		return nil, errTooMany
+	}
+	return f.acquire()
+}
 
 // create is acquire of a file that may be missing.
 func (f *file) create() (vfs.File, error) { return f.open(os.O_RDWR | os.O_CREATE) }
@@ -92,7 +112,7 @@ func (f *file) open(flag int) (vfs.File, error) {
 		return nil, ErrClosed
 	}
 	f.handle, f.refs = h, 1
-	c.open++
+	c.open.Add(1)
 	victims := c.evict()
 	c.mu.Unlock()
 	closeAll(victims)
@@ -103,6 +123,12 @@ func (f *file) where() (path string, gone bool) {
 	f.files.mu.Lock()
 	defer f.files.mu.Unlock()
 	return f.path, f.gone
+}
+
+func (f *file) isOpen() bool {
+	f.files.mu.Lock()
+	defer f.files.mu.Unlock()
+	return f.handle != nil
 }
 
 func (f *file) tryAcquire() vfs.File {
@@ -188,14 +214,19 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// evict takes idle files out until the limit holds. The caller holds mu and
+// crowded tells whether more than max are in use: idle ones would have made room.
+func (c *files) crowded() bool { return c.max > 0 && c.open.Load() > int64(c.max) }
+
+func (c *files) atLimit() bool { return c.limit > 0 && c.open.Load() >= int64(c.limit) }
+
+// evict takes idle files out until max holds. The caller holds mu and
 // closes what is returned after it gave mu back.
 func (c *files) evict() []vfs.File {
 	if c.max == 0 {
 		return nil
 	}
 	var victims []vfs.File
-	for c.open > c.max && c.idle.next != &c.idle {
+	for c.open.Load() > int64(c.max) && c.idle.next != &c.idle {
 		victims = append(victims, c.idle.next.drop())
 	}
 	return victims
@@ -217,7 +248,7 @@ func (f *file) drop() vfs.File {
 	h := f.handle
 	f.handle = nil
 	f.unlink()
-	f.files.open--
+	f.files.open.Add(-1)
 	return h
 }
 

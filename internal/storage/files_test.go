@@ -14,7 +14,7 @@ import (
 // never.
 func TestFilesLRU(t *testing.T) {
 	mem := vfs.NewMem()
-	c := newFiles(mem, 2)
+	c := newFiles(mem, 2, 0)
 	var list []*file
 	for i := range 4 {
 		f := c.file(fmt.Sprintf("/%d", i))
@@ -48,7 +48,7 @@ func TestFilesLRU(t *testing.T) {
 // TestFileRetire: who has the file open goes on with it, nobody else finds it.
 func TestFileRetire(t *testing.T) {
 	mem := vfs.NewMem()
-	c := newFiles(mem, 0)
+	c := newFiles(mem, 0, 0)
 	f := c.file("/x")
 	h := must(f.create())(t)
 	if _, err := h.WriteAt([]byte("content"), 0); err != nil {
@@ -70,8 +70,8 @@ func TestFileRetire(t *testing.T) {
 	if _, err := f.acquire(); !errors.Is(err, ErrClosed) {
 		t.Fatal(err)
 	}
-	if c.open != 0 {
-		t.Fatal(c.open)
+	if c.open.Load() != 0 {
+		t.Fatal(c.open.Load())
 	}
 	if err := f.remove(); err != nil { // a missing file is no error
 		t.Fatal(err)
@@ -93,14 +93,14 @@ func (f stickyFile) Close() error { return errors.Join(f.File.Close(), syscall.E
 // TestFilesCloseFails: whoever opens a file gets it, and its use is counted,
 // whatever the one says that had to go for it.
 func TestFilesCloseFails(t *testing.T) {
-	c := newFiles(sticky{vfs.NewMem()}, 1)
+	c := newFiles(sticky{vfs.NewMem()}, 1, 0)
 	victim, wanted := c.file("/victim"), c.file("/wanted")
 	must(victim.create())(t)
 	victim.release()
 	must(wanted.create())(t)
 	wanted.release()
-	if wanted.refs != 0 || c.open != 1 {
-		t.Errorf("%d users, %d open files", wanted.refs, c.open)
+	if wanted.refs != 0 || c.open.Load() != 1 {
+		t.Errorf("%d users, %d open files", wanted.refs, c.open.Load())
 	}
 }
 
@@ -108,7 +108,7 @@ func TestFilesCloseFails(t *testing.T) {
 // gives its name to another one. The reader plans anew.
 func TestOpenOfReplacedFile(t *testing.T) {
 	fs := vfs.NewFault(vfs.NewMem())
-	files := newFiles(fs, 0)
+	files := newFiles(fs, 0, 0)
 	old, fresh := files.file("/old"), files.file("/fresh")
 	for _, f := range []*file{old, fresh} {
 		if err := writeFile(fs, f.path, []byte(f.path)); err != nil {
@@ -123,7 +123,7 @@ func TestOpenOfReplacedFile(t *testing.T) {
 	if _, err := old.acquire(); !errors.Is(err, ErrClosed) {
 		t.Errorf("the file that has the name now was opened: %v", err)
 	}
-	if _, err := fresh.acquire(); err != nil || files.open != 1 {
-		t.Errorf("%d files are open, %v", files.open, err)
+	if _, err := fresh.acquire(); err != nil || files.open.Load() != 1 {
+		t.Errorf("%d files are open, %v", files.open.Load(), err)
 	}
 }

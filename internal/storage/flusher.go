@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"ottla/internal/config"
@@ -37,8 +38,11 @@ type flusher struct {
 	spare []*Log // the queue of the round before, for reuse
 	// bytes were appended since the round that is under way began, taken before.
 	bytes, taken, limit int64
-	settled             sync.Cond // a round ended
-	ended               bool
+	// all asks for a round of every dirty log; begun and done count the rounds.
+	all         bool
+	begun, done int64
+	settled     sync.Cond // a round ended
+	ended       bool
 
 	wake    chan struct{}
 	stop    chan struct{}
@@ -81,10 +85,7 @@ func (f *flusher) add(l *Log) {
 		f.queue = append(f.queue, l)
 	}
 	f.mu.Unlock()
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
+	f.signal()
 }
 
 // appended puts a log into the next round that has bytes more, and waits while
@@ -101,6 +102,29 @@ func (f *flusher) appended(l *Log, bytes int64) {
 	defer f.mu.Unlock()
 	for f.bytes+f.taken > f.limit && !f.ended && f.dir.failed() == nil {
 		f.settled.Wait()
+	}
+}
+
+// relieve waits for a round that flushes every log of the dir that is not on disk,
+// asked for or not: each keeps a file open. The caller holds no lock.
+func (f *flusher) relieve() {
+	if f.serial {
+		return // the caller itself does the rounds
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = true
+	f.signal()
+	for next := f.begun + 1; f.done < next && !f.ended && f.dir.failed() == nil; {
+		f.settled.Wait()
+	}
+}
+
+// signal wakes the flusher.
+func (f *flusher) signal() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -139,14 +163,7 @@ func (f *flusher) close() error {
 // round flushes the logs in the queue. An error has taken the dir offline, so
 // that the owners learn it from there.
 func (f *flusher) round() {
-	f.mu.Lock()
-	logs := f.queue
-	f.queue, f.spare = f.spare[:0], nil
-	f.taken, f.bytes = f.bytes, 0
-	for _, l := range logs {
-		l.queued = false
-	}
-	f.mu.Unlock()
+	logs := f.take()
 	start := f.dir.env.now()
 	if f.bulk(len(logs)) {
 		f.flushTogether(logs)
@@ -159,8 +176,36 @@ func (f *flusher) round() {
 	clear(logs)
 	f.mu.Lock()
 	f.spare, f.taken = logs[:0], 0
+	f.done++
 	f.mu.Unlock()
 	f.settled.Broadcast()
+}
+
+// take begins a round.
+func (f *flusher) take() []*Log {
+	f.mu.Lock()
+	f.begun++
+	all := f.all
+	f.all = false
+	f.mu.Unlock()
+	var others []*Log
+	if all {
+		others = slices.DeleteFunc(f.dir.manager.list(f.dir), func(l *Log) bool { return !l.dirty() })
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	logs := f.queue
+	for _, l := range others {
+		if !l.queued {
+			logs = append(logs, l)
+		}
+	}
+	f.queue, f.spare = f.spare[:0], nil
+	f.taken, f.bytes = f.bytes, 0
+	for _, l := range logs {
+		l.queued = false
+	}
+	return logs
 }
 
 // bulk tells whether n logs are flushed by syncfs.

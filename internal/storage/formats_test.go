@@ -24,7 +24,7 @@ func unhex(t testing.TB, text string) []byte {
 
 // TestOffsetIndexBytes: what Kafka's OffsetIndex reads.
 func TestOffsetIndexBytes(t *testing.T) {
-	x := newOffsetIndex(newFiles(vfs.NewMem(), 0).file("/x"), 1000)
+	x := newOffsetIndex(newFiles(vfs.NewMem(), 0, 0).file("/x"), 1000)
 	x.add(offsetEntry{1005, 4242})
 	x.add(offsetEntry{1000 + maxRelative, maxRelative})
 	want := unhex(t, `00000005 00001092
@@ -40,7 +40,7 @@ func TestOffsetIndexBytes(t *testing.T) {
 // TestTimeIndexBytes: what Kafka's TimeIndex reads; a timestamp that does not
 // grow makes no entry.
 func TestTimeIndexBytes(t *testing.T) {
-	x := newTimeIndex(newFiles(vfs.NewMem(), 0).file("/x"), 1000)
+	x := newTimeIndex(newFiles(vfs.NewMem(), 0, 0).file("/x"), 1000)
 	x.last = x.none()
 	x.addIfLater(timeEntry{1_700_000_000_000, 1003})
 	x.addIfLater(timeEntry{1_700_000_000_000, 1009})
@@ -57,7 +57,7 @@ func TestTimeIndexBytes(t *testing.T) {
 
 // TestTxnIndexBytes: what Kafka's TransactionIndex reads.
 func TestTxnIndexBytes(t *testing.T) {
-	x := newTxnIndex(newFiles(vfs.NewMem(), 0).file("/x"))
+	x := newTxnIndex(newFiles(vfs.NewMem(), 0, 0).file("/x"))
 	txn := abortedTxn{producerID: 7, first: 100, last: 123, lastStable: 99}
 	x.add(txn)
 	want := unhex(t, `0000 0000000000000007 0000000000000064 000000000000007b 0000000000000063`)

@@ -77,7 +77,7 @@ const pageEntries = 64
 // not before what is looked for; the entry in front of it, if there is one, is
 // copied into previous.
 func (x *index) searchFile(n int, previous []byte, before func(entry []byte) bool) (int, error) {
-	h, err := x.file.acquire()
+	h, err := x.file.acquireWithin()
 	if err != nil {
 		return 0, err
 	}

@@ -198,7 +198,7 @@ func (f *folder) replacedBy(fsys vfs.FS, path string, swaps []string) ([]string,
 
 // nextOffset is the offset that follows the last batch of a segment's file.
 func nextOffset(fsys vfs.FS, name string, base int64) (int64, error) {
-	files := newFiles(fsys, 0)
+	files := newFiles(fsys, 0, 0)
 	f := files.file(name)
 	defer f.retire()
 	h, err := f.acquire()

@@ -59,7 +59,7 @@ func OpenManager(ctx context.Context, o Options) (*Manager, error) {
 		durable:   o.Durability == config.Fsync,
 		scanBytes: o.scanBytes,
 		metrics:   o.Metrics,
-	}, o.OpenFilesMax, o.Seed)
+	}, o.OpenFilesMax, o.OpenFilesLimit, o.Seed)
 	m.env.producerExpiryMs.Store(o.Producers.IDExpiration.Milliseconds())
 	m.cordoned = o.Logs.CordonedDirs
 	m.cleaner = newCleaner(m)

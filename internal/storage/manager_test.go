@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -439,11 +440,11 @@ func TestOpenFilesLimit(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if o.m.env.files.open < 31 {
+		if o.m.env.files.open.Load() < 31 {
 			t.Fatal("dirty files were closed")
 		}
 		o.m.dirs[0].flusher.round()
-		if n := o.m.env.files.open; n > 10 {
+		if n := o.m.env.files.open.Load(); n > 10 {
 			t.Fatalf("%d files are open", n)
 		}
 	}
@@ -460,9 +461,89 @@ func TestOpenFilesLimit(t *testing.T) {
 		}
 	}
 	o.close()
-	if n := o.m.env.files.open; n != 0 {
+	if n := o.m.env.files.open.Load(); n != 0 {
 		t.Fatalf("%d files are open after the close", n)
 	}
+}
+
+// TestMoreDirtyFilesThanMayBeOpen: whoever appends to more logs than may be open
+// waits for the disk, in any mode; no append fails for that. Who reads finds room,
+// when there is some above what may stay open.
+func TestMoreDirtyFilesThanMayBeOpen(t *testing.T) {
+	const logs, writers, rounds, most = 60, 4, 20, 8
+	for _, c := range []struct {
+		durability config.Durability
+		limit      int
+		read       bool
+	}{
+		{config.Fsync, 20, true}, {config.PageCache, 20, true},
+		{config.Fsync, most + 1, false}, {config.PageCache, most + 1, false},
+	} {
+		o := newLogTest(t, func(o *Options) {
+			o.manual, o.Durability, o.OpenFilesMax, o.OpenFilesLimit = false, c.durability, most, c.limit
+		})
+		all := o.createMany(logs)
+		use := func(i int) error {
+			if _, err := all[i%logs].AppendAsLeader(batch(t, 1, record.BuilderOptions{}, "v"), AppendOptions{}); err != nil || !c.read {
+				return err
+			}
+			s, err := all[i*7%logs].Read(0, 1, 1000, true)
+			s.Release()
+			return err
+		}
+		var beside sync.WaitGroup
+		for w := range writers {
+			beside.Go(func() {
+				for i := w; i < rounds*logs; i += writers {
+					if err := use(i); err != nil {
+						t.Errorf("%+v: %v", c, err)
+						return
+					}
+				}
+			})
+		}
+		beside.Wait()
+		for _, l := range all {
+			if l.EndOffset() != rounds && !t.Failed() {
+				t.Errorf("%+v: %s ends at %d", c, l.path, l.EndOffset())
+			}
+		}
+		o.close()
+	}
+}
+
+// TestReadersOfTooManyFiles: readers that hold files up to the limit stop other
+// readers and first appends, and neither flushes nor checkpoints.
+func TestReadersOfTooManyFiles(t *testing.T) {
+	const logs, most, limit = 10, 3, 6
+	o := newLogTest(t, func(o *Options) { o.OpenFilesMax, o.OpenFilesLimit = most, limit })
+	all := o.createMany(logs)
+	one := func() []byte { return batch(t, 1, record.BuilderOptions{}, "v") }
+	for _, l := range all {
+		must(l.AppendAsLeader(one(), AppendOptions{}))(t)
+		must(0, l.Flush())(t)
+	}
+	var held []Slice
+	for _, l := range all[:limit] {
+		held = append(held, must(l.Read(0, 1, 1000, true))(t))
+	}
+	if _, err := all[limit].Read(0, 1, 1000, true); !errors.Is(err, ErrStorage) || !Passes(err) {
+		t.Errorf("one reader more: %v", err)
+	}
+	if _, err := all[limit].AppendAsLeader(one(), AppendOptions{}); !errors.Is(err, ErrStorage) || !Passes(err) {
+		t.Errorf("an append to a file that is not open: %v", err)
+	}
+	must(all[0].AppendAsLeader(one(), AppendOptions{}))(t)
+	must(0, errors.Join(all[0].Flush(), o.m.Checkpoint()))(t)
+	held[0].Release()
+	must(all[limit].AppendAsLeader(one(), AppendOptions{}))(t)
+	for i := range held[1:] {
+		held[1+i].Release()
+	}
+	if len(o.m.Dirs()) != 1 {
+		t.Error("the log dir is offline")
+	}
+	o.close()
 }
 
 // TestOutOfDescriptors: when the process has none left, idle files make room;

@@ -13,7 +13,7 @@ import (
 // found. Such a log never flushes by itself: its owner calls Flush, Checkpoint,
 // DeleteBelowStart and Close.
 func OpenLog(o LogOptions) (*Log, error) {
-	e := newEnv(&env{fs: o.FS, now: o.Now, log: o.Log, codecs: o.Codecs, durable: true}, 0, o.Seed)
+	e := newEnv(&env{fs: o.FS, now: o.Now, log: o.Log, codecs: o.Codecs, durable: true}, 0, 0, o.Seed)
 	d := &dir{env: e, path: filepath.Dir(o.Path)}
 	if err := makeDir(o.FS, d.path); err != nil {
 		return nil, d.writeFailed(err)

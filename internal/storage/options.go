@@ -42,6 +42,9 @@ type Options struct {
 	// OpenFilesMax is how many files of segments stay open; more only while
 	// they are read or dirty. 0: DefaultOpenFiles.
 	OpenFilesMax int
+	// OpenFilesLimit is how many may be open at all before appends and reads are
+	// refused by ErrStorage, which passes; 0: any number.
+	OpenFilesLimit int
 
 	// ReserveBytes is ottla.disk.reserve.bytes, at most a twentieth of the disk;
 	// 0: none.

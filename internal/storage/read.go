@@ -167,7 +167,7 @@ func (l *Log) seek(s *segment, offset int64) target {
 // read is the part of Read that needs I/O.
 func (l *Log) read(p *readPlan, maxBytes int, minOne bool) (Slice, error) {
 	s := p.segment
-	h, err := s.file.acquire()
+	h, err := s.file.acquireWithin()
 	if err != nil {
 		return Slice{}, l.readFailed(err)
 	}

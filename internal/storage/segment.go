@@ -185,6 +185,15 @@ func (l *Log) pinFor(s *segment) (vfs.File, error) {
 	return h, nil
 }
 
+// mayOpen refuses an append that opens or makes a file when no more may be open.
+// A roll may: the file before it is soon let go.
+func (l *Log) mayOpen() error {
+	if !l.env.files.atLimit() || l.active().file.isOpen() {
+		return nil
+	}
+	return &StorageError{Dir: l.dir.path, Err: errTooMany}
+}
+
 // writeFailed ends an append that wrote nothing.
 func (l *Log) writeFailed(s *segment) {
 	l.mu.Lock()

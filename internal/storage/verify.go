@@ -308,7 +308,7 @@ func (v *verifier) partition(path string, clean bool) (extent, error) {
 	if err != nil {
 		return extent{}, err
 	}
-	e := newEnv(&env{fs: v.FS, log: slog.New(slog.DiscardHandler), codecs: v.Codecs}, 0, 0)
+	e := newEnv(&env{fs: v.FS, log: slog.New(slog.DiscardHandler), codecs: v.Codecs}, 0, 0, 0)
 	e.now = nil // the clock is asked by nothing that is used here
 	p := &partitionCheck{verifier: v, path: path, clean: clean, folder: f, epoch: NoEpoch, left: make(map[int64]bool)}
 	p.log = &Log{env: e, dir: &dir{env: e, path: path}, path: path}

@@ -102,6 +102,12 @@ func Idle(ctx context.Context, addr string, n int) (*Crowd, error) {
 	})
 }
 
+// Silent opens n connections that say nothing. The kernel has those that the broker
+// does not take.
+func Silent(ctx context.Context, addr string, n int) (*Crowd, error) {
+	return gather(ctx, addr, n, func(net.Conn) error { return nil })
+}
+
 // readAnswer reads an answer and forgets it.
 func readAnswer(conn net.Conn, buf []byte) error {
 	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {

@@ -41,11 +41,17 @@ type overloaded struct {
 
 func start(t *testing.T, partitions int, set ...string) *overloaded {
 	t.Helper()
+	return startWith(t, partitions, target.Options{Set: set})
+}
+
+func startWith(t *testing.T, partitions int, opts target.Options) *overloaded {
+	t.Helper()
 	if target.Default() == target.Kafka {
 		t.Skip("ottla.memory.max is Ottla's")
 	}
 	x := &overloaded{T: t}
-	x.broker = target.Start(t, target.Options{Set: append([]string{fmt.Sprint("ottla.memory.max=", bound)}, set...)})
+	opts.Set = append([]string{fmt.Sprint("ottla.memory.max=", bound)}, opts.Set...)
+	x.broker = target.Start(t, opts)
 	for topic, n := range map[string]int{"good": 1, "load": partitions} {
 		if err := clients.NewFranz(x.broker.Addr).Create(x.patient(), topic, n, nil); err != nil {
 			t.Fatal(err)
@@ -252,6 +258,27 @@ func TestAnnouncers(t *testing.T) {
 	x.bounded()
 }
 
+// TestDescriptors: more connections, and more partitions that are written, rolled and
+// emptied at once, than the process may have files open. Connections wait, appends
+// wait, nothing fails.
+func TestDescriptors(t *testing.T) {
+	const partitions, descriptors = 150, 300
+	for _, durability := range []string{"fsync", "page-cache"} {
+		t.Run(durability, func(t *testing.T) {
+			x := startWith(t, partitions, target.Options{Descriptors: descriptors, Set: []string{
+				"ottla.durability=" + durability, "log.roll.ms=20", "log.retention.ms=200", "log.retention.check.interval.ms=50",
+				"log.flush.offset.checkpoint.interval.ms=50", "replica.high.watermark.checkpoint.interval.ms=50", "log.initial.task.delay.ms=50",
+			}})
+			x.gathered(Silent(x.patient(), x.broker.Addr, 2*descriptors))
+			x.fill(partitions, 20)
+			x.rounds(100)
+			if log := x.broker.Log(); strings.Contains(log, "too many open files") {
+				t.Error("the process came to its limit")
+			}
+		})
+	}
+}
+
 // perIdle is the most that an idle connection may add to what is resident; 8 to
 // 11 KiB were measured.
 const perIdle = 12 << 10
@@ -264,7 +291,7 @@ func TestIdleConnections(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	n := min(10_000, int(min(limit.Max, 1<<30))-500)
+	n := min(10_000, int(min(limit.Max, 1<<30))/2-100) // what the broker lets in: see boundDescriptors
 	if n < 100 {
 		t.Skipf("only %d files may be open", limit.Max)
 	}

@@ -25,6 +25,9 @@ func (b *Broker) prepareOttla(opts Options) error {
 	for _, kv := range opts.Set {
 		b.argv = append(b.argv, "--set", kv)
 	}
+	if opts.Descriptors > 0 {
+		b.argv = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, opts.Descriptors)}, b.argv...)
+	}
 	return nil
 }
 

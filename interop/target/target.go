@@ -44,6 +44,8 @@ type Options struct {
 	Dir string
 	// Set holds "key=value" lines of server.properties.
 	Set []string
+	// Descriptors is how many Ottla's process may have; 0: as many as the test's.
+	Descriptors int
 	// JVM are Kafka's flags of the JVM; nil: those of the suite, for small
 	// topics and a quick start.
 	JVM []string

@@ -95,6 +95,9 @@ func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 	env := broker.OS(slog.New(slog.NewTextHandler(app.Err, &slog.HandlerOptions{Level: level})))
 	env.LogLevel, env.Version = level, cli.Version()
 	boundMemory(cfg, os.DirFS("/"))
+	if err := boundDescriptors(cfg, descriptorLimit()); err != nil {
+		return err
+	}
 	node, err := broker.Start(ctx, cfg, env)
 	if err != nil {
 		if interrupted(ctx) {
