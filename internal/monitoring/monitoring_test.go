@@ -254,9 +254,9 @@ func TestQuorum(t *testing.T) {
 		"number_unknown_voter_connections 2, poll_idle_ratio_avg 0.75")
 }
 
-// TestFewConnections: beyond maxConnections one more is closed, and when one of them
-// goes there is room again.
-func TestFewConnections(t *testing.T) {
+// serve starts a server whose node has not started.
+func serve(t *testing.T) *Server {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +265,13 @@ func TestFewConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// TestFewConnections: beyond maxConnections one more is closed, and when one of them
+// goes there is room again.
+func TestFewConnections(t *testing.T) {
+	s := serve(t)
 	defer func() { _ = s.Close(context.Background()) }()
 	answers := func() (net.Conn, bool) {
 		c, err := net.Dial("tcp", s.Addr().String())
@@ -295,14 +302,7 @@ func TestFewConnections(t *testing.T) {
 
 // TestServe: a server answers on its listener until it is closed.
 func TestServe(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := Serve(l, Options{Ready: func() []Check { return nil }, Collector: &Collector{Node: func() *Node { return nil }}, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := serve(t)
 	url := "http://" + s.Addr().String()
 	resp, err := http.Get(url + "/metrics")
 	if err != nil {
