@@ -48,7 +48,7 @@ func (h *Handler) metadata(ctx context.Context, r *Request, req *kmsg.MetadataRe
 			resp.Topics[i].AuthorizedOperations = topicOperations
 		}
 	}
-	resp.Brokers = view.brokers()
+	resp.Brokers = view.brokers(h.Static.NodeID)
 	return resp, nil
 }
 
@@ -142,10 +142,17 @@ func (v clusterView) anyBroker() int32 {
 	return -1
 }
 
-func (v clusterView) brokers() []kmsg.MetadataResponseBroker {
+// brokers lists those that are alive, and the one that answers: a broker that stops
+// is fenced before its connections close. A cluster without any broker is more than
+// some clients can bear: they let go of the last address that they know (librdkafka
+// 2.16 then hangs).
+func (v clusterView) brokers(self int32) []kmsg.MetadataResponseBroker {
 	var brokers []kmsg.MetadataResponseBroker
 	for b := range v.img.Brokers() {
 		endpoint, ok := v.alive(b.ID)
+		if b.ID == self {
+			endpoint, ok = b.Listener(v.listener)
+		}
 		if !ok {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/config"
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
 )
@@ -256,7 +257,7 @@ func clusterOf(t *testing.T) *metadata.Image {
 // What a cluster with trouble looks like: a fenced broker, no leader, a log dir
 // that is gone.
 func TestMetadataOfATroubledCluster(t *testing.T) {
-	h := &Handler{ClusterID: "c", Controller: imageOnly{image: clusterOf(t)}}
+	h := &Handler{ClusterID: "c", Controller: imageOnly{image: clusterOf(t)}, Static: &config.Broker{NodeID: 2}}
 	x := &fixture{TB: t, h: h, session: &Session{}, listener: "PLAINTEXT"}
 	all := metadataOf()
 	all.Topics = nil
@@ -285,6 +286,20 @@ func TestMetadataOfATroubledCluster(t *testing.T) {
 	old := ask[*kmsg.MetadataResponse](x, 0, metadataOf()).Topics[0].Partitions[0]
 	if protocol.Code(old.ErrorCode) != protocol.ReplicaNotAvailable || !slices.Equal(old.Replicas, []int32{1, 2}) || !slices.Equal(old.ISR, []int32{1}) {
 		t.Errorf("version 0: %+v", old)
+	}
+}
+
+// A broker that is fenced and still answers lists itself, though it leads nothing:
+// no client is told of a cluster without brokers while a node stops.
+func TestMetadataOfAFencedBroker(t *testing.T) {
+	h := &Handler{ClusterID: "c", Controller: imageOnly{image: clusterOf(t)}, Static: &config.Broker{NodeID: 3}}
+	x := &fixture{TB: t, h: h, session: &Session{}, listener: "PLAINTEXT"}
+	resp := ask[*kmsg.MetadataResponse](x, 13, metadataOf("t"))
+	if n := len(resp.Brokers); n != 3 || resp.Brokers[2].NodeID != 3 || resp.Brokers[2].Host != "host3" || resp.ControllerID != 1 {
+		t.Errorf("brokers %+v, controller %d", resp.Brokers, resp.ControllerID)
+	}
+	if p := resp.Topics[0].Partitions[1]; p.Leader != -1 {
+		t.Errorf("a fenced broker leads: %+v", p)
 	}
 }
 
