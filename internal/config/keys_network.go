@@ -30,10 +30,12 @@ var networkKeys = []Key{
 		"Largest request in bytes. A connection that announces more is closed.",
 		atLeast(1), used),
 	key("socket.receive.buffer.bytes", Int, "102400",
-		"Size in bytes of the operating system's receive buffer per connection; -1 leaves it to the system.",
+		"Size in bytes of the operating system's receive buffer per connection; -1 leaves it to the system, and so "+
+			"does the default.",
 		used),
 	key("socket.send.buffer.bytes", Int, "102400",
-		"Size in bytes of the operating system's send buffer per connection; -1 leaves it to the system.",
+		"Size in bytes of the operating system's send buffer per connection; -1 leaves it to the system. So does the "+
+			"default, but for clients on the same machine, which have 204800.",
 		used),
 	key("socket.listen.backlog.size", Int, "50",
 		"How many connections the operating system queues before they are accepted. Go uses the system's own "+

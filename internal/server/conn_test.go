@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -364,4 +365,28 @@ func TestListenFails(t *testing.T) {
 		}
 		<-first.closed
 	})
+}
+
+// TestSendBuffer: what was chosen holds; else clients on this machine have a small
+// buffer, and the kernel decides for the others.
+func TestSendBuffer(t *testing.T) {
+	for _, c := range []struct {
+		chosen      int32
+		peer, local string
+		want        int
+	}{
+		{kafkaBufferBytes, "127.0.0.1", "127.0.0.1", localSendBytes},
+		{kafkaBufferBytes, "127.0.1.5", "127.0.0.1", localSendBytes},
+		{kafkaBufferBytes, "::1", "::1", localSendBytes},
+		{kafkaBufferBytes, "10.0.0.1", "10.0.0.1", localSendBytes},
+		{kafkaBufferBytes, "10.0.0.2", "10.0.0.1", 0},
+		{65536, "10.0.0.2", "10.0.0.1", 65536},
+		{65536, "127.0.0.1", "127.0.0.1", 65536},
+		{-1, "127.0.0.1", "127.0.0.1", 0},
+		{-1, "10.0.0.2", "10.0.0.1", 0},
+	} {
+		if got := sendBuffer(c.chosen, netip.MustParseAddr(c.peer), netip.MustParseAddr(c.local)); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
 }
