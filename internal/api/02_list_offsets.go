@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 	"ottla/internal/replica"
 )
@@ -22,6 +23,9 @@ func (h *Handler) listOffsets(_ context.Context, r *Request, req *kmsg.ListOffse
 		topic := kmsg.NewListOffsetsResponseTopic()
 		topic.Topic = t.Topic
 		for _, p := range t.Partitions {
+			if r.Meter.Charge(offsetLookup+meter.Size[kmsg.ListOffsetsResponseTopicPartition]()) != nil {
+				return resp, nil
+			}
 			out := kmsg.NewListOffsetsResponseTopicPartition()
 			out.Partition = p.Partition
 			found, err := replica.Offset{Offset: -1, Timestamp: -1, LeaderEpoch: -1}, error(protocol.InvalidRequest)
@@ -36,6 +40,10 @@ func (h *Handler) listOffsets(_ context.Context, r *Request, req *kmsg.ListOffse
 	}
 	return resp, nil
 }
+
+// offsetLookup is charged for a lookup by time: two index blocks, and a part of a
+// segment.
+const offsetLookup = 256
 
 // duplicatePartitions are those named more than once: each is refused.
 func duplicatePartitions(req *kmsg.ListOffsetsRequest) map[fetchKey]bool {

@@ -7,6 +7,7 @@ import (
 
 	"ottla/internal/controller"
 	"ottla/internal/metadata"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -25,7 +26,7 @@ func (h *Handler) metadata(ctx context.Context, r *Request, req *kmsg.MetadataRe
 	if err := checkMetadataTopics(r.Header.Version, req.Topics); err != nil {
 		return failMetadata(req, resp, err), nil
 	}
-	view := clusterView{img: img, listener: r.Listener}
+	view := clusterView{img: img, listener: r.Listener, meter: r.Meter}
 	resp.ClusterID = &h.ClusterID
 	resp.ControllerID = view.anyBroker()
 	if req.IncludeClusterAuthorizedOperations {
@@ -33,6 +34,9 @@ func (h *Handler) metadata(ctx context.Context, r *Request, req *kmsg.MetadataRe
 	}
 	if wantsAllTopics(r.Header.Version, req.Topics) {
 		for t := range img.Topics() {
+			if view.charge(t) != nil {
+				break
+			}
 			resp.Topics = append(resp.Topics, view.topic(t, r.Header.Version))
 		}
 	} else {
@@ -120,7 +124,19 @@ func (h *Handler) autoCreate(ctx context.Context, topics []kmsg.MetadataRequestT
 type clusterView struct {
 	img      *metadata.Image
 	listener string
+	meter    *meter.Meter
 }
+
+// charge charges a topic of the answer before it is built.
+func (v clusterView) charge(t *metadata.Topic) error {
+	return v.meter.Charge(meter.Size[kmsg.MetadataResponseTopic]() + len(t.Name) + t.NumPartitions()*metadataPartition)
+}
+
+// metadataPartition is what a partition takes in Metadata or
+// DescribeTopicPartitions, with its offline replicas.
+var metadataPartition = 16 + max(
+	meter.Size[kmsg.MetadataResponseTopicPartition](), meter.Size[kmsg.DescribeTopicPartitionsResponseTopicPartition](),
+)
 
 // alive tells where a broker is reached that is registered and not fenced.
 func (v clusterView) alive(id int32) (metadata.BrokerEndpoint, bool) {
@@ -179,7 +195,12 @@ func (v clusterView) topics(asked []kmsg.MetadataRequestTopic, version int16) []
 			continue
 		}
 		seen[key] = true
+		if v.meter.Charge(meter.Lookup) != nil {
+			break
+		}
 		switch topic := v.find(t, byID); {
+		case topic != nil && v.charge(topic) != nil:
+			return nil
 		case topic != nil:
 			found = append(found, v.topic(topic, version))
 		case byID:

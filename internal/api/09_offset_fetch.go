@@ -16,10 +16,14 @@ import (
 func (h *Handler) offsetFetch(ctx context.Context, r *Request, req *kmsg.OffsetFetchRequest) (kmsg.Response, error) {
 	version := r.Header.Version
 	if version >= 8 {
-		return h.Groups.OffsetFetch(ctx, client(r), req), nil
+		return h.Groups.OffsetFetch(ctx, r.Meter, req), nil
 	}
 	req.Groups = append(req.Groups, oneGroup(req))
-	answer := h.Groups.OffsetFetch(ctx, client(r), req).Groups[0]
+	answers := h.Groups.OffsetFetch(ctx, r.Meter, req).Groups
+	if len(answers) == 0 { // the meter ended it
+		return kmsg.NewPtrOffsetFetchResponse(), nil
+	}
+	answer := answers[0]
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	resp.ErrorCode = answer.ErrorCode
 	if version < 2 && resp.ErrorCode != 0 {

@@ -8,6 +8,7 @@ import (
 
 	"ottla/internal/group"
 	"ottla/internal/metadata"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -41,6 +42,9 @@ func (h *Handler) findCoordinator(ctx context.Context, r *Request, req *kmsg.Fin
 	}
 	view := clusterView{img: h.Controller.Image(), listener: r.Listener}
 	for _, key := range keys {
+		if r.Meter.Charge(meter.Lookup+meter.Size[kmsg.FindCoordinatorResponseCoordinator]()) != nil {
+			break
+		}
 		c := h.coordinator(view, key, failed)
 		if req.CoordinatorType < coordinatesGroups || req.CoordinatorType > coordinatesShares {
 			text := failed.Message()
@@ -48,7 +52,7 @@ func (h *Handler) findCoordinator(ctx context.Context, r *Request, req *kmsg.Fin
 		}
 		resp.Coordinators = append(resp.Coordinators, c)
 	}
-	if r.Header.Version < 4 {
+	if r.Header.Version < 4 && len(resp.Coordinators) > 0 {
 		only := resp.Coordinators[0]
 		resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = only.ErrorCode, only.NodeID, only.Host, only.Port
 		text := protocol.Code(only.ErrorCode).Message()

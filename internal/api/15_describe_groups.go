@@ -10,8 +10,8 @@ import (
 // does.
 //
 // Describe on the groups.
-func (h *Handler) describeGroups(ctx context.Context, _ *Request, req *kmsg.DescribeGroupsRequest) (kmsg.Response, error) {
-	resp := h.Groups.DescribeGroups(ctx, req)
+func (h *Handler) describeGroups(ctx context.Context, r *Request, req *kmsg.DescribeGroupsRequest) (kmsg.Response, error) {
+	resp := h.Groups.DescribeGroups(ctx, r.Meter, req)
 	for i := range resp.Groups {
 		g := &resp.Groups[i]
 		g.AuthorizedOperations = noOperations

@@ -10,6 +10,6 @@ import (
 // the groups that it coordinates.
 //
 // Describe on the cluster, or on the groups.
-func (h *Handler) listGroups(ctx context.Context, _ *Request, req *kmsg.ListGroupsRequest) (kmsg.Response, error) {
-	return h.Groups.ListGroups(ctx, req), nil
+func (h *Handler) listGroups(ctx context.Context, r *Request, req *kmsg.ListGroupsRequest) (kmsg.Response, error) {
+	return h.Groups.ListGroups(ctx, r.Meter, req), nil
 }

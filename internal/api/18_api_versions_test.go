@@ -184,7 +184,7 @@ func TestTableIsKafkas(t *testing.T) {
 			t.Errorf("%s stands behind key %d", e.Name, last)
 		}
 		last = e.Key
-		if e.Handle == nil || e.Listeners == 0 || (e.MaxFrame == 0) != (e.Key == 0) || e.Pipelined != (e.Key == 0) {
+		if e.Handle == nil || e.Listeners == 0 || (e.MaxFrame == 0) != (e.Key == 0) || (e.Kind == Pipelined) != (e.Key == 0) {
 			t.Errorf("%s: %+v", e.Name, e)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/internal/meter"
 )
 
 // offsetForLeaderEpoch answers OffsetForLeaderEpoch, versions 2–4 (KIP-101,
@@ -11,12 +13,15 @@ import (
 // went another way knows where to come back.
 //
 // Describe on the topic.
-func (h *Handler) offsetForLeaderEpoch(_ context.Context, _ *Request, req *kmsg.OffsetForLeaderEpochRequest) (kmsg.Response, error) {
+func (h *Handler) offsetForLeaderEpoch(_ context.Context, r *Request, req *kmsg.OffsetForLeaderEpochRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrOffsetForLeaderEpochResponse()
 	for _, t := range req.Topics {
 		topic := kmsg.NewOffsetForLeaderEpochResponseTopic()
 		topic.Topic = t.Topic
 		for _, p := range t.Partitions {
+			if r.Meter.Charge(meter.Lookup+meter.Size[kmsg.OffsetForLeaderEpochResponseTopicPartition]()) != nil {
+				return resp, nil
+			}
 			topic.Partitions = append(topic.Partitions, h.epochEnd(t.Topic, p))
 		}
 		resp.Topics = append(resp.Topics, topic)

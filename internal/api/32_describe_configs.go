@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -11,6 +10,7 @@ import (
 	"ottla/internal/config"
 	"ottla/internal/controller"
 	"ottla/internal/metadata"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -20,50 +20,74 @@ import (
 // null. Synonyms and documentation come when they are asked for.
 //
 // DescribeConfigs on the topic, the group, or the cluster.
-func (h *Handler) describeConfigs(_ context.Context, _ *Request, req *kmsg.DescribeConfigsRequest) (kmsg.Response, error) {
+func (h *Handler) describeConfigs(_ context.Context, r *Request, req *kmsg.DescribeConfigsRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
-	room := maxDescribedBytes
 	for i := range req.Resources {
 		resource := &req.Resources[i]
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = resource.ResourceType, resource.ResourceName
 		out.Configs, out.ErrorMessage = []kmsg.DescribeConfigsResponseResourceConfig{}, new(string)
-		entries, err := []config.Entry(nil), errTooMuch
-		if room > 0 {
-			entries, err = h.configEntries(int8(resource.ResourceType), resource.ResourceName)
+		// What is listed counts, though few of it is asked for.
+		if r.Meter.Charge(listedConfigs(resource.ResourceType)*meter.Size[config.Entry]()) != nil {
+			return resp, nil
 		}
+		entries, err := h.configEntries(int8(resource.ResourceType), resource.ResourceName)
 		if err != nil {
 			out.ErrorCode = int16(code(err))
 		}
 		if err != nil && !errors.Is(err, protocol.UnknownTopicOrPartition) { // without a message, as Kafka
 			out.ErrorMessage = message(err)
 		}
-		for _, e := range entries {
-			if len(resource.ConfigNames) == 0 || slices.Contains(resource.ConfigNames, e.Name) {
-				described := describedConfig(e, req)
-				room -= describedSize(&described)
-				out.Configs = append(out.Configs, described)
-			}
+		if out.Configs = describedConfigs(r.Meter, entries, resource.ConfigNames, req); r.Meter.Err() != nil {
+			return resp, nil
 		}
 		resp.Resources = append(resp.Resources, out)
 	}
 	return resp, nil
 }
 
-// maxDescribedBytes bounds a response. A request of a megabyte can name one
-// broker a hundred thousand times, or as many groups that nobody knows: each
-// would be answered with every key there is.
-const maxDescribedBytes = 32 << 20
+// listedConfigs is about how many configs a kind of resource has.
+func listedConfigs(kind kmsg.ConfigResourceType) int {
+	switch int8(kind) {
+	case metadata.ResourceBroker:
+		return 400
+	case metadata.ResourceTopic:
+		return 40
+	}
+	return 10
+}
 
-// errTooMuch refuses the resources that do not fit any more.
-var errTooMuch = protocol.Errorf(protocol.InvalidRequest, "The response grows too large: describe fewer resources in one request")
+// describedConfigs are those entries that names asks for, all if it is empty.
+func describedConfigs(m *meter.Meter, entries []config.Entry, names []string, req *kmsg.DescribeConfigsRequest) []kmsg.DescribeConfigsResponseResourceConfig {
+	wanted := make(map[string]bool, len(names))
+	for _, name := range names {
+		wanted[name] = true
+	}
+	configs := []kmsg.DescribeConfigsResponseResourceConfig{}
+	for _, e := range entries {
+		if len(names) > 0 && !wanted[e.Name] {
+			continue
+		}
+		if m.Charge(describedSize(&e, req)) != nil {
+			break
+		}
+		configs = append(configs, describedConfig(e, req))
+	}
+	return configs
+}
 
-// describedSize is about what a config takes in the response.
-func describedSize(c *kmsg.DescribeConfigsResponseResourceConfig) int {
-	size := 16 + len(c.Name) + len(deref(c.Value)) + len(deref(c.Documentation))
-	for i := range c.ConfigSynonyms {
-		s := &c.ConfigSynonyms[i]
-		size += 8 + len(s.Name) + len(deref(s.Value))
+// describedSize is what a config takes in the response.
+func describedSize(e *config.Entry, req *kmsg.DescribeConfigsRequest) int {
+	size := meter.Size[kmsg.DescribeConfigsResponseResourceConfig]() + len(e.Name) + len(deref(e.Value))
+	if req.IncludeDocumentation {
+		size += len(e.Doc)
+	}
+	if !req.IncludeSynonyms {
+		return size
+	}
+	for i := range e.Synonyms {
+		s := &e.Synonyms[i]
+		size += meter.Size[kmsg.DescribeConfigsResponseResourceConfigConfigSynonym]() + len(s.Name) + len(deref(s.Value))
 	}
 	return size
 }

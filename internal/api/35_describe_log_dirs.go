@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 	"ottla/internal/replica"
 	"ottla/internal/storage"
@@ -18,7 +19,7 @@ import (
 // KAFKA_STORAGE_ERROR.
 //
 // Describe on the cluster.
-func (h *Handler) describeLogDirs(_ context.Context, _ *Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, error) {
+func (h *Handler) describeLogDirs(_ context.Context, r *Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeLogDirsResponse()
 	cordoned := h.Config().Logs.CordonedDirs
 	wanted := wantedPartitions(req)
@@ -34,7 +35,7 @@ func (h *Handler) describeLogDirs(_ context.Context, _ *Request, req *kmsg.Descr
 			if usage, err := h.Storage.Usage(dir); err == nil {
 				out.TotalBytes, out.UsableBytes = int64(usage.Total), int64(usage.Free)
 			}
-			out.Topics = h.partitionsIn(dir, wanted)
+			out.Topics = h.partitionsIn(r.Meter, dir, wanted)
 		} else {
 			out.ErrorCode = int16(protocol.KafkaStorageError)
 		}
@@ -44,7 +45,7 @@ func (h *Handler) describeLogDirs(_ context.Context, _ *Request, req *kmsg.Descr
 }
 
 // partitionsIn lists the partitions of a dir that are wanted, by topic.
-func (h *Handler) partitionsIn(dir storage.Dir, wanted map[fetchKey]bool) []kmsg.DescribeLogDirsResponseDirTopic {
+func (h *Handler) partitionsIn(m *meter.Meter, dir storage.Dir, wanted map[fetchKey]bool) []kmsg.DescribeLogDirsResponseDirTopic {
 	var topics []kmsg.DescribeLogDirsResponseDirTopic
 	index := map[string]int{}
 	for p := range h.Replicas.All() {
@@ -52,6 +53,9 @@ func (h *Handler) partitionsIn(dir storage.Dir, wanted map[fetchKey]bool) []kmsg
 		tp := log.TP()
 		if log.DirID() != dir.ID || wanted != nil && !wanted[fetchKey{topic: tp.Topic, partition: tp.Partition}] {
 			continue
+		}
+		if m.Charge(meter.Lookup+meter.Size[kmsg.DescribeLogDirsResponseDirTopicPartition]()+len(tp.Topic)) != nil {
+			return nil
 		}
 		i, ok := index[tp.Topic]
 		if !ok {

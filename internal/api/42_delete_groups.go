@@ -9,6 +9,6 @@ import (
 // deleteGroups answers DeleteGroups, versions 0–2: the group coordinator does.
 //
 // Delete on the groups.
-func (h *Handler) deleteGroups(ctx context.Context, _ *Request, req *kmsg.DeleteGroupsRequest) (kmsg.Response, error) {
-	return h.Groups.DeleteGroups(ctx, req), nil
+func (h *Handler) deleteGroups(ctx context.Context, r *Request, req *kmsg.DeleteGroupsRequest) (kmsg.Response, error) {
+	return h.Groups.DeleteGroups(ctx, r.Meter, req), nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/metadata"
+	"ottla/internal/meter"
 )
 
 // listPartitionReassignments answers ListPartitionReassignments, version 0
@@ -14,22 +15,31 @@ import (
 // all.
 //
 // Describe on the cluster.
-func (h *Handler) listPartitionReassignments(_ context.Context, _ *Request, req *kmsg.ListPartitionReassignmentsRequest) (kmsg.Response, error) {
+func (h *Handler) listPartitionReassignments(_ context.Context, r *Request, req *kmsg.ListPartitionReassignmentsRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrListPartitionReassignmentsResponse()
 	img := h.Controller.Image()
 	if req.Topics == nil {
 		for t := range img.Topics() {
+			if r.Meter.Charge(t.NumPartitions()*movingPartition) != nil {
+				break
+			}
 			resp.Topics = appendMoving(resp.Topics, t, t.Partitions())
 		}
 		return resp, nil
 	}
 	for _, asked := range req.Topics {
+		if r.Meter.Charge(len(asked.Partitions)*movingPartition) != nil {
+			break
+		}
 		if t := img.TopicByName(asked.Topic); t != nil {
 			resp.Topics = appendMoving(resp.Topics, t, named(t, asked.Partitions))
 		}
 	}
 	return resp, nil
 }
+
+// movingPartition is what a partition costs that is looked at, moving or not.
+const movingPartition = meter.Lookup
 
 // named iterates the partitions of a topic that have these ids.
 func named(t *metadata.Topic, ids []int32) iter.Seq[*metadata.Partition] {

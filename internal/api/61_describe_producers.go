@@ -6,35 +6,36 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/controller"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 	"ottla/internal/storage"
 )
 
 // describeProducers answers DescribeProducers, version 0 (KIP-664): the
-// idempotent and transactional producers that a partition remembers. Each
-// partition is described once: a small request could ask for gigabytes.
+// idempotent and transactional producers that a partition remembers.
 //
 // Read on the topic.
-func (h *Handler) describeProducers(_ context.Context, _ *Request, req *kmsg.DescribeProducersRequest) (kmsg.Response, error) {
+func (h *Handler) describeProducers(_ context.Context, r *Request, req *kmsg.DescribeProducersRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeProducersResponse()
-	seen := map[fetchKey]bool{}
 	for _, t := range req.Topics {
 		topic := kmsg.NewDescribeProducersResponseTopic()
 		topic.Topic = t.Topic
 		for _, id := range t.Partitions {
-			key := fetchKey{topic: t.Topic, partition: id}
-			if seen[key] {
-				continue
+			topic.Partitions = append(topic.Partitions, h.producersOf(r.Meter, t.Topic, id))
+			if r.Meter.Err() != nil {
+				return resp, nil
 			}
-			seen[key] = true
-			topic.Partitions = append(topic.Partitions, h.producersOf(t.Topic, id))
 		}
 		resp.Topics = append(resp.Topics, topic)
 	}
 	return resp, nil
 }
 
-func (h *Handler) producersOf(topic string, id int32) kmsg.DescribeProducersResponseTopicPartition {
+// describedProducer is what a producer takes: as storage lists it, twice, and in
+// the answer.
+var describedProducer = 4*meter.Size[storage.ProducerState]() + meter.Size[kmsg.DescribeProducersResponseTopicPartitionActiveProducer]()
+
+func (h *Handler) producersOf(m *meter.Meter, topic string, id int32) kmsg.DescribeProducersResponseTopicPartition {
 	out := kmsg.NewDescribeProducersResponseTopicPartition()
 	out.Partition = id
 	if err := controller.ValidTopicName(topic); err != nil {
@@ -43,6 +44,9 @@ func (h *Handler) producersOf(topic string, id int32) kmsg.DescribeProducersResp
 	}
 	p, err := h.Replicas.Partition(topic, id)
 	var producers []storage.ProducerState
+	if err == nil && m.Charge(p.Log().ProducerCount()*describedProducer) != nil {
+		return out
+	}
 	if err == nil {
 		producers, err = p.Producers()
 	}
@@ -53,6 +57,7 @@ func (h *Handler) producersOf(topic string, id int32) kmsg.DescribeProducersResp
 		}
 		return out
 	}
+	out.ActiveProducers = make([]kmsg.DescribeProducersResponseTopicPartitionActiveProducer, 0, len(producers))
 	for _, state := range producers {
 		active := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 		active.ProducerID, active.ProducerEpoch = state.ProducerID, int32(state.Epoch)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -12,9 +13,12 @@ import (
 // there are none until transactions exist.
 //
 // Describe on the transactional id.
-func (h *Handler) describeTransactions(_ context.Context, _ *Request, req *kmsg.DescribeTransactionsRequest) (kmsg.Response, error) {
+func (h *Handler) describeTransactions(_ context.Context, r *Request, req *kmsg.DescribeTransactionsRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeTransactionsResponse()
 	for _, id := range req.TransactionalIDs {
+		if r.Meter.Charge(meter.Size[kmsg.DescribeTransactionsResponseTransactionState]()) != nil {
+			break
+		}
 		state := kmsg.NewDescribeTransactionsResponseTransactionState()
 		state.TransactionalID = id
 		state.ErrorCode = int16(protocol.TransactionalIDNotFound)

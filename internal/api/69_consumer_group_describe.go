@@ -10,8 +10,8 @@ import (
 // coordinator does.
 //
 // Describe on the groups.
-func (h *Handler) consumerGroupDescribe(ctx context.Context, _ *Request, req *kmsg.ConsumerGroupDescribeRequest) (kmsg.Response, error) {
-	resp := h.Groups.ConsumerGroupDescribe(ctx, req)
+func (h *Handler) consumerGroupDescribe(ctx context.Context, r *Request, req *kmsg.ConsumerGroupDescribeRequest) (kmsg.Response, error) {
+	resp := h.Groups.ConsumerGroupDescribe(ctx, r.Meter, req)
 	for i := range resp.Groups {
 		g := &resp.Groups[i]
 		g.AuthorizedOperations = noOperations

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/metadata"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -29,7 +30,7 @@ func (h *Handler) listConfigResources(_ context.Context, r *Request, req *kmsg.L
 	img := h.Controller.Image()
 	for _, kind := range configurable {
 		if slices.Contains(kinds, kind) {
-			resp.ConfigResources = appendResources(resp.ConfigResources, img, kind)
+			resp.ConfigResources = appendResources(r.Meter, resp.ConfigResources, img, kind)
 		}
 	}
 	for _, kind := range kinds {
@@ -46,8 +47,11 @@ var configurable = []int8{
 	metadata.ResourceGroup, metadata.ResourceClientMetrics, metadata.ResourceBrokerLogger, metadata.ResourceBroker, metadata.ResourceTopic,
 }
 
-func appendResources(list []kmsg.ListConfigResourcesResponseConfigResource, img *metadata.Image, kind int8) []kmsg.ListConfigResourcesResponseConfigResource {
+func appendResources(m *meter.Meter, list []kmsg.ListConfigResourcesResponseConfigResource, img *metadata.Image, kind int8) []kmsg.ListConfigResourcesResponseConfigResource {
 	add := func(name string) {
+		if m.Charge(meter.Size[kmsg.ListConfigResourcesResponseConfigResource]()+len(name)) != nil {
+			return
+		}
 		resource := kmsg.NewListConfigResourcesResponseConfigResource()
 		resource.Name, resource.Type = name, kind
 		list = append(list, resource)

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/metadata"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -18,25 +19,27 @@ import (
 // Describe on the topic.
 func (h *Handler) describeTopicPartitions(_ context.Context, r *Request, req *kmsg.DescribeTopicPartitionsRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeTopicPartitionsResponse()
-	view := clusterView{img: h.Controller.Image(), listener: r.Listener}
-	names, err := pageTopics(view.img, req)
+	view := clusterView{img: h.Controller.Image(), listener: r.Listener, meter: r.Meter}
+	most := max(1, min(int(h.Config().Network.MaxRequestPartitions), int(req.ResponsePartitionLimit)))
+	names, err := pageTopics(view.img, req, most)
 	if err != nil {
 		return failTopicPartitions(req, resp, err), nil
 	}
 	page := topicPage{
 		view: view, resp: resp, all: len(req.Topics) == 0, cursor: req.Cursor,
-		left: max(1, min(int(h.Config().Network.MaxRequestPartitions), int(req.ResponsePartitionLimit))),
+		left: most,
 	}
 	for _, name := range names {
-		if !page.add(name) {
+		if r.Meter.Charge(meter.Lookup+meter.Size[kmsg.DescribeTopicPartitionsResponseTopic]()) != nil || !page.add(name) {
 			break
 		}
 	}
 	return resp, nil
 }
 
-// pageTopics lists the names that a page may hold, from the cursor on.
-func pageTopics(img *metadata.Image, req *kmsg.DescribeTopicPartitionsRequest) ([]string, error) {
+// pageTopics lists the names that a page of most partitions may hold, from the
+// cursor on, and one more for the next cursor.
+func pageTopics(img *metadata.Image, req *kmsg.DescribeTopicPartitionsRequest, most int) ([]string, error) {
 	from := ""
 	if req.Cursor != nil {
 		from = req.Cursor.Topic
@@ -47,7 +50,9 @@ func pageTopics(img *metadata.Image, req *kmsg.DescribeTopicPartitionsRequest) (
 	var names []string
 	if len(req.Topics) == 0 {
 		for t := range img.TopicsFrom(from) {
-			names = append(names, t.Name)
+			if names = append(names, t.Name); len(names) > most {
+				break
+			}
 		}
 		return names, nil
 	}
@@ -100,7 +105,11 @@ func (p *topicPage) add(name string) bool {
 		from = p.cursor.Partition
 	}
 	out := newPageTopic(name, topic.ID, protocol.None)
-	out.Partitions = make([]kmsg.DescribeTopicPartitionsResponseTopicPartition, 0, min(p.left, topic.NumPartitions()))
+	most := min(p.left, topic.NumPartitions())
+	if p.view.meter.Charge(most*metadataPartition) != nil {
+		return false
+	}
+	out.Partitions = make([]kmsg.DescribeTopicPartitionsResponseTopicPartition, 0, most)
 	for partition := range topic.PartitionsFrom(from) {
 		if len(out.Partitions) == p.left {
 			p.resp.Topics = append(p.resp.Topics, out)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -85,10 +86,11 @@ func (x *fixture) fuzz(e *Endpoint, version int16, body []byte) {
 		Header: protocol.RequestHeader{Key: e.Key, Version: version, CorrelationID: 7, ClientID: x.clientID},
 		Body:   append([]byte(nil), body...), Listener: x.listener, Principal: Anonymous, Session: x.session,
 	}
+	r.Meter = meter.New(ctx, mostAnswer, nil)
 	before := allocated()
 	reply, err := e.Handle(x.h, ctx, r)
 	if err != nil {
-		if !errors.Is(err, protocol.ErrMalformed) {
+		if !errors.Is(err, protocol.ErrMalformed) && !errors.Is(err, meter.ErrTooLarge) {
 			x.Errorf("%s %d: %v", e.Name, version, err)
 		}
 		x.proportionate(e, body, nil, before)
@@ -107,11 +109,11 @@ func (x *fixture) fuzz(e *Endpoint, version int16, body []byte) {
 
 // proportionate compares what a body made with its size.
 func (x *fixture) proportionate(e *Endpoint, body, answer []byte, before uint64) {
-	mostAnswer := 1<<20 + 64*len(body)
+	proportion := 1<<20 + 64*len(body)
 	if e.Name == "DescribeConfigs" {
-		mostAnswer += 2 * maxDescribedBytes
+		proportion += mostAnswer
 	}
-	if len(answer) > mostAnswer {
+	if len(answer) > proportion {
 		x.Errorf("%s: a body of %d bytes is answered with %d", e.Name, len(body), len(answer))
 	}
 	most := uint64(4<<20 + (protocol.Amplification(e.Key)+64)*len(body) + 32*len(answer))

@@ -94,7 +94,7 @@ func BenchmarkGroupsLoad(b *testing.B) {
 		})
 		c.Follow(img, metadata.Diff(metadata.Empty(), img))
 		for {
-			resp := c.ListGroups(context.Background(), kmsg.NewPtrListGroupsRequest())
+			resp := c.ListGroups(context.Background(), nil, kmsg.NewPtrListGroupsRequest())
 			if resp.ErrorCode == 0 && len(resp.Groups) == 1000 {
 				break
 			}

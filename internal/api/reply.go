@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/protocol"
 	"ottla/internal/vfs"
 )
 
@@ -71,6 +72,7 @@ func respond(r *Request, message kmsg.Response) Reply {
 // encoded is the reply that sends a message in the version that it has.
 func encoded(message kmsg.Response) Reply {
 	return Reply{Repeatable: true, Encode: func(dst []byte) (Payload, error) {
-		return Payload{Bytes: message.AppendTo(dst)}, nil
+		body, err := protocol.Encode(dst, message)
+		return Payload{Bytes: body}, err
 	}}
 }

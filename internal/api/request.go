@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -25,6 +26,8 @@ type Request struct {
 	Received time.Time
 	// Session is what belongs to the connection.
 	Session *Session
+	// Meter bounds what the answer may take; nil has no limit.
+	Meter *meter.Meter
 	// Consumed is called by a handler that goes on to wait for what other clients
 	// do, and needs Body no more: all that the request holds of the memory budget
 	// is given back, and Body is gone. Nil when it holds nothing.

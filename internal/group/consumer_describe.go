@@ -8,6 +8,7 @@ import (
 
 	"ottla/internal/coordinator"
 	"ottla/internal/metadata"
+	"ottla/internal/meter"
 )
 
 // The types of members in ConsumerGroupDescribe, version 1.
@@ -17,17 +18,35 @@ const (
 )
 
 // ConsumerGroupDescribe describes one group, versions 0–1.
-func (m *Machine) ConsumerGroupDescribe(at coordinator.Moment, to coordinator.Ticket, id string) coordinator.Output {
+func (m *Machine) ConsumerGroupDescribe(at coordinator.Moment, to coordinator.Ticket, bill *meter.Meter, id string) coordinator.Output {
 	resp := kmsg.NewPtrConsumerGroupDescribeResponse()
 	g, fail := m.consumerGroup(id)
 	if fail != nil {
 		d := kmsg.NewConsumerGroupDescribeResponseGroup()
 		d.Group, d.ErrorCode, d.ErrorMessage = id, int16(fail.code), &fail.message
 		resp.Groups = append(resp.Groups, d)
-	} else {
+	} else if bill.Add(g.describedSize()) == nil {
 		resp.Groups = append(resp.Groups, g.described(at.Image))
 	}
 	return coordinator.Answer(to, resp)
+}
+
+// describedSize is what described takes, in bytes.
+func (g *consumerGroup) describedSize() int {
+	size := meter.Size[kmsg.ConsumerGroupDescribeResponseGroup]()
+	for id, m := range g.members {
+		size += meter.Size[kmsg.ConsumerGroupDescribeResponseGroupMember]() + len(id) + len(m.sub.ClientID)
+		for _, topic := range m.sub.SubscribedTopicNames {
+			size += len(topic)
+		}
+		for _, tp := range union(m.assigned, m.revoking) {
+			size += meter.Size[kmsg.AssignmentTopicPartition]() + 4*len(tp.Partitions)
+		}
+		for _, tp := range g.target[id] {
+			size += meter.Size[kmsg.AssignmentTopicPartition]() + 4*len(tp.Partitions)
+		}
+	}
+	return size
 }
 
 // described shows the group; topics that are gone are left out.

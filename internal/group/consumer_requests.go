@@ -7,6 +7,7 @@ import (
 
 	"ottla/internal/coordinator"
 	"ottla/internal/metadata"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -39,8 +40,8 @@ func (c *Coordinator) ConsumerGroupHeartbeat(ctx context.Context, client Client,
 }
 
 // ConsumerGroupDescribe answers ConsumerGroupDescribe, versions 0–1, in the
-// order of the request.
-func (c *Coordinator) ConsumerGroupDescribe(ctx context.Context, req *kmsg.ConsumerGroupDescribeRequest) *kmsg.ConsumerGroupDescribeResponse {
+// order of the request. See OffsetFetch for bill.
+func (c *Coordinator) ConsumerGroupDescribe(ctx context.Context, bill *meter.Meter, req *kmsg.ConsumerGroupDescribeRequest) *kmsg.ConsumerGroupDescribeResponse {
 	resp := kmsg.NewPtrConsumerGroupDescribeResponse()
 	resp.Version = req.Version
 	fail := func(id string, code protocol.Code) {
@@ -48,30 +49,26 @@ func (c *Coordinator) ConsumerGroupDescribe(ctx context.Context, req *kmsg.Consu
 		group.Group, group.ErrorCode = id, int16(code)
 		resp.Groups = append(resp.Groups, group)
 	}
-	calls := make([]*coordinator.Call[*Machine], len(req.Groups))
-	for i, id := range req.Groups {
-		if id == "" || !c.servesConsumers() {
-			continue
+	serves := c.servesConsumers()
+	begin := func(i int) *coordinator.Call[*Machine] {
+		if req.Groups[i] == "" || !serves {
+			return nil
 		}
-		calls[i] = c.begin(ctx, id, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
-			return m.ConsumerGroupDescribe(at, to, id)
+		return c.begin(ctx, req.Groups[i], func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
+			return m.ConsumerGroupDescribe(at, to, bill, req.Groups[i])
 		})
 	}
-	for i, call := range calls {
-		if call == nil {
-			code := protocol.InvalidGroupID
-			if !c.servesConsumers() {
-				code = protocol.UnsupportedVersion
-			}
-			fail(req.Groups[i], code)
-			continue
-		}
-		answer, err := wait[*kmsg.ConsumerGroupDescribeResponse](call)
-		if err != nil {
+	askEach(bill, len(req.Groups), begin, func(i int, answer *kmsg.ConsumerGroupDescribeResponse, err error) {
+		switch {
+		case !serves:
+			fail(req.Groups[i], protocol.UnsupportedVersion)
+		case req.Groups[i] == "":
+			fail(req.Groups[i], protocol.InvalidGroupID)
+		case err != nil:
 			fail(req.Groups[i], c.options.Code(err))
-			continue
+		default:
+			resp.Groups = append(resp.Groups, answer.Groups...)
 		}
-		resp.Groups = append(resp.Groups, answer.Groups...)
-	}
+	})
 	return resp
 }

@@ -190,7 +190,7 @@ func (s *consumerTeller) describe() {
 			}
 		}
 	})
-	s.do(s.m.ConsumerGroupDescribe(s.at(), to, "g"))
+	s.do(s.m.ConsumerGroupDescribe(s.at(), to, nil, "g"))
 }
 
 func showText(prefix string, s *string) string {

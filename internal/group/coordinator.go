@@ -17,6 +17,7 @@ import (
 	"ottla/internal/config"
 	"ottla/internal/coordinator"
 	"ottla/internal/metadata"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 	"ottla/internal/record"
 	"ottla/internal/replica"
@@ -141,6 +142,33 @@ func (c *Coordinator) begin(ctx context.Context, group string, step coordinator.
 // errResponse says that a step answered a request with another's response.
 var errResponse = errors.New("the group coordinator gave a response of another kind")
 
+// inFlight is how many groups one request asks for at once.
+const inFlight = 64
+
+// askEach has the shards of n groups decide, a few at a time, and hands on the
+// answers in order. begin may return nil for one that needs no shard. It ends
+// when the meter of the request fails.
+func askEach[R kmsg.Response](bill *meter.Meter, n int, begin func(int) *coordinator.Call[*Machine], take func(int, R, error)) {
+	calls := make([]*coordinator.Call[*Machine], min(n, inFlight))
+	for start := 0; start < n; start += len(calls) {
+		calls = calls[:min(len(calls), n-start)]
+		for i := range calls {
+			calls[i] = begin(start + i)
+		}
+		for i, call := range calls {
+			var answer R
+			var err error
+			if call != nil {
+				answer, err = wait[R](call)
+			}
+			take(start+i, answer, err)
+		}
+		if bill.Pay() != nil {
+			return
+		}
+	}
+}
+
 func wait[R kmsg.Response](call *coordinator.Call[*Machine]) (R, error) {
 	var none R
 	response, err := call.Wait()
@@ -217,22 +245,23 @@ func knownTopic(img *metadata.Image, version int16, t *kmsg.OffsetCommitRequestT
 
 // OffsetFetch answers OffsetFetch, versions 1–10; the response is that of
 // version 8 and later, which speaks of several groups.
-func (c *Coordinator) OffsetFetch(ctx context.Context, _ Client, req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
+//
+// What it answers is charged to bill, which may be nil. Once that fails the
+// response is cut short, and the request must not be answered with it.
+func (c *Coordinator) OffsetFetch(ctx context.Context, bill *meter.Meter, req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
 	img := c.runtime.Image()
 	resp := kmsg.NewPtrOffsetFetchResponse()
-	calls := make([]*coordinator.Call[*Machine], len(req.Groups))
 	unknown := make([][]kmsg.OffsetFetchResponseGroupTopic, len(req.Groups))
-	for i := range req.Groups {
+	begin := func(i int) *coordinator.Call[*Machine] {
 		group := req.Groups[i]
 		if req.Version >= 10 && group.Topics != nil {
 			group.Topics, unknown[i] = namedTopics(img, group.Topics)
 		}
-		calls[i] = c.begin(ctx, group.Group, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
-			return m.OffsetFetch(at, to, &group, req.RequireStable)
+		return c.begin(ctx, group.Group, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
+			return m.OffsetFetch(at, to, bill, &group, req.RequireStable)
 		})
 	}
-	for i, call := range calls {
-		answer, err := wait[*kmsg.OffsetFetchResponse](call)
+	askEach(bill, len(req.Groups), begin, func(i int, answer *kmsg.OffsetFetchResponse, err error) {
 		group := kmsg.NewOffsetFetchResponseGroup()
 		if err != nil {
 			group.Group, group.ErrorCode = req.Groups[i].Group, int16(c.fetchCode(err))
@@ -240,7 +269,7 @@ func (c *Coordinator) OffsetFetch(ctx context.Context, _ Client, req *kmsg.Offse
 			group.Topics = append(group.Topics, unknown[i]...)
 		}
 		resp.Groups = append(resp.Groups, group)
-	}
+	})
 	return resp
 }
 
@@ -338,54 +367,54 @@ func (c *Coordinator) deletable(t *kmsg.OffsetDeleteRequestTopic, resp *kmsg.Off
 
 // ListGroups answers ListGroups, versions 0–5: the groups of all shards, by id.
 // One that loads fails the whole; one that went meanwhile is another node's.
-func (c *Coordinator) ListGroups(ctx context.Context, req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
+// See OffsetFetch for bill.
+func (c *Coordinator) ListGroups(ctx context.Context, bill *meter.Meter, req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 	resp := kmsg.NewPtrListGroupsResponse()
-	var calls []*coordinator.Call[*Machine]
-	for _, id := range c.runtime.Led() {
-		calls = append(calls, c.runtime.Begin(ctx, id, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
-			return m.ListGroups(at, to, req.StatesFilter, req.TypesFilter)
-		}))
+	led := c.runtime.Led()
+	begin := func(i int) *coordinator.Call[*Machine] {
+		return c.runtime.Begin(ctx, led[i], func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
+			return m.ListGroups(at, to, bill, req.StatesFilter, req.TypesFilter)
+		})
 	}
-	for _, call := range calls {
-		answer, err := wait[*kmsg.ListGroupsResponse](call)
+	askEach(bill, len(led), begin, func(_ int, answer *kmsg.ListGroupsResponse, err error) {
 		switch {
 		case err == nil:
 			resp.Groups = append(resp.Groups, answer.Groups...)
-		case c.options.Code(err) != protocol.NotCoordinator:
-			resp.Groups, resp.ErrorCode = nil, int16(c.options.Code(err))
-			return resp
+		case c.options.Code(err) != protocol.NotCoordinator && resp.ErrorCode == 0:
+			resp.ErrorCode = int16(c.options.Code(err))
 		}
+	})
+	if resp.ErrorCode != 0 {
+		resp.Groups = nil
 	}
 	slices.SortFunc(resp.Groups, func(a, b kmsg.ListGroupsResponseGroup) int { return cmp.Compare(a.Group, b.Group) })
 	return resp
 }
 
 // DescribeGroups answers DescribeGroups, versions 0–6, in the order of the
-// request.
-func (c *Coordinator) DescribeGroups(ctx context.Context, req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
+// request. See OffsetFetch for bill.
+func (c *Coordinator) DescribeGroups(ctx context.Context, bill *meter.Meter, req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
 	resp := kmsg.NewPtrDescribeGroupsResponse()
-	calls := make([]*coordinator.Call[*Machine], len(req.Groups))
-	for i, id := range req.Groups {
-		calls[i] = c.begin(ctx, id, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
-			return m.DescribeGroups(at, to, req.Version, id)
+	begin := func(i int) *coordinator.Call[*Machine] {
+		return c.begin(ctx, req.Groups[i], func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
+			return m.DescribeGroups(at, to, bill, req.Version, req.Groups[i])
 		})
 	}
-	for i, call := range calls {
-		answer, err := wait[*kmsg.DescribeGroupsResponse](call)
+	askEach(bill, len(req.Groups), begin, func(i int, answer *kmsg.DescribeGroupsResponse, err error) {
 		if err == nil {
 			resp.Groups = append(resp.Groups, answer.Groups...)
-			continue
+			return
 		}
 		group := kmsg.NewDescribeGroupsResponseGroup()
 		group.Group, group.ErrorCode = req.Groups[i], int16(c.options.Code(err))
 		resp.Groups = append(resp.Groups, group)
-	}
+	})
 	return resp
 }
 
 // DeleteGroups answers DeleteGroups, versions 0–2, each group once, in the order
 // of the request. Each is deleted by itself.
-func (c *Coordinator) DeleteGroups(ctx context.Context, req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
+func (c *Coordinator) DeleteGroups(ctx context.Context, bill *meter.Meter, req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
 	resp := kmsg.NewPtrDeleteGroupsResponse()
 	var ids []string
 	seen := map[string]bool{}
@@ -395,21 +424,19 @@ func (c *Coordinator) DeleteGroups(ctx context.Context, req *kmsg.DeleteGroupsRe
 			ids = append(ids, id)
 		}
 	}
-	calls := make([]*coordinator.Call[*Machine], len(ids))
-	for i, id := range ids {
-		calls[i] = c.begin(ctx, id, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
-			return m.DeleteGroups(at, to, id)
+	begin := func(i int) *coordinator.Call[*Machine] {
+		return c.begin(ctx, ids[i], func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
+			return m.DeleteGroups(at, to, ids[i])
 		})
 	}
-	for i, call := range calls {
-		answer, err := wait[*kmsg.DeleteGroupsResponse](call)
+	askEach(bill, len(ids), begin, func(i int, answer *kmsg.DeleteGroupsResponse, err error) {
 		if err == nil {
 			resp.Groups = append(resp.Groups, answer.Groups...)
-			continue
+			return
 		}
 		group := kmsg.NewDeleteGroupsResponseGroup()
 		group.Group, group.ErrorCode = ids[i], int16(c.options.Code(err))
 		resp.Groups = append(resp.Groups, group)
-	}
+	})
 	return resp
 }

@@ -153,7 +153,7 @@ func (s *shards) offsets(group string, all bool) string {
 		}
 	}
 	req.Groups = append(req.Groups, g)
-	answer := s.OffsetFetch(s.Context(), s.me, req).Groups[0]
+	answer := s.OffsetFetch(s.Context(), nil, req).Groups[0]
 	if answer.ErrorCode != 0 {
 		return protocol.Code(answer.ErrorCode).Name()
 	}
@@ -191,14 +191,14 @@ func (s *shards) everyAPI() map[string]protocol.Code {
 	leave.Version, leave.Group = 5, "a"
 	is("LeaveGroup", s.LeaveGroup(ctx, leave).ErrorCode)
 	is("ConsumerGroupHeartbeat", s.ConsumerGroupHeartbeat(ctx, s.me, joining(id, "t")).ErrorCode)
-	is("ConsumerGroupDescribe", s.ConsumerGroupDescribe(ctx, &kmsg.ConsumerGroupDescribeRequest{Groups: []string{"a"}}).Groups[0].ErrorCode)
+	is("ConsumerGroupDescribe", s.ConsumerGroupDescribe(ctx, nil, &kmsg.ConsumerGroupDescribeRequest{Groups: []string{"a"}}).Groups[0].ErrorCode)
 	commit := s.OffsetCommit(ctx, s.me, commits("a", 9, map[string][]int64{"t": {1}}, nil))
 	is("OffsetCommit", commit.Topics[0].Partitions[0].ErrorCode)
-	is("OffsetFetch", s.OffsetFetch(ctx, s.me, &kmsg.OffsetFetchRequest{Version: 8, Groups: []kmsg.OffsetFetchRequestGroup{{Group: "a"}}}).Groups[0].ErrorCode)
+	is("OffsetFetch", s.OffsetFetch(ctx, nil, &kmsg.OffsetFetchRequest{Version: 8, Groups: []kmsg.OffsetFetchRequestGroup{{Group: "a"}}}).Groups[0].ErrorCode)
 	is("OffsetDelete", s.OffsetDelete(ctx, s.me, &kmsg.OffsetDeleteRequest{Group: "a"}).ErrorCode)
-	is("ListGroups", s.ListGroups(ctx, kmsg.NewPtrListGroupsRequest()).ErrorCode)
-	is("DescribeGroups", s.DescribeGroups(ctx, &kmsg.DescribeGroupsRequest{Version: 6, Groups: []string{"a"}}).Groups[0].ErrorCode)
-	is("DeleteGroups", s.DeleteGroups(ctx, &kmsg.DeleteGroupsRequest{Groups: []string{"a"}}).Groups[0].ErrorCode)
+	is("ListGroups", s.ListGroups(ctx, nil, kmsg.NewPtrListGroupsRequest()).ErrorCode)
+	is("DescribeGroups", s.DescribeGroups(ctx, nil, &kmsg.DescribeGroupsRequest{Version: 6, Groups: []string{"a"}}).Groups[0].ErrorCode)
+	is("DeleteGroups", s.DeleteGroups(ctx, nil, &kmsg.DeleteGroupsRequest{Groups: []string{"a"}}).Groups[0].ErrorCode)
 	return all
 }
 
@@ -288,7 +288,7 @@ func TestNeedsNoGroup(t *testing.T) {
 				s.ConsumerGroupHeartbeat(ctx, s.me, joining("m", "t")).ErrorCode, protocol.UnsupportedVersion,
 			},
 			"ConsumerGroupDescribe before group.version": {
-				s.ConsumerGroupDescribe(ctx, &kmsg.ConsumerGroupDescribeRequest{Groups: []string{"a"}}).Groups[0].ErrorCode, protocol.UnsupportedVersion,
+				s.ConsumerGroupDescribe(ctx, nil, &kmsg.ConsumerGroupDescribeRequest{Groups: []string{"a"}}).Groups[0].ErrorCode, protocol.UnsupportedVersion,
 			},
 		} {
 			if protocol.Code(c.got) != c.want {
@@ -427,7 +427,7 @@ func TestOffsetsOfMembers(t *testing.T) {
 			want   protocol.Code
 		}{{nil, -1, protocol.None}, {&m, second, protocol.None}, {&m, first, protocol.StaleMemberEpoch}, {&x, second, protocol.UnknownMemberID}} {
 			req := &kmsg.OffsetFetchRequest{Version: 9, Groups: []kmsg.OffsetFetchRequestGroup{{Group: "g", MemberID: c.member, MemberEpoch: c.epoch}}}
-			answer := s.OffsetFetch(s.Context(), s.me, req).Groups[0]
+			answer := s.OffsetFetch(s.Context(), nil, req).Groups[0]
 			if protocol.Code(answer.ErrorCode) != c.want || (c.want == protocol.None) != (len(answer.Topics) > 0) {
 				t.Errorf("fetch in epoch %d: %v with %d topics, want %v", c.epoch, protocol.Code(answer.ErrorCode), len(answer.Topics), c.want)
 			}
@@ -506,7 +506,7 @@ func TestExpiryOfGroups(t *testing.T) {
 			}
 		}
 		var listed []string
-		for _, g := range s.ListGroups(s.Context(), kmsg.NewPtrListGroupsRequest()).Groups {
+		for _, g := range s.ListGroups(s.Context(), nil, kmsg.NewPtrListGroupsRequest()).Groups {
 			listed = append(listed, g.Group)
 		}
 		if strings.Join(listed, " ") != "classic g" {
@@ -577,7 +577,7 @@ func TestSeveralGroups(t *testing.T) {
 		list := func(states, types []string) (ids string) {
 			req := kmsg.NewPtrListGroupsRequest()
 			req.StatesFilter, req.TypesFilter = states, types
-			for _, g := range s.ListGroups(s.Context(), req).Groups {
+			for _, g := range s.ListGroups(s.Context(), nil, req).Groups {
 				ids += fmt.Sprintf("%s:%s:%s:%s ", g.Group, g.GroupState, g.GroupType, g.ProtocolType)
 			}
 			return ids
@@ -600,7 +600,7 @@ func TestSeveralGroups(t *testing.T) {
 		for version, want := range map[int16]string{5: "c:Empty:NONE:- x:Dead:NONE:- a:Empty:NONE:- g:Dead:NONE:- ",
 			6: "c:Empty:NONE:- x:Dead:GROUP_ID_NOT_FOUND:Group x not found. a:Empty:NONE:- g:Dead:GROUP_ID_NOT_FOUND:Group g is not a classic group. "} {
 			described := ""
-			for _, g := range s.DescribeGroups(s.Context(), &kmsg.DescribeGroupsRequest{Version: version, Groups: []string{"c", "x", "a", "g"}}).Groups {
+			for _, g := range s.DescribeGroups(s.Context(), nil, &kmsg.DescribeGroupsRequest{Version: version, Groups: []string{"c", "x", "a", "g"}}).Groups {
 				why := "-"
 				if g.ErrorMessage != nil {
 					why = *g.ErrorMessage
@@ -612,14 +612,14 @@ func TestSeveralGroups(t *testing.T) {
 			}
 		}
 		described := ""
-		for _, g := range s.ConsumerGroupDescribe(s.Context(), &kmsg.ConsumerGroupDescribeRequest{Groups: []string{"a", "", "g"}}).Groups {
+		for _, g := range s.ConsumerGroupDescribe(s.Context(), nil, &kmsg.ConsumerGroupDescribeRequest{Groups: []string{"a", "", "g"}}).Groups {
 			described += fmt.Sprintf("%s:%s:%s ", g.Group, protocol.Code(g.ErrorCode).Name(), g.State)
 		}
 		if want := "a:GROUP_ID_NOT_FOUND: :INVALID_GROUP_ID: g:NONE:Stable "; described != want {
 			t.Errorf("consumer groups: %q, want %q", described, want)
 		}
 		deleted := ""
-		for _, g := range s.DeleteGroups(s.Context(), &kmsg.DeleteGroupsRequest{Groups: []string{"c", "x", "c", "g", "a"}}).Groups {
+		for _, g := range s.DeleteGroups(s.Context(), nil, &kmsg.DeleteGroupsRequest{Groups: []string{"c", "x", "c", "g", "a"}}).Groups {
 			deleted += fmt.Sprintf("%s:%s ", g.Group, protocol.Code(g.ErrorCode).Name())
 		}
 		if want := "c:NONE x:GROUP_ID_NOT_FOUND g:NON_EMPTY_GROUP a:NONE "; deleted != want {

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/internal/coordinator"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -15,6 +16,23 @@ import (
 // API of their own.
 type describer interface {
 	describe() kmsg.DescribeGroupsResponseGroup
+	// describedSize is what the description takes, in bytes.
+	describedSize() int
+}
+
+func (g *simple) describedSize() int { return meter.Size[kmsg.DescribeGroupsResponseGroup]() }
+
+// describedSize implements describer. Metadata and assignments are not copied
+// before they are encoded.
+func (g *classicGroup) describedSize() int {
+	size := meter.Size[kmsg.DescribeGroupsResponseGroup]()
+	for _, c := range g.inOrder {
+		size += meter.Size[kmsg.DescribeGroupsResponseGroupMember]() + len(c.id) + len(c.client.ID) + len(c.assignment)
+		if g.current == classicStable {
+			size += len(c.metadata(*g.protocol))
+		}
+	}
+	return size
 }
 
 func (g *simple) describe() kmsg.DescribeGroupsResponseGroup {
@@ -45,12 +63,15 @@ func (g *classicGroup) describe() kmsg.DescribeGroupsResponseGroup {
 
 // ListGroups lists the groups of the partition by id, versions 0–5. A filter is
 // empty for all; its words are compared without regard to case.
-func (m *Machine) ListGroups(_ coordinator.Moment, to coordinator.Ticket, states, types []string) coordinator.Output {
+func (m *Machine) ListGroups(_ coordinator.Moment, to coordinator.Ticket, bill *meter.Meter, states, types []string) coordinator.Output {
 	resp := kmsg.NewPtrListGroupsResponse()
 	for _, id := range m.sorted() {
 		g := m.groups[id]
 		if !anyOf(states, g.state()) || !anyOf(types, string(g.kind())) {
 			continue
+		}
+		if bill.Add(meter.Size[kmsg.ListGroupsResponseGroup]()+len(id)) != nil {
+			break
 		}
 		listed := kmsg.NewListGroupsResponseGroup()
 		listed.Group, listed.ProtocolType = id, g.protocolType()
@@ -67,10 +88,13 @@ func anyOf(filter []string, word string) bool {
 
 // DescribeGroups describes one classic group, versions 0–6. Any other is
 // GROUP_ID_NOT_FOUND from version 6 on (KIP-1043), and dead before.
-func (m *Machine) DescribeGroups(_ coordinator.Moment, to coordinator.Ticket, version int16, id string) coordinator.Output {
+func (m *Machine) DescribeGroups(_ coordinator.Moment, to coordinator.Ticket, bill *meter.Meter, version int16, id string) coordinator.Output {
 	resp := kmsg.NewPtrDescribeGroupsResponse()
 	g := m.groups[id]
 	if d, ok := g.(describer); ok {
+		if bill.Add(d.describedSize()) != nil {
+			return coordinator.Answer(to, resp)
+		}
 		resp.Groups = append(resp.Groups, d.describe())
 		return coordinator.Answer(to, resp)
 	}

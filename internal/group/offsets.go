@@ -11,6 +11,7 @@ import (
 
 	"ottla/internal/coordinator"
 	"ottla/internal/metadata"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -224,7 +225,7 @@ func javaLength(s string) int {
 //
 // The offset of a topic that is gone is none: its tombstone may have found no
 // room on the disk, and another topic may have the name.
-func (m *Machine) OffsetFetch(at coordinator.Moment, to coordinator.Ticket, req *kmsg.OffsetFetchRequestGroup, requireStable bool) coordinator.Output {
+func (m *Machine) OffsetFetch(at coordinator.Moment, to coordinator.Ticket, bill *meter.Meter, req *kmsg.OffsetFetchRequestGroup, requireStable bool) coordinator.Output {
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	answer := kmsg.NewOffsetFetchResponseGroup()
 	answer.Group = req.Group
@@ -239,16 +240,16 @@ func (m *Machine) OffsetFetch(at coordinator.Moment, to coordinator.Ticket, req 
 		offsets = m.offsets[req.Group]
 	}
 	if req.Topics == nil {
-		answer.Topics = offsets.all(at.Image, requireStable)
+		answer.Topics = offsets.all(at.Image, bill, requireStable)
 	} else {
-		answer.Topics = offsets.some(at.Image, req.Topics, requireStable)
+		answer.Topics = offsets.some(at.Image, bill, req.Topics, requireStable)
 	}
 	resp.Groups = append(resp.Groups, answer)
 	return coordinator.Answer(to, resp)
 }
 
 // all lists every committed offset, topics by name, partitions ascending.
-func (o *groupOffsets) all(img *metadata.Image, requireStable bool) []kmsg.OffsetFetchResponseGroupTopic {
+func (o *groupOffsets) all(img *metadata.Image, bill *meter.Meter, requireStable bool) []kmsg.OffsetFetchResponseGroupTopic {
 	if o == nil {
 		return nil
 	}
@@ -262,6 +263,9 @@ func (o *groupOffsets) all(img *metadata.Image, requireStable bool) []kmsg.Offse
 		topic.Topic, topic.TopicID = name, now.ID
 		for _, id := range slices.Sorted(maps.Keys(o.committed[name])) {
 			if c := o.committed[name][id]; !goneTopic(now, c.topic, false) {
+				if bill.Add(fetchedOffset+len(c.metadata)) != nil {
+					return nil
+				}
 				topic.Partitions = append(topic.Partitions, o.fetch(now, name, now.ID, id, requireStable))
 			}
 		}
@@ -272,8 +276,11 @@ func (o *groupOffsets) all(img *metadata.Image, requireStable bool) []kmsg.Offse
 	return topics
 }
 
+// fetchedOffset is what an offset takes in an answer, without its text.
+var fetchedOffset = meter.Size[kmsg.OffsetFetchResponseGroupTopicPartition]()
+
 // some lists the offsets that are asked for.
-func (o *groupOffsets) some(img *metadata.Image, asked []kmsg.OffsetFetchRequestGroupTopic, requireStable bool) []kmsg.OffsetFetchResponseGroupTopic {
+func (o *groupOffsets) some(img *metadata.Image, bill *meter.Meter, asked []kmsg.OffsetFetchRequestGroupTopic, requireStable bool) []kmsg.OffsetFetchResponseGroupTopic {
 	topics := make([]kmsg.OffsetFetchResponseGroupTopic, 0, len(asked))
 	for i := range asked {
 		t := &asked[i]
@@ -282,7 +289,11 @@ func (o *groupOffsets) some(img *metadata.Image, asked []kmsg.OffsetFetchRequest
 		topic.Topic, topic.TopicID = t.Topic, t.TopicID
 		topic.Partitions = make([]kmsg.OffsetFetchResponseGroupTopicPartition, 0, len(t.Partitions))
 		for _, id := range t.Partitions {
-			topic.Partitions = append(topic.Partitions, o.fetch(now, t.Topic, t.TopicID, id, requireStable))
+			p := o.fetch(now, t.Topic, t.TopicID, id, requireStable)
+			if bill.Add(fetchedOffset+len(*p.Metadata)) != nil {
+				return nil
+			}
+			topic.Partitions = append(topic.Partitions, p)
 		}
 		topics = append(topics, topic)
 	}

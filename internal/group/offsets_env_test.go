@@ -77,7 +77,7 @@ func (w *offsetWorld) offsets(group string) string {
 	w.Helper()
 	req := kmsg.NewOffsetFetchRequestGroup()
 	req.Group = group
-	out := w.m.OffsetFetch(w.at(), 1, &req, true)
+	out := w.m.OffsetFetch(w.at(), 1, nil, &req, true)
 	list := ""
 	for _, t := range out.Replies[0].Response.(*kmsg.OffsetFetchResponse).Groups[0].Topics {
 		for _, p := range t.Partitions {
@@ -97,7 +97,7 @@ func (w *offsetWorld) offsetOf(group, topic string) string {
 	req := kmsg.NewOffsetFetchRequestGroup()
 	req.Group = group
 	req.Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: topic, Partitions: []int32{0}}}
-	out := w.m.OffsetFetch(w.at(), 1, &req, true)
+	out := w.m.OffsetFetch(w.at(), 1, nil, &req, true)
 	p := out.Replies[0].Response.(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions[0]
 	return fmt.Sprintf("%s-%d=%d", topic, p.Partition, p.Offset)
 }

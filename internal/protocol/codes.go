@@ -321,9 +321,9 @@ type Error struct {
 	Message string
 }
 
-// Errorf returns an *Error with a formatted message.
+// Errorf returns an *Error with a formatted message, cut to maxErrorText bytes.
 func Errorf(code Code, format string, args ...any) error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Message: Cut(fmt.Sprintf(format, args...), maxErrorText)}
 }
 
 // Error is the code's name and the message.

@@ -30,7 +30,12 @@ func (w *writer) nullArray() {
 	}
 }
 
+// string writes at most maxString bytes: a name of a request, or an error
+// message.
 func (w *writer) string(s string) {
+	if len(s) > maxString {
+		s = Cut(s, maxErrorText)
+	}
 	if w.flexible {
 		w.dst = binary.AppendUvarint(w.dst, uint64(len(s))+1)
 	} else {

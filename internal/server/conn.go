@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ottla/internal/api"
+	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
 
@@ -50,6 +51,9 @@ type conn struct {
 	share    share // of the budget, for requests
 	// fingerprint of the request at hand, in server.expected; 0: it has none.
 	fingerprint uint32
+	meter       meter.Meter       // of the answer to the request at hand
+	pay         func(int64) error // takeRoom, made once
+	metered     int64             // what the meter has paid for
 
 	// clock is when the goroutine asked last, zero once it has read since.
 	clock time.Time
@@ -126,6 +130,7 @@ func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
 		c.request.Consumed = nil
 		c.release()
 	}
+	c.pay = c.takeRoom
 	c.replies.init(c)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.session = api.Session{
@@ -230,7 +235,7 @@ func (c *conn) handle() error {
 	if err != nil {
 		return blame(c.header.Key, c.header.Version, err)
 	}
-	if !e.Pipelined {
+	if e.Kind != api.Pipelined {
 		if err := c.turn(); err != nil {
 			return err
 		}
@@ -238,7 +243,11 @@ func (c *conn) handle() error {
 	r := &c.request
 	*r = api.Request{
 		Header: c.header, Body: body, Listener: c.listener.config.Name, Principal: api.Anonymous,
-		Received: c.received(), Session: &c.session,
+		Received: c.received(), Session: &c.session, Meter: &c.meter,
+	}
+	if e.Kind != api.Pipelined {
+		c.metered = 0
+		c.meter.Reset(c.ctx, c.server.answerMost, c.pay)
 	}
 	if err := c.charge(r); err != nil {
 		return err
@@ -294,7 +303,7 @@ func (c *conn) answer(e *api.Endpoint, p *parked) error {
 	switch {
 	case c.replies.empty() && p.ready():
 		return c.out.append(p)
-	case e.Pipelined:
+	case e.Kind == api.Pipelined:
 		if err := c.out.flush(); err != nil {
 			p.release()
 			return err

@@ -320,5 +320,5 @@ func (c *conn) more() bool {
 	size := int32(binary.BigEndian.Uint32(unread))
 	key, _, _ := protocol.PeekRequestHeader(unread[4:])
 	e := c.server.endpoint(key)
-	return e != nil && e.Pipelined && size >= minFrame && int(size) <= len(unread)-4
+	return e != nil && e.Kind == api.Pipelined && size >= minFrame && int(size) <= len(unread)-4
 }

@@ -84,10 +84,10 @@ func (x *test) table() []api.Endpoint {
 	}
 	both := api.OnBroker | api.OnController
 	return []api.Endpoint{
-		{Key: testProduce, Name: "Produce", Min: 3, Max: 13, Listeners: api.OnBroker, Pipelined: true, Handle: own(&x.produce)},
-		{Key: testEcho, Name: "Metadata", Min: 0, Max: 13, Listeners: both, MaxFrame: 1 << 20, Handle: own(&x.echo)},
-		{Key: testVersions, Name: "ApiVersions", Min: 0, Max: 4, Listeners: both, MaxFrame: 1 << 20, Handle: own(&x.echo)},
-		{Key: testLarge, Name: "CreateTopics", Min: 2, Max: 7, Listeners: both, MaxFrame: 8 << 20, Handle: length},
+		{Key: testProduce, Name: "Produce", Min: 3, Max: 13, Listeners: api.OnBroker, Service: api.Service{Kind: api.Pipelined, Handle: own(&x.produce)}},
+		{Key: testEcho, Name: "Metadata", Min: 0, Max: 13, Listeners: both, MaxFrame: 1 << 20, Service: api.Service{Kind: api.Describes, Handle: own(&x.echo)}},
+		{Key: testVersions, Name: "ApiVersions", Min: 0, Max: 4, Listeners: both, MaxFrame: 1 << 20, Service: api.Service{Handle: own(&x.echo)}},
+		{Key: testLarge, Name: "CreateTopics", Min: 2, Max: 7, Listeners: both, MaxFrame: 8 << 20, Service: api.Service{Handle: length}},
 	}
 }
 

@@ -9,24 +9,22 @@ import (
 
 // A response that is bytes, as Metadata of ten thousand partitions is, may be
 // large, and is held for as long as its client does not read. So it takes part in
-// the budget of what leaves:
+// the budget for responses:
 //
-//  1. How large a response is nobody knows before it is encoded. But the same
-//     request was mostly answered before: when that answer was large, as much is
-//     taken before the handler runs, so that who waits holds nothing but the
-//     request.
-//  2. Once encoded, what the response takes is known. Up to freeResponse it is
-//     free, so that the small answers that every client lives by wait for nobody.
-//     If there is no room for a large one, the bytes are dropped, room is waited
-//     for, and the response is encoded again; but for one that is not Repeatable,
-//     Fetch, which waits with its bytes.
-//  3. Room is given back when the response is written or the connection ends. Who
-//     waits for room holds none, so that whoever holds it is writing; watch cuts
-//     off who writes and gets nowhere, sooner while others wait (scarceWrite).
-//
-// Between handler and charge a goroutine waits for nothing but a processor; so
-// what is not charged is what a few of them have in hand, however many
-// connections there are.
+//  1. A handler charges what it builds to the request's meter before it builds it
+//     (package meter). Beyond meter.Free bytes the meter takes room from the
+//     budget, and the handler waits while there is none.
+//  2. Whoever waits in the middle holds what it has built. So a request whose
+//     answer was large before waits for as much room before its handler runs, and
+//     holds nothing but the request meanwhile.
+//  3. Once encoded, the size of the response is known. Up to freeResponse it is
+//     free. Of what was taken the rest is given back. If more is needed and there
+//     is none, the bytes are dropped, room is waited for, and the response is
+//     encoded again; but for one that is not Repeatable, Fetch, which waits with
+//     its bytes.
+//  4. Room is given back when the response is written or the connection ends. A
+//     client that does not read its response is disconnected by watch, sooner
+//     while others wait for room (scarceWrite).
 //
 // Rejected: to take the largest response that an API can give before each
 // request, by which a few clients that do not read would keep everybody from
@@ -73,10 +71,10 @@ func (e *expected) note(fingerprint uint32, charge int64) {
 	}
 }
 
-// foresee is step 1.
+// foresee is step 2.
 func (c *conn) foresee(e *api.Endpoint, r *api.Request) error {
 	c.fingerprint = 0
-	if !e.Describes() {
+	if e.Kind != api.Describes {
 		return nil
 	}
 	known := &c.server.expected
@@ -88,6 +86,18 @@ func (c *conn) foresee(e *api.Endpoint, r *api.Request) error {
 	c.enter(waiting)
 	defer c.enter(handling)
 	return c.out.take(n)
+}
+
+// takeRoom is step 1: the meter has n more bytes to pay for than it had before.
+// What foresee took counts.
+func (c *conn) takeRoom(n int64) error {
+	c.metered += n
+	if want := c.metered - c.out.share.held; want > 0 {
+		c.enter(waiting)
+		defer c.enter(handling)
+		return c.out.take(want)
+	}
+	return nil
 }
 
 // take waits for room.
@@ -105,7 +115,7 @@ func (o *output) give(left int64) {
 	o.conn.charged.Store(o.share.held)
 }
 
-// settle is step 2: payload is what p was encoded to, behind the first start bytes
+// settle is step 3: payload is what p was encoded to, behind the first start bytes
 // of o.bytes. It returns what is to be sent.
 func (o *output) settle(p *parked, payload api.Payload, start int) (api.Payload, int, error) {
 	n := int64(0)
@@ -123,15 +133,14 @@ func (o *output) settle(p *parked, payload api.Payload, start int) (api.Payload,
 		o.conn.charged.Store(o.share.held)
 		return payload, start, nil
 	}
-	o.give(0)
 	if !p.reply.Repeatable {
-		return payload, start, o.take(n)
+		return payload, start, o.take(n - o.share.held)
 	}
 	payload = api.Payload{}
 	if err := o.flush(); err != nil { // what is held back does not wait, too
 		return payload, 0, err
 	}
-	if err := o.take(n); err != nil {
+	if err := o.take(n - o.share.held); err != nil {
 		return payload, 0, err
 	}
 	return o.encode(p)

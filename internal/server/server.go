@@ -62,11 +62,13 @@ type Server struct {
 	metrics   *metrics.Metrics
 	endpoints [128]*api.Endpoint // by key
 	buffers   *buffers
-	budget    *budget    // of requests
-	leaving   *budget    // of staging buffers, which wait for nothing, and large responses
-	expected  expected   // how large they will be
-	limits    [2]*limits // of clients' listeners, and of controllers'
-	timing    timing
+	budget    *budget  // of requests
+	leaving   *budget  // of staging buffers, which wait for nothing, and large responses
+	expected  expected // how large they will be
+	// answerMost is what one answer may take, in bytes.
+	answerMost int64
+	limits     [2]*limits // of clients' listeners, and of controllers'
+	timing     timing
 	// tick counts the rounds of watch; it is the clock of all time limits.
 	tick   atomic.Int64
 	nextID atomic.Int64
@@ -90,10 +92,11 @@ func New(o Options) (*Server, error) {
 		options: o, config: &o.Config.Network, log: o.Log,
 		timing:  o.timing.orDefaults(o.Config.Network.MaxIdle),
 		stopped: make(chan struct{}), conns: map[*conn]struct{}{},
-		buffers: &buffers{poison: o.poison || poisonOnRelease},
-		budget:  newBudget(budgetBytes(o.Config)),
-		leaving: newBudget(budgetBytes(o.Config) / leavingShare),
-		metrics: o.Metrics,
+		buffers:    &buffers{poison: o.poison || poisonOnRelease},
+		budget:     newBudget(budgetBytes(o.Config)),
+		leaving:    newBudget(budgetBytes(o.Config) / leavingShare),
+		answerMost: max(leastAnswer, o.Config.Ottla.MemoryMax/8),
+		metrics:    o.Metrics,
 	}
 	if s.metrics == nil {
 		s.metrics = new(metrics.Metrics)
@@ -133,6 +136,10 @@ const (
 	// responses may take beside it. It is their own: a client that does not read
 	// its responses would otherwise keep the requests of others out.
 	leavingShare = 4
+	// leastAnswer is what one answer may take however little memory there is: the
+	// metadata of 500,000 partitions. Above 512 MiB of ottla.memory.max it is an
+	// eighth of it.
+	leastAnswer = 64 << 20
 )
 
 // Listen opens all listeners, so that their ports are known; none is served

@@ -236,6 +236,13 @@ type ProducerState struct {
 	TxnFirstOffset   int64 // of the open transaction, -1: none
 }
 
+// ProducerCount is how many producers Producers lists.
+func (l *Log) ProducerCount() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.producers.byID)
+}
+
 // Producers lists the idempotent producers that the log knows, by id.
 func (l *Log) Producers() []ProducerState {
 	l.mu.Lock()
