@@ -101,16 +101,34 @@ func (op configOp) apply(at metadata.ConfigResource, old string, had bool) (*str
 		old = key.Default
 	}
 	list := slices.DeleteFunc(strings.Split(old, ","), func(s string) bool { return s == "" })
-	for _, item := range strings.Split(*op.value, ",") {
-		switch at := slices.Index(list, item); {
-		case op.op == kmsg.IncrementalAlterConfigOpAppend && at < 0:
-			list = append(list, item)
-		case op.op == kmsg.IncrementalAlterConfigOpSubtract && at >= 0:
-			list = slices.Delete(list, at, at+1)
-		}
-	}
-	joined := strings.Join(list, ",")
+	joined := strings.Join(changeList(list, strings.Split(*op.value, ","), op.op), ",")
 	return &joined, nil
+}
+
+// changeList appends to a list the items that it does not have, or takes the
+// first of each item out of it.
+func changeList(list, items []string, op kmsg.IncrementalAlterConfigOp) []string {
+	if op == kmsg.IncrementalAlterConfigOpAppend {
+		has := make(map[string]bool, len(list)+len(items))
+		for _, item := range list {
+			has[item] = true
+		}
+		for _, item := range items {
+			if !has[item] {
+				has[item] = true
+				list = append(list, item)
+			}
+		}
+		return list
+	}
+	times := make(map[string]int, len(items))
+	for _, item := range items {
+		times[item]++
+	}
+	return slices.DeleteFunc(list, func(item string) bool {
+		times[item]--
+		return times[item] >= 0
+	})
 }
 
 // lookup finds the key of a resource's config.

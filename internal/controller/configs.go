@@ -95,9 +95,16 @@ func alterEach(v *view, all []alteration, replace bool) (records []metadata.Mess
 	for _, a := range all {
 		times[a.at]++
 	}
+	unknown := newResources(v.img)
 	for _, a := range all {
 		var made []metadata.Message
-		err := checkAlteration(v, a.at, a.ops, times[a.at])
+		err := v.gaveUp()
+		if err == nil {
+			err = checkAlteration(v, a.at, a.ops, times[a.at])
+		}
+		if err == nil {
+			err = unknown.check(a.at)
+		}
 		if err == nil {
 			if replace {
 				a.ops = append(a.ops, removals(v, a)...)
@@ -107,6 +114,36 @@ func alterEach(v *view, all []alteration, replace bool) (records []metadata.Mess
 		records, errs = append(records, made...), append(errs, err)
 	}
 	return records, errs
+}
+
+// maxNamedResources bounds the groups, and the client metrics subscriptions, that
+// have configs: they need not exist, so that a client can make any number.
+const maxNamedResources = 10_000
+
+// namedResources counts the resources that exist only by their configs.
+type namedResources struct {
+	img   *metadata.Image
+	count map[metadata.ResourceType]int // nil before the first new one
+}
+
+func newResources(img *metadata.Image) *namedResources { return &namedResources{img: img} }
+
+// check refuses a new resource when there are maxNamedResources of its kind.
+func (n *namedResources) check(at metadata.ConfigResource) error {
+	if at.Type != metadata.ResourceGroup && at.Type != metadata.ResourceClientMetrics || len(n.img.Configs(at.Type, at.Name)) > 0 {
+		return nil
+	}
+	if n.count == nil {
+		n.count = map[metadata.ResourceType]int{}
+		for resource := range n.img.AllConfigs() {
+			n.count[resource.Type]++
+		}
+	}
+	if n.count[at.Type] >= maxNamedResources {
+		return protocol.Errorf(protocol.PolicyViolation, "At most %d groups, and as many client metrics subscriptions, can have configs.", maxNamedResources)
+	}
+	n.count[at.Type]++
+	return nil
 }
 
 // removals are of the configs that are set now and that a does not name.

@@ -37,7 +37,11 @@ func createTopics(v *view, req *kmsg.CreateTopicsRequest) ([]metadata.Message, *
 	}
 	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
 	var records []metadata.Message
+	v.collides = collisions(v.img, topics)
 	for _, t := range topics {
+		if err := v.gaveUp(); err != nil {
+			return nil, nil, err
+		}
 		made, result, err := createTopic(v, t)
 		if err != nil {
 			result = failedTopic(t.Topic, err)
@@ -130,7 +134,7 @@ func checkNewTopicName(v *view, name string) error {
 	if err := ValidTopicName(name); err != nil {
 		return err
 	}
-	if other := collision(v.img, name); other != "" {
+	if other := v.collides(name); other != "" {
 		return protocol.Errorf(protocol.InvalidTopicException, "Topic '%s' collides with existing topic: %s", name, other)
 	}
 	return nil
@@ -142,14 +146,18 @@ func newTopicConfigs(v *view, t *kmsg.CreateTopicsRequestTopic) (map[string]stri
 	var ops []configOp
 	var nulls []string
 	configs := map[string]string{}
-	for _, c := range t.Configs {
-		if c.Value == nil {
+	last := make(map[string]int, len(t.Configs))
+	for i, c := range t.Configs {
+		last[c.Name] = i
+	}
+	for i, c := range t.Configs {
+		switch {
+		case c.Value == nil:
 			nulls = append(nulls, c.Name)
-			continue
+		case last[c.Name] == i:
+			configs[c.Name] = *c.Value
+			ops = append(ops, configOp{name: c.Name, op: kmsg.IncrementalAlterConfigOpSet, value: c.Value})
 		}
-		configs[c.Name] = *c.Value
-		ops = slices.DeleteFunc(ops, func(op configOp) bool { return op.name == c.Name })
-		ops = append(ops, configOp{name: c.Name, op: kmsg.IncrementalAlterConfigOpSet, value: c.Value})
 	}
 	if nulls != nil {
 		return nil, nil, protocol.Errorf(protocol.InvalidConfig, "Null value not supported for topic configs: %s", strings.Join(nulls, ","))

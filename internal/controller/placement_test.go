@@ -132,7 +132,7 @@ func TestCollision(t *testing.T) {
 	for name, want := range map[string]string{
 		"a_b_c": "a.b_c", "a.b.c": "a.b_c", "a_b.d": "a.b.d", ".x": "_x", "ab": "", "a-b-c": "", "a.b": "", "a.b.c.d": "", "z.z": "",
 	} {
-		if got := collision(c.Image(), name); got != want {
+		if got := collisionOf(c.Image(), name); got != want {
 			t.Errorf("%s: collides with %q, want %q", name, got, want)
 		}
 	}

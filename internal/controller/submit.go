@@ -64,7 +64,7 @@ func submit[R any](ctx context.Context, c *Controller, decide func(*view) (outco
 	default:
 		return reply, protocol.RequestTimedOut
 	}
-	w, reply, err := decideAndPropose(c, decide)
+	w, reply, err := decideAndPropose(ctx, c, decide)
 	if err != nil {
 		return reply, err
 	}
@@ -101,14 +101,19 @@ func submitWithin[R any](ctx context.Context, c *Controller, timeoutMs int32, de
 	return submit(ctx, c, decide)
 }
 
-func decideAndPropose[R any](c *Controller, decide func(*view) (outcome[R], error)) (w *waiter, reply R, err error) {
+func decideAndPropose[R any](ctx context.Context, c *Controller, decide func(*view) (outcome[R], error)) (w *waiter, reply R, err error) {
 	c.deciding.Lock()
 	defer c.deciding.Unlock()
 	epoch, err := c.prepareTip()
 	if err != nil {
 		return nil, reply, err
 	}
-	out, err := decide(c.view())
+	v := c.view()
+	v.done = func() bool { return ctx.Err() != nil }
+	if err := v.gaveUp(); err != nil { // while it waited for its turn
+		return nil, reply, err
+	}
+	out, err := decide(v)
 	if err != nil {
 		return nil, reply, err
 	}

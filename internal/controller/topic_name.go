@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
 )
@@ -41,13 +43,13 @@ func badTopicRune(r rune) bool {
 	return true
 }
 
-// collision is the name of a topic that differs from name only in having '.'
+// collisionOf is the name of a topic that differs from name only in having '.'
 // for '_' or the other way round, or name itself; "" when there is none. The
 // metrics of two such topics would have one name.
 //
 // Every such topic begins like name does up to its first '.' or '_', so only
 // these are looked at.
-func collision(img *metadata.Image, name string) string {
+func collisionOf(img *metadata.Image, name string) string {
 	first := strings.IndexAny(name, "._")
 	if first < 0 {
 		return ""
@@ -62,4 +64,21 @@ func collision(img *metadata.Image, name string) string {
 		}
 	}
 	return ""
+}
+
+// manyNames is the number of new topics from which on a table of the existing
+// ones costs less than a scan for each.
+const manyNames = 16
+
+// collisions returns the function that finds the existing topic with which the
+// metrics of a new topic would collide, empty if there is none.
+func collisions(img *metadata.Image, topics []*kmsg.CreateTopicsRequestTopic) func(name string) string {
+	if len(topics) < manyNames {
+		return func(name string) string { return collisionOf(img, name) }
+	}
+	unified := map[string]string{}
+	for t := range img.Topics() {
+		unified[strings.ReplaceAll(t.Name, ".", "_")] = t.Name
+	}
+	return func(name string) string { return unified[strings.ReplaceAll(name, ".", "_")] }
 }

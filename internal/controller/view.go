@@ -21,6 +21,10 @@ type view struct {
 	rand      *rand.Rand
 
 	altered *config.DynamicValues // of img, once it was asked for
+	// collides finds the existing topic with which a new one collides.
+	collides func(name string) string
+	// done tells whether nobody waits for the decision any more; nil is never.
+	done func() bool
 }
 
 // after is the view once records are applied, for the later part of a decision.
@@ -33,6 +37,16 @@ func (v *view) after(records []metadata.Message) (*view, error) {
 	next := *v
 	next.img, next.altered = img, nil
 	return &next, nil
+}
+
+// gaveUp is an error once nobody waits for the decision: its deadline has passed
+// or its connection has ended. A decision over many elements asks at each, for
+// it keeps all others waiting.
+func (v *view) gaveUp() error {
+	if v.done != nil && v.done() {
+		return protocol.RequestTimedOut
+	}
+	return nil
 }
 
 // nextOffset is the offset that the first record of the decision will have, or
