@@ -19,7 +19,8 @@ import (
 //  2. Each is read: a region of a log file, no bytes. At most MaxBytes in all,
 //     but the first batch comes even if it is larger.
 //  3. With less than MinBytes and nothing wrong, the fetch watches its
-//     partitions until there is enough or MaxWait is over.
+//     partitions until there is enough or MaxWait is over. When those who wait
+//     take too much memory it is answered at once, with a throttle time.
 //  4. The response leaves out what the client of a session knows already.
 //
 // Fetches of replicas (ReplicaID ≥ 0) are refused until there are any.
@@ -43,11 +44,24 @@ func (h *Handler) fetch(ctx context.Context, r *Request) (Reply, error) {
 	call.limits()
 	call.resolve()
 	call.readAll()
-	if !call.satisfied() && call.req.MaxWaitMillis > 0 {
-		call.wait(ctx, time.Duration(call.req.MaxWaitMillis)*time.Millisecond)
+	if call.satisfied() || call.req.MaxWaitMillis <= 0 {
+		return call.reply, nil
 	}
+	if !r.park(waitingRequest + len(call.found)*waitingPartition) {
+		call.response.ThrottleMillis = min(call.req.MaxWaitMillis, crowdedPause)
+		return call.reply, nil
+	}
+	call.wait(ctx, time.Duration(call.req.MaxWaitMillis)*time.Millisecond)
 	return call.reply, nil
 }
+
+const (
+	// waitingPartition is what a partition takes in a fetch that waits, in bytes.
+	waitingPartition = 512
+	// crowdedPause is how long in ms a client is asked to pause whose fetch is not
+	// let wait, because those who wait take too much memory.
+	crowdedPause = 500
+)
 
 // fetchCall is one Fetch request under way. It is reused: whoever gets the
 // Reply ends with release.

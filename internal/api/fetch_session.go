@@ -174,10 +174,18 @@ type FetchSessions struct {
 // mostSessionPartitions are about 200 MB.
 const mostSessionPartitions = 1 << 20
 
-// NewFetchSessions returns an empty cache; most is asked for the number of
-// slots whenever a session is made.
-func NewFetchSessions(now func() time.Time, random *rand.Rand, most func() int) *FetchSessions {
-	return &FetchSessions{now: now, random: random, max: most, most: mostSessionPartitions, sessions: map[int32]*fetchSession{}}
+// sessionPartition is what a partition takes in a session, in bytes.
+const sessionPartition = 256
+
+// NewFetchSessions returns an empty cache. memory bounds what the partitions of all
+// sessions take, in bytes; 0 is mostSessionPartitions. most is asked for the number
+// of slots whenever a session is made.
+func NewFetchSessions(now func() time.Time, random *rand.Rand, memory int64, most func() int) *FetchSessions {
+	partitions := mostSessionPartitions
+	if memory > 0 {
+		partitions = int(min(memory/sessionPartition, mostSessionPartitions))
+	}
+	return &FetchSessions{now: now, random: random, max: most, most: partitions, sessions: map[int32]*fetchSession{}}
 }
 
 // create makes a session of a full fetch; nil when there is no slot for it.

@@ -15,7 +15,7 @@ type sessionClock struct{ now time.Time }
 
 func newTestSessions(most int) (*FetchSessions, *sessionClock) {
 	clock := &sessionClock{now: time.UnixMilli(1_000_000)}
-	return NewFetchSessions(func() time.Time { return clock.now }, rand.New(rand.NewPCG(1, 2)), func() int { return most }), clock
+	return NewFetchSessions(func() time.Time { return clock.now }, rand.New(rand.NewPCG(1, 2)), 0, func() int { return most }), clock
 }
 
 // wanted makes the partitions 0 to n−1 of a topic.

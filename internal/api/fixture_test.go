@@ -152,7 +152,7 @@ func (x *fixture) start(cfg *config.Broker) {
 	x.h.ClusterID, x.h.Static, x.h.Config = clusterID, cfg, x.config.Load
 	x.h.Controller, x.h.Quorum, x.h.Replicas, x.h.Storage = x.controller, x.quorum.Status, replicas, store
 	x.h.ProducerID = func(context.Context) (int64, error) { return x.producer.Add(1) - 1, nil }
-	x.h.Sessions = NewFetchSessions(time.Now, rand.New(rand.NewPCG(3, 4)), func() int { return int(x.config.Load().Network.FetchSessions) })
+	x.h.Sessions = NewFetchSessions(time.Now, rand.New(rand.NewPCG(3, 4)), 0, func() int { return int(x.config.Load().Network.FetchSessions) })
 	x.h.LogLevel, x.h.Now = new(slog.LevelVar), time.Now
 }
 

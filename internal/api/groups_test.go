@@ -165,7 +165,7 @@ func TestOffsetsTopic(t *testing.T) {
 // TestLargeRequests: what is too much is refused, and the group goes on.
 func TestLargeRequests(t *testing.T) {
 	story(t, nil, func(t *testing.T, x *fixture) {
-		id := x.topic("a", 400)
+		id := x.topic("a", 1200)
 		x.coordinated("g")
 		large := commitRequest("g", "a", id, make([]int64, 400)...)
 		for i := range large.Topics[0].Partitions {
@@ -190,20 +190,23 @@ func TestLargeRequests(t *testing.T) {
 			t.Errorf("the offset is %d, want 7", p.Offset)
 		}
 		// Tombstones of a group that do not fit one batch are split.
-		x.coordinated(strings.Repeat("h", 3000))
+		long := strings.Repeat("h", 1000)
+		x.coordinated(long)
 		for i := range 3 {
-			commit := commitRequest(strings.Repeat("h", 3000), "a", id, make([]int64, 300)...)
+			commit := commitRequest(long, "a", id, make([]int64, 300)...)
 			wantCode(t, fmt.Sprint("commit ", i), ask[*kmsg.OffsetCommitResponse](x, 9, commit).Topics[0].Partitions[0].ErrorCode, protocol.None)
 		}
-		rest := commitRequest(strings.Repeat("h", 3000), "a", id, make([]int64, 100)...)
-		for i := range rest.Topics[0].Partitions {
-			rest.Topics[0].Partitions[i].Partition = int32(300 + i)
+		for first := 300; first < 1200; first += 300 {
+			rest := commitRequest(long, "a", id, make([]int64, 300)...)
+			for i := range rest.Topics[0].Partitions {
+				rest.Topics[0].Partitions[i].Partition = int32(first + i)
+			}
+			wantCode(t, "commit", ask[*kmsg.OffsetCommitResponse](x, 9, rest).Topics[0].Partitions[0].ErrorCode, protocol.None)
 		}
-		wantCode(t, "commit", ask[*kmsg.OffsetCommitResponse](x, 9, rest).Topics[0].Partitions[0].ErrorCode, protocol.None)
 		remove := kmsg.NewPtrDeleteGroupsRequest()
-		remove.Groups = []string{strings.Repeat("h", 3000)}
+		remove.Groups = []string{long}
 		wantCode(t, "delete", ask[*kmsg.DeleteGroupsResponse](x, 2, remove).Groups[0].ErrorCode, protocol.None)
-		if p := x.fetchOffset(strings.Repeat("h", 3000), id, 399); p.Offset != -1 {
+		if p := x.fetchOffset(long, id, 1199); p.Offset != -1 {
 			t.Errorf("a deleted group has the offset %d", p.Offset)
 		}
 	})

@@ -28,10 +28,27 @@ type Request struct {
 	Session *Session
 	// Meter bounds what the answer may take; nil has no limit.
 	Meter *meter.Meter
-	// Consumed is called by a handler that goes on to wait for what other clients
-	// do, and needs Body no more: all that the request holds of the memory budget
-	// is given back, and Body is gone. Nil when it holds nothing.
+	// Consumed is called by a handler that needs Body no more and holds little
+	// beside it: all that the request holds of the memory budget is given back, and
+	// Body is gone. Nil when it holds nothing.
 	Consumed func()
+	// Wait is called by a handler that goes on to wait for what other clients do,
+	// as long as they like, and holds about n bytes meanwhile. They are taken from
+	// a budget of their own until the handler returns. False: there is no room, and
+	// the handler must answer now. Nil has no limit.
+	Wait func(n int) bool
+}
+
+// park is Wait, then Consumed: a request that waits holds nothing of the budget
+// of requests, or a few who wait would stop everybody.
+func (r *Request) park(n int) bool {
+	if r.Wait != nil && !r.Wait(n) {
+		return false
+	}
+	if r.Consumed != nil {
+		r.Consumed()
+	}
+	return true
 }
 
 // Anonymous is the principal of a listener without authentication.

@@ -46,7 +46,8 @@ const (
 	// it is handled.
 	Describes
 	// Waits is an API whose handler waits for other clients, as long as they
-	// like. It holds none of the memory budget of requests meanwhile.
+	// like. What it decoded does not alias Request.Body, so that it can give the
+	// memory of the request back (Request.park).
 	Waits
 	// Pipelined is an API whose next request is handled while replies to former
 	// ones wait for their Done.
@@ -158,30 +159,23 @@ func describes[R kmsg.Request](handle answer[R]) Service {
 
 func waits[R kmsg.Request](handle answer[R]) Service { return Service{Waits, whole(Waits, handle)} }
 
-// proportion is how many bytes of an answer are charged for each byte of its
-// request, before the handler runs: names, ids and error codes that come back.
-const proportion = 4
-
-// answer is a handler of decoded messages. What it looks up and builds beyond
-// proportion it charges to Request.Meter. It may stop once that fails: the
+// answer is a handler of decoded messages. It charges what it looks up, and what
+// it builds beyond the names, ids and codes of the request, to Request.Meter. (Those
+// are covered by what decoding was charged.) It may stop once that fails: the
 // request then fails with the meter's error, and its connection closes.
 type answer[R kmsg.Request] func(*Handler, context.Context, *Request, R) (kmsg.Response, error)
 
 // whole is the Handle of an answer. What decoding took of the memory budget is
-// held until the answer is there: so long it may be in use. An API that waits
-// holds nothing meanwhile, or a few who wait would stop everybody.
+// held until the answer is there, or until the handler parks the request.
 func whole[R kmsg.Request](kind Kind, handle answer[R]) Handle {
 	return func(h *Handler, ctx context.Context, r *Request) (Reply, error) {
-		body, gives := r.Body, kind == Waits && r.Consumed != nil
-		if gives {
-			body = bytes.Clone(body) // what is decoded aliases it
+		body := r.Body
+		if kind == Waits && r.Consumed != nil {
+			body = bytes.Clone(body)
 		}
 		decoded, err := protocol.Decode(r.Header.Key, r.Header.Version, body)
 		if err != nil {
 			return Reply{}, err
-		}
-		if gives {
-			r.Consumed()
 		}
 		if kind == Describes {
 			protocol.Distinct(decoded)
@@ -189,9 +183,6 @@ func whole[R kmsg.Request](kind Kind, handle answer[R]) Handle {
 		request, ok := decoded.(R)
 		if !ok {
 			return Reply{}, fmt.Errorf("api %d decodes to %T", r.Header.Key, decoded)
-		}
-		if err := r.Meter.Charge(proportion * len(body)); err != nil {
-			return Reply{}, err
 		}
 		response, err := handle(h, ctx, r, request)
 		if err == nil {

@@ -180,6 +180,9 @@ func (n *Node) close(orderly bool) error {
 	return errors.Join(errs...)
 }
 
+// sessionShare of ottla.memory.max is what the fetch sessions take at most.
+const sessionShare = 8
+
 // equip gives the handlers what they need of the other rooms.
 func (n *Node) equip() {
 	ids := newProducerIDs(n.allocateProducerIDs)
@@ -188,7 +191,7 @@ func (n *Node) equip() {
 	n.handler.Controller, n.handler.Quorum = n.controller, n.quorum.Status
 	n.handler.Replicas, n.handler.Groups, n.handler.Storage = n.replicas, n.groups, n.storage
 	n.handler.ProducerID = ids.Next
-	n.handler.Sessions = api.NewFetchSessions(n.env.Now, n.env.random("fetch sessions"), func() int {
+	n.handler.Sessions = api.NewFetchSessions(n.env.Now, n.env.random("fetch sessions"), n.static.Ottla.MemoryMax/sessionShare, func() int {
 		return int(n.config.Load().Network.FetchSessions)
 	})
 	n.handler.LogLevel, n.handler.Now = n.env.LogLevel, n.env.Now

@@ -241,6 +241,13 @@ func (r *Runtime[M]) Begin(ctx context.Context, partition int32, step Step[M]) *
 	return c
 }
 
+// Refused is a call that no shard decides: its Wait returns err.
+func Refused[M Machine](err error) *Call[M] {
+	c := &Call[M]{ctx: context.Background(), done: make(chan struct{})}
+	c.finish(nil, err)
+	return c
+}
+
 // Call is a request on its way.
 type Call[M Machine] struct {
 	ctx  context.Context

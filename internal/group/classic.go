@@ -80,7 +80,7 @@ const (
 func newClassicGroup(m *Machine, groupID string, wall int64) *classicGroup {
 	return &classicGroup{
 		m: m, groupID: groupID, current: classicEmpty, since: wall,
-		classicMembers: newClassicMembers(), pending: map[string]struct{}{},
+		classicMembers: newClassicMembers(m.kept), pending: map[string]struct{}{},
 	}
 }
 
@@ -103,7 +103,7 @@ func (m *Machine) obtainClassic(at coordinator.Moment, groupID string) (*classic
 		return nil, nil, protocol.InconsistentGroupProtocol
 	}
 	g := newClassicGroup(m, groupID, at.Wall)
-	m.groups[groupID] = g
+	m.setGroup(groupID, g)
 	switch {
 	case former == nil:
 		return g, []coordinator.Record{g.record(nil)}, nil

@@ -1,7 +1,6 @@
 package group
 
 import (
-	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,6 +47,9 @@ func (m *Machine) JoinGroup(at coordinator.Moment, to coordinator.Ticket, c Clie
 	if req.MemberID != "" && m.classicGroup(req.Group) == nil && m.vacant(req.Group) {
 		return j.refuse(protocol.UnknownMemberID, req.MemberID)
 	}
+	if err := j.admit(m); err != nil {
+		return j.refuse(err, req.MemberID)
+	}
 	g, records, err := m.obtainClassic(at, req.Group)
 	if err != nil {
 		return j.refuse(err, "")
@@ -56,6 +58,31 @@ func (m *Machine) JoinGroup(at coordinator.Moment, to coordinator.Ticket, c Clie
 	j.decide(g)
 	return j.out
 }
+
+// admit refuses a member whose ids are too long, one that would make the
+// subscriptions of its group larger than a record of the group can be, and
+// anybody when there is no memory for what would be kept.
+func (j *joinStep) admit(m *Machine) error {
+	if len(j.req.MemberID) > maxID+len("-")+36 || j.req.InstanceID != nil && len(*j.req.InstanceID) > maxID {
+		return protocol.InvalidRequest
+	}
+	n, have := keptMember+protocolsSize(j.protocols), 0
+	if g := m.classicGroup(j.req.Group); g != nil {
+		have = g.bytes
+		if c := g.byID[j.req.MemberID]; c != nil {
+			n -= c.size()
+		}
+	}
+	if n > 0 && have+n > maxGroupBytes {
+		return protocol.GroupMaxSizeReached
+	}
+	return m.kept.admit(n)
+}
+
+// maxGroupBytes bounds what the members of a classic group say of themselves. In
+// Kafka a group whose chosen protocol takes more than a record of
+// __consumer_offsets, 1 MiB, cannot be written; members name several protocols.
+const maxGroupBytes = 8 << 20
 
 // vacant tells whether nobody is a member of a group of that id.
 func (m *Machine) vacant(groupID string) bool {
@@ -113,13 +140,13 @@ func (j *joinStep) somebody(g *classicGroup) {
 	}
 }
 
-// newMemberID is a prefix that tells whose it is, and a random UUID. It must fit
-// the length field of a string.
+// newMemberID is a prefix that tells whose it is, cut to maxID bytes, and a random
+// UUID.
 func (m *Machine) newMemberID(prefix string) string {
 	id := uuid.UUID(m.randomBytes())
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	suffix := "-" + id.String()
-	return prefix[:min(len(prefix), math.MaxInt16-len(suffix))] + suffix
+	return prefix[:min(len(prefix), maxID)] + suffix
 }
 
 func (m *Machine) randomBytes() (b [16]byte) {

@@ -101,10 +101,14 @@ type classicMembers struct {
 	joining, unsynced int
 	// topics are what the members subscribe to; nil when that is not known.
 	topics map[string]struct{}
+	// bytes is what the members keep; kept counts it too.
+	bytes int
+	kept  *ledger
 }
 
-func newClassicMembers() classicMembers {
+func newClassicMembers(kept *ledger) classicMembers {
 	return classicMembers{
+		kept: kept,
 		byID: map[string]*classicMember{}, statics: map[string]*classicMember{},
 		supporters: map[string]int{}, topics: map[string]struct{}{},
 	}
@@ -134,6 +138,9 @@ func (s *classicMembers) unlink(c *classicMember) {
 }
 
 func (s *classicMembers) count(c *classicMember, by int) {
+	n := by * c.size()
+	s.bytes += n
+	s.kept.add(n)
 	for _, p := range c.protocols {
 		if s.supporters[p.name] += by; s.supporters[p.name] == 0 {
 			delete(s.supporters, p.name)

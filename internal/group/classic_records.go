@@ -58,9 +58,10 @@ func (m *Machine) applyGroupMetadata(r coordinator.Record, _ coordinator.Origin)
 	if r.Value == nil {
 		if g != nil {
 			g.cancelTimers()
+			m.kept.add(-g.bytes)
 		}
 		if former := m.groups[key.Group]; former != nil && former.kind() == Classic {
-			delete(m.groups, key.Group)
+			m.dropGroup(key.Group)
 		}
 		return nil
 	}
@@ -73,7 +74,7 @@ func (m *Machine) applyGroupMetadata(r coordinator.Record, _ coordinator.Origin)
 	}
 	if g == nil {
 		g = newClassicGroup(m, key.Group, v.CurrentStateTimestamp)
-		m.groups[key.Group] = g
+		m.setGroup(key.Group, g)
 	}
 	g.adopt(&v)
 	return nil
@@ -110,7 +111,8 @@ func (g *classicGroup) adopt(v *kmsg.GroupMetadataValue) {
 // the protocols that were not chosen.
 func (g *classicGroup) adoptMembers(v *kmsg.GroupMetadataValue) {
 	former := g.classicMembers
-	g.classicMembers = newClassicMembers()
+	g.classicMembers = newClassicMembers(g.m.kept)
+	g.m.kept.add(-former.bytes)
 	for i := range v.Members {
 		r := &v.Members[i]
 		c := former.byID[r.MemberID]

@@ -456,6 +456,7 @@ func (s *classicSim) check() {
 		s.t.Errorf("%d requests wait for %d clients", len(s.answer), len(s.clients))
 	}
 	s.checkCounts(g)
+	checkKept(s.t, s.m)
 	if s.dirty || s.rng.IntN(50) > 0 {
 		return
 	}

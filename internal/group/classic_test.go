@@ -408,7 +408,7 @@ func TestMemberIDs(t *testing.T) {
 	m := newRoom(t, 1).m
 	for _, prefix := range []string{"", "client", strings.Repeat("x", math.MaxInt16)} {
 		id := m.newMemberID(prefix)
-		if len(id) > math.MaxInt16 || !strings.HasPrefix(prefix, id[:len(id)-37]) || !memberUUID.MatchString(id) {
+		if len(id) > maxID+37 || !strings.HasPrefix(prefix, id[:len(id)-37]) || !memberUUID.MatchString(id) {
 			t.Errorf("%.40q: id of %d bytes, %.80q", prefix, len(id), id)
 		}
 		if again := m.newMemberID(prefix); id == again {
@@ -429,7 +429,7 @@ func TestVote(t *testing.T) {
 		{"a,b,c b,c c,b", "b"},
 		{"x,y,z z,y,x z,x,y y,x,z y,z,x", "y"},
 	} {
-		s := newClassicMembers()
+		s := newClassicMembers(&ledger{})
 		for i, names := range strings.Fields(test.members) {
 			c := &classicMember{id: fmt.Sprint(i)}
 			for _, name := range strings.Split(names, ",") {
@@ -498,7 +498,7 @@ func TestBadSubscriptions(t *testing.T) {
 		if topics, ok := subscribedTopics(bad); ok {
 			t.Errorf("%s: topics %v", name, topics)
 		}
-		s := newClassicMembers()
+		s := newClassicMembers(&ledger{})
 		s.subscribe(bad)
 		s.subscribe(good)
 		if s.topics != nil {

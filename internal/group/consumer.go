@@ -237,6 +237,7 @@ func (g *consumerGroup) setMember(id string, m *consumerMember) {
 }
 
 func (g *consumerGroup) count(m *consumerMember, by int) {
+	g.m.kept.add(by * m.size())
 	if instance := m.sub.InstanceID; instance != nil {
 		switch {
 		case by > 0:

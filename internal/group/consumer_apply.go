@@ -29,7 +29,7 @@ func (m *Machine) foldedGroup(id string, tombstone bool) (*consumerGroup, error)
 		return nil, nil
 	}
 	g := newConsumerGroup(m, id)
-	m.groups[id] = g
+	m.setGroup(id, g)
 	return g, nil
 }
 
@@ -50,7 +50,7 @@ func (m *Machine) applyConsumerGroup(r coordinator.Record, _ coordinator.Origin)
 	switch {
 	case g == nil:
 	case tombstone:
-		delete(m.groups, key.GroupID)
+		m.dropGroup(key.GroupID)
 	default:
 		g.epoch, g.metadataHash = value.Epoch, value.MetadataHash
 	}

@@ -88,15 +88,35 @@ func checkHeartbeat(req *kmsg.ConsumerGroupHeartbeatRequest, assignors []string)
 		return refuse(protocol.InvalidRequest, "InstanceId can't be null.")
 	case req.MemberEpoch < epochLeaveStatic:
 		return refuse(protocol.InvalidRequest, "MemberEpoch is invalid.")
+	case tooLong(&req.MemberID), tooLong(req.InstanceID), tooLong(req.RackID):
+		return refuse(protocol.InvalidRequest, "MemberId, InstanceId and RackId can have %d bytes at most.", maxID)
 	case req.ServerAssignor != nil && !slices.Contains(assignors, *req.ServerAssignor):
 		return refuse(protocol.UnsupportedAssignor, "ServerAssignor %s is not supported. Supported assignors: %s.", *req.ServerAssignor, strings.Join(assignors, ", "))
 	}
 	return nil
 }
 
+func tooLong(id *string) bool { return id != nil && len(*id) > maxID }
+
+// admit refuses a subscription that takes more than the member's last one when
+// there is no memory for it.
+func (h *heartbeat) admit() *refusal {
+	n := namesSize(h.req.SubscribedTopicNames) - namesSize(h.found.sub.SubscribedTopicNames) - len(h.found.regex())
+	if h.req.SubscribedTopicRegex != nil {
+		n += len(*h.req.SubscribedTopicRegex)
+	}
+	if h.before == nil {
+		n += keptMember
+	}
+	if h.kept.admit(n) != nil {
+		return refuse(protocol.CoordinatorLoadInProgress, "The memory for groups is used up.")
+	}
+	return nil
+}
+
 // heartbeatSteps are those of consumerGroup's comment.
 var heartbeatSteps = []func(h *heartbeat) *refusal{
-	(*heartbeat).findGroup, (*heartbeat).findMember, (*heartbeat).update, (*heartbeat).bump, (*heartbeat).assign, (*heartbeat).reconcile,
+	(*heartbeat).findGroup, (*heartbeat).findMember, (*heartbeat).admit, (*heartbeat).update, (*heartbeat).bump, (*heartbeat).assign, (*heartbeat).reconcile,
 }
 
 // heartbeat is a heartbeat while it is decided: the group as it is, and what

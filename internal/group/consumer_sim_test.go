@@ -216,6 +216,7 @@ func (s *consumerSim) send(c *simConsumer, req *kmsg.ConsumerGroupHeartbeatReque
 }
 
 func (s *consumerSim) check() {
+	checkKept(s.t, s.m)
 	g := s.consumers()
 	if g == nil {
 		return

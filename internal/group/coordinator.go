@@ -67,14 +67,16 @@ type Options struct {
 type Coordinator struct {
 	options Options
 	runtime *coordinator.Runtime[*Machine]
+	mu      sync.Mutex
 	// random is shared by the machines, each of which gets a source of its own.
-	mu     sync.Mutex
 	random *rand.Rand
+	// ledgers are those of the machines, by partition.
+	ledgers map[int32]*ledger
 }
 
 // NewCoordinator returns a coordinator that leads nothing; Follow tells it what.
 func NewCoordinator(o Options) *Coordinator {
-	c := &Coordinator{options: o, random: o.Random}
+	c := &Coordinator{options: o, random: o.Random, ledgers: map[int32]*ledger{}}
 	c.runtime = coordinator.New(coordinator.Options[*Machine]{
 		Topic: Topic, NodeID: o.NodeID, Open: coordinator.Replicas(o.Replicas, Topic), New: c.machine,
 		Now: o.Now, Elapsed: o.Elapsed, Codecs: o.Codecs, Log: o.Log,
@@ -85,10 +87,13 @@ func NewCoordinator(o Options) *Coordinator {
 	return c
 }
 
-func (c *Coordinator) machine(int32) *Machine {
+func (c *Coordinator) machine(partition int32) *Machine {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return NewMachine(c.options.Config, rand.New(rand.NewPCG(c.random.Uint64(), c.random.Uint64())))
+	m := NewMachine(c.options.Config, rand.New(rand.NewPCG(c.random.Uint64(), c.random.Uint64())))
+	m.kept.full = c.full
+	c.ledgers[partition] = m.kept
+	return m
 }
 
 // Follow takes a change of the committed metadata, after the replicas took it.
@@ -136,8 +141,15 @@ func ask[R kmsg.Response](ctx context.Context, c *Coordinator, group string, ste
 }
 
 func (c *Coordinator) begin(ctx context.Context, group string, step coordinator.Step[*Machine]) *coordinator.Call[*Machine] {
+	if len(group) > maxID {
+		return coordinator.Refused[*Machine](protocol.InvalidGroupID)
+	}
 	return c.runtime.Begin(ctx, c.Partition(group), step)
 }
+
+// maxID is the length of the longest group id, member id, instance id and rack in
+// bytes. Kafka takes 32,767.
+const maxID = 1024
 
 // errResponse says that a step answered a request with another's response.
 var errResponse = errors.New("the group coordinator gave a response of another kind")

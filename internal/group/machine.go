@@ -26,6 +26,8 @@ type Machine struct {
 	// random draws member ids.
 	random *rand.Rand
 
+	// kept counts what is below.
+	kept   *ledger
 	groups map[string]group
 	timers coordinator.Timers[timerKey]
 	hashes topicHashes
@@ -88,7 +90,7 @@ func (m *Machine) groupDue(at coordinator.Moment, k timerKey) coordinator.Output
 // configuration in force, random the source of member ids.
 func NewMachine(config func() *config.Broker, random *rand.Rand) *Machine {
 	return &Machine{
-		config: config, random: random, groups: map[string]group{},
+		config: config, random: random, kept: &ledger{}, groups: map[string]group{},
 		offsets: map[string]*groupOffsets{}, transactions: map[int64]map[string]bool{},
 	}
 }

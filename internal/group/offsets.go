@@ -93,6 +93,9 @@ func (m *Machine) OffsetCommit(at coordinator.Moment, to coordinator.Ticket, req
 	if g := m.groups[req.Group]; g != nil {
 		g.touch(at, req.MemberID)
 	}
+	if err := m.kept.admit(m.commitSize(req)); err != nil {
+		return coordinator.Answer(to, failCommit(req, err))
+	}
 	c := newCommit(m, at, req, check)
 	resp := kmsg.NewPtrOffsetCommitResponse()
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, 0, len(req.Topics))
@@ -104,6 +107,30 @@ func (m *Machine) OffsetCommit(at coordinator.Moment, to coordinator.Ticket, req
 		resp.Topics = append(resp.Topics, topic)
 	}
 	return coordinator.Output{Records: c.records, Replies: []coordinator.Reply{{To: to, Response: resp}}}
+}
+
+// commitSize is what a commit keeps beyond what is kept already.
+func (m *Machine) commitSize(req *kmsg.OffsetCommitRequest) (n int) {
+	var known map[string]partitions
+	if offsets := m.offsets[req.Group]; offsets != nil {
+		known = offsets.committed
+	} else {
+		n = keptGroup + len(req.Group)
+	}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			old, ok := known[t.Topic][p.Partition]
+			if !ok {
+				n += keptOffset
+			}
+			if p.Metadata != nil {
+				n += max(0, len(*p.Metadata)-len(old.metadata))
+			}
+		}
+	}
+	return n
 }
 
 // checkCommit is step 1 of OffsetCommit.
@@ -430,18 +457,39 @@ func (m *Machine) applyOffset(r coordinator.Record, o coordinator.Origin) error 
 		m.offsets[string(group)] = offsets
 	}
 	if m.groups[string(group)] == nil {
-		m.groups[string(group)] = &simple{string(group)}
+		m.setGroup(string(group), &simple{string(group)})
 	}
 	if o.ProducerID != coordinator.NoProducer {
 		m.pend(string(group), offsets, o.ProducerID, string(topic), partition, c)
 		return nil
 	}
 	if p := offsets.committed[string(topic)]; p != nil { // no string is made for what is known
+		if old, ok := p[partition]; ok {
+			m.kept.add(len(c.metadata) - len(old.metadata))
+		} else {
+			m.kept.add(offsetSize("", c, false))
+		}
 		p[partition] = c
 	} else {
-		put(offsets.committed, string(topic), partition, c)
+		m.commit(offsets, string(topic), partition, c)
 	}
 	return nil
+}
+
+// commit sets a committed offset, and uncommit takes it away.
+func (m *Machine) commit(offsets *groupOffsets, topic string, partition int32, c committed) {
+	m.uncommit(offsets, topic, partition)
+	m.kept.add(offsetSize(topic, c, offsets.committed[topic] == nil))
+	put(offsets.committed, topic, partition, c)
+}
+
+func (m *Machine) uncommit(offsets *groupOffsets, topic string, partition int32) {
+	old, ok := offsets.committed[topic][partition]
+	if !ok {
+		return
+	}
+	remove(offsets.committed, topic, partition)
+	m.kept.add(-offsetSize(topic, old, offsets.committed[topic] == nil))
 }
 
 // pend keeps the offset of an open transaction until its end.
@@ -466,7 +514,7 @@ func (m *Machine) forget(group, topic string, partition int32) {
 	if offsets == nil {
 		return
 	}
-	remove(offsets.committed, topic, partition)
+	m.uncommit(offsets, topic, partition)
 	for _, topics := range offsets.pending {
 		remove(topics, topic, partition)
 	}
@@ -488,7 +536,7 @@ func (m *Machine) EndTransaction(producerID int64, commit bool) {
 			for topic, ps := range offsets.pending[producerID] {
 				for id, c := range ps {
 					if old, ok := offsets.committed[topic][id]; !ok || c.at > old.at {
-						put(offsets.committed, topic, id, c)
+						m.commit(offsets, topic, id, c)
 					}
 				}
 			}

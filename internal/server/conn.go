@@ -46,6 +46,8 @@ type conn struct {
 	header   protocol.RequestHeader // of it, or of the one before
 	request  api.Request            // what its handler is given
 	consumed func()                 // Request.Consumed, made once
+	wait     func(n int) bool       // Request.Wait, made once
+	waits    int64                  // what it holds of server.waiters
 	ctx      context.Context
 	cancel   context.CancelFunc
 	share    share // of the budget, for requests
@@ -93,6 +95,7 @@ const clients = api.OnBroker
 var (
 	errShutdown = errors.New("the node is shutting down")
 	errIdle     = errors.New("connections.max.idle.ms has passed")
+	errGone     = errors.New("the client closed the connection while its request was handled")
 )
 
 // fault is the end of a connection that is worth a line in the log.
@@ -131,6 +134,7 @@ func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
 		c.release()
 	}
 	c.pay = c.takeRoom
+	c.wait = func(n int) bool { return s.waiters.take(&c.waits, int64(n)) }
 	c.replies.init(c)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.session = api.Session{
@@ -255,11 +259,13 @@ func (c *conn) handle() error {
 	if c.frame.charged > 0 {
 		r.Consumed = c.consumed
 	}
+	r.Wait = c.wait
 	c.server.metrics.BytesIn.Add(int64(len(c.frame.bytes)) + 4)
 	if err := c.foresee(e, r); err != nil {
 		return err
 	}
 	reply, err := e.Handle(c.server.options.Handler, c.ctx, r)
+	c.server.waiters.give(&c.waits)
 	c.release()
 	if err != nil {
 		return c.refused(err)
@@ -342,6 +348,7 @@ func (c *conn) close(reason error) {
 	c.dropInput()
 	c.out.drop()
 	c.share.give(c.share.held)
+	c.server.waiters.give(&c.waits)
 	c.server.remove(c)
 	c.listener.limits.give(c.peer.Addr())
 	c.report(c.reason)

@@ -65,6 +65,7 @@ type Server struct {
 	budget    *budget  // of requests
 	leaving   *budget  // of staging buffers, which wait for nothing, and large responses
 	expected  expected // how large they will be
+	waiters   waiters  // requests that wait for what other clients do
 	// answerMost is what one answer may take, in bytes.
 	answerMost int64
 	limits     [2]*limits // of clients' listeners, and of controllers'
@@ -98,6 +99,7 @@ func New(o Options) (*Server, error) {
 		answerMost: max(leastAnswer, o.Config.Ottla.MemoryMax/8),
 		metrics:    o.Metrics,
 	}
+	s.waiters.most = max(leastWaiters, o.Config.Ottla.MemoryMax/waitersShare)
 	if s.metrics == nil {
 		s.metrics = new(metrics.Metrics)
 	}

@@ -25,6 +25,10 @@ const slowFrame = 256 << 10
 // large response, while others wait for the memory that it holds.
 const scarceWrite = 6
 
+// goneRounds is after how many rounds of a handler the peer is looked at, and then
+// in each round.
+const goneRounds = 2
+
 func (t timing) orDefaults(idle time.Duration) timing {
 	if t.idle == 0 {
 		t.idle = idle
@@ -97,7 +101,14 @@ func (s *Server) overdue(c *conn, now int64, pressed, scarce bool) error {
 		if pressed && now-c.began.Load() > t.rounds(allowed) {
 			return violation("the request arrives too slowly while memory is short")
 		}
-	case idle, handling:
+	case handling:
+		// A handler that waits, in a long poll say, does not read: that the client
+		// has gone is noticed here.
+		if now-active > goneRounds && c.peerGone() {
+			return errGone
+		}
+		fallthrough
+	case idle:
 		if t.idle > 0 && now-active > t.rounds(t.idle) {
 			return errIdle
 		}
