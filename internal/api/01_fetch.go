@@ -33,6 +33,11 @@ func (h *Handler) fetch(ctx context.Context, r *Request) (Reply, error) {
 		call.release()
 		return Reply{}, err
 	}
+	// What is parsed holds the memory of the request until it is charged.
+	if err := r.Meter.Charge(call.req.Partitions() * parsedPartition); err != nil {
+		call.release()
+		return Reply{}, err
+	}
 	if r.Consumed != nil {
 		r.Consumed() // nothing of what was parsed aliases the body
 	}
@@ -41,13 +46,17 @@ func (h *Handler) fetch(ctx context.Context, r *Request) (Reply, error) {
 		call.response.Error = code(err)
 		return call.reply, nil
 	}
+	if err := r.Meter.Charge(len(call.session.partitions) * foundPartition); err != nil {
+		call.release()
+		return Reply{}, err
+	}
 	call.limits()
 	call.resolve()
 	call.readAll()
 	if call.satisfied() || call.req.MaxWaitMillis <= 0 {
 		return call.reply, nil
 	}
-	if !r.park(waitingRequest + len(call.found)*waitingPartition) {
+	if !r.park(waitingRequest + len(call.found)*(parsedPartition+foundPartition+watchedPartition)) {
 		call.response.ThrottleMillis = min(call.req.MaxWaitMillis, crowdedPause)
 		return call.reply, nil
 	}
@@ -56,8 +65,12 @@ func (h *Handler) fetch(ctx context.Context, r *Request) (Reply, error) {
 }
 
 const (
-	// waitingPartition is what a partition takes in a fetch that waits, in bytes.
-	waitingPartition = 512
+	// What a partition takes in a fetch, in bytes: in the request as it is parsed
+	// and listed, as what is found of it with its place in the response, and while
+	// it is watched.
+	parsedPartition  = 192
+	foundPartition   = 320
+	watchedPartition = 128
 	// crowdedPause is how long in ms a client is asked to pause whose fetch is not
 	// let wait, because those who wait take too much memory.
 	crowdedPause = 500

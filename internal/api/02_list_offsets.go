@@ -23,8 +23,8 @@ func (h *Handler) listOffsets(_ context.Context, r *Request, req *kmsg.ListOffse
 		topic := kmsg.NewListOffsetsResponseTopic()
 		topic.Topic = t.Topic
 		for _, p := range t.Partitions {
-			if r.Meter.Charge(offsetLookup+meter.Size[kmsg.ListOffsetsResponseTopicPartition]()) != nil {
-				return resp, nil
+			if err := r.Meter.Charge(offsetLookup + meter.Size[kmsg.ListOffsetsResponseTopicPartition]()); err != nil {
+				return nil, err
 			}
 			out := kmsg.NewListOffsetsResponseTopicPartition()
 			out.Partition = p.Partition

@@ -42,8 +42,8 @@ func (h *Handler) findCoordinator(ctx context.Context, r *Request, req *kmsg.Fin
 	}
 	view := clusterView{img: h.Controller.Image(), listener: r.Listener}
 	for _, key := range keys {
-		if r.Meter.Charge(meter.Lookup+meter.Size[kmsg.FindCoordinatorResponseCoordinator]()) != nil {
-			break
+		if err := r.Meter.Charge(meter.Lookup + meter.Size[kmsg.FindCoordinatorResponseCoordinator]()); err != nil {
+			return nil, err
 		}
 		c := h.coordinator(view, key, failed)
 		if req.CoordinatorType < coordinatesGroups || req.CoordinatorType > coordinatesShares {
@@ -52,7 +52,7 @@ func (h *Handler) findCoordinator(ctx context.Context, r *Request, req *kmsg.Fin
 		}
 		resp.Coordinators = append(resp.Coordinators, c)
 	}
-	if r.Header.Version < 4 && len(resp.Coordinators) > 0 {
+	if r.Header.Version < 4 {
 		only := resp.Coordinators[0]
 		resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = only.ErrorCode, only.NodeID, only.Host, only.Port
 		text := protocol.Code(only.ErrorCode).Message()

@@ -19,8 +19,8 @@ func (h *Handler) offsetForLeaderEpoch(_ context.Context, r *Request, req *kmsg.
 		topic := kmsg.NewOffsetForLeaderEpochResponseTopic()
 		topic.Topic = t.Topic
 		for _, p := range t.Partitions {
-			if r.Meter.Charge(meter.Lookup+meter.Size[kmsg.OffsetForLeaderEpochResponseTopicPartition]()) != nil {
-				return resp, nil
+			if err := r.Meter.Charge(meter.Lookup + meter.Size[kmsg.OffsetForLeaderEpochResponseTopicPartition]()); err != nil {
+				return nil, err
 			}
 			topic.Partitions = append(topic.Partitions, h.epochEnd(t.Topic, p))
 		}

@@ -28,8 +28,8 @@ func (h *Handler) describeConfigs(_ context.Context, r *Request, req *kmsg.Descr
 		out.ResourceType, out.ResourceName = resource.ResourceType, resource.ResourceName
 		out.Configs, out.ErrorMessage = []kmsg.DescribeConfigsResponseResourceConfig{}, new(string)
 		// What is listed counts, though few of it is asked for.
-		if r.Meter.Charge(listedConfigs(resource.ResourceType)*meter.Size[config.Entry]()) != nil {
-			return resp, nil
+		if err := r.Meter.Charge(listedConfigs(resource.ResourceType) * meter.Size[config.Entry]()); err != nil {
+			return nil, err
 		}
 		entries, err := h.configEntries(int8(resource.ResourceType), resource.ResourceName)
 		if err != nil {
@@ -38,8 +38,8 @@ func (h *Handler) describeConfigs(_ context.Context, r *Request, req *kmsg.Descr
 		if err != nil && !errors.Is(err, protocol.UnknownTopicOrPartition) { // without a message, as Kafka
 			out.ErrorMessage = message(err)
 		}
-		if out.Configs = describedConfigs(r.Meter, entries, resource.ConfigNames, req); r.Meter.Err() != nil {
-			return resp, nil
+		if out.Configs = describedConfigs(r.Meter, entries, resource.ConfigNames, req); out.Configs == nil {
+			return nil, r.Meter.Err()
 		}
 		resp.Resources = append(resp.Resources, out)
 	}
@@ -57,7 +57,8 @@ func listedConfigs(kind kmsg.ConfigResourceType) int {
 	return 10
 }
 
-// describedConfigs are those entries that names asks for, all if it is empty.
+// describedConfigs are those entries that names asks for, all if it is empty; nil
+// when the meter fails.
 func describedConfigs(m *meter.Meter, entries []config.Entry, names []string, req *kmsg.DescribeConfigsRequest) []kmsg.DescribeConfigsResponseResourceConfig {
 	wanted := make(map[string]bool, len(names))
 	for _, name := range names {
@@ -69,7 +70,7 @@ func describedConfigs(m *meter.Meter, entries []config.Entry, names []string, re
 			continue
 		}
 		if m.Charge(describedSize(&e, req)) != nil {
-			break
+			return nil
 		}
 		configs = append(configs, describedConfig(e, req))
 	}

@@ -20,16 +20,16 @@ func (h *Handler) listPartitionReassignments(_ context.Context, r *Request, req 
 	img := h.Controller.Image()
 	if req.Topics == nil {
 		for t := range img.Topics() {
-			if r.Meter.Charge(t.NumPartitions()*movingPartition) != nil {
-				break
+			if err := r.Meter.Charge(t.NumPartitions() * movingPartition); err != nil {
+				return nil, err
 			}
 			resp.Topics = appendMoving(resp.Topics, t, t.Partitions())
 		}
 		return resp, nil
 	}
 	for _, asked := range req.Topics {
-		if r.Meter.Charge(len(asked.Partitions)*movingPartition) != nil {
-			break
+		if err := r.Meter.Charge(len(asked.Partitions) * movingPartition); err != nil {
+			return nil, err
 		}
 		if t := img.TopicByName(asked.Topic); t != nil {
 			resp.Topics = appendMoving(resp.Topics, t, named(t, asked.Partitions))

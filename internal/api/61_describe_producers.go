@@ -22,8 +22,8 @@ func (h *Handler) describeProducers(_ context.Context, r *Request, req *kmsg.Des
 		topic.Topic = t.Topic
 		for _, id := range t.Partitions {
 			topic.Partitions = append(topic.Partitions, h.producersOf(r.Meter, t.Topic, id))
-			if r.Meter.Err() != nil {
-				return resp, nil
+			if err := r.Meter.Err(); err != nil {
+				return nil, err
 			}
 		}
 		resp.Topics = append(resp.Topics, topic)

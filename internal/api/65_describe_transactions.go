@@ -16,8 +16,8 @@ import (
 func (h *Handler) describeTransactions(_ context.Context, r *Request, req *kmsg.DescribeTransactionsRequest) (kmsg.Response, error) {
 	resp := kmsg.NewPtrDescribeTransactionsResponse()
 	for _, id := range req.TransactionalIDs {
-		if r.Meter.Charge(meter.Size[kmsg.DescribeTransactionsResponseTransactionState]()) != nil {
-			break
+		if err := r.Meter.Charge(meter.Size[kmsg.DescribeTransactionsResponseTransactionState]()); err != nil {
+			return nil, err
 		}
 		state := kmsg.NewDescribeTransactionsResponseTransactionState()
 		state.TransactionalID = id

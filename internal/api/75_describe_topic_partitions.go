@@ -30,7 +30,10 @@ func (h *Handler) describeTopicPartitions(_ context.Context, r *Request, req *km
 		left: most,
 	}
 	for _, name := range names {
-		if r.Meter.Charge(meter.Lookup+meter.Size[kmsg.DescribeTopicPartitionsResponseTopic]()) != nil || !page.add(name) {
+		if err := r.Meter.Charge(meter.Lookup + meter.Size[kmsg.DescribeTopicPartitionsResponseTopic]()); err != nil {
+			return nil, err
+		}
+		if !page.add(name) {
 			break
 		}
 	}

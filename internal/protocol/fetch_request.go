@@ -263,3 +263,11 @@ func resize[T any](s []T, n int) []T {
 	copy(larger, s[:cap(s)])
 	return larger
 }
+
+// Partitions is the number of partitions that the request names.
+func (r *FetchRequest) Partitions() (n int) {
+	for i := range r.Topics {
+		n += len(r.Topics[i].Partitions)
+	}
+	return n
+}

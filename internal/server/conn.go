@@ -134,7 +134,7 @@ func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
 		c.release()
 	}
 	c.pay = c.takeRoom
-	c.wait = func(n int) bool { return s.waiters.take(&c.waits, int64(n)) }
+	c.wait = c.takeWaiter
 	c.replies.init(c)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.session = api.Session{
@@ -265,13 +265,15 @@ func (c *conn) handle() error {
 		return err
 	}
 	reply, err := e.Handle(c.server.options.Handler, c.ctx, r)
-	c.server.waiters.give(&c.waits)
 	c.release()
 	if err != nil {
+		c.server.waiters.give(&c.waits)
 		return c.refused(err)
 	}
 	p := parked{reply: reply, key: c.header.Key, version: c.header.Version, correlation: c.header.CorrelationID, received: r.Received}
-	return c.answer(e, &p)
+	err = c.answer(e, &p)
+	c.server.waiters.give(&c.waits)
+	return err
 }
 
 // received is when the request at hand had arrived. The clock is not asked again

@@ -100,6 +100,17 @@ func (c *conn) takeRoom(n int64) error {
 	return nil
 }
 
+// takeWaiter is Request.Wait: n bytes are charged to those who wait, until the
+// answer is written, and what the meter took is given back meanwhile.
+func (c *conn) takeWaiter(n int) bool {
+	if !c.server.waiters.take(&c.waits, int64(n)) {
+		return false
+	}
+	c.metered = 0
+	c.out.give(0)
+	return true
+}
+
 // take waits for room.
 func (o *output) take(n int64) error {
 	if !o.share.take(n, o.conn.dead) {
