@@ -101,7 +101,7 @@ func supportedFeatures(version int16) []kmsg.ApiVersionsResponseSupportedFeature
 
 // finalizedFeatures fills in the levels that the cluster runs at, and as their
 // epoch the offset of the metadata they come from. kraft.version lies outside
-// the metadata: the quorum has had it since it began.
+// the metadata: it is the quorum's.
 func (h *Handler) finalizedFeatures(resp *kmsg.ApiVersionsResponse) {
 	img := h.Controller.Image()
 	resp.FinalizedFeaturesEpoch = img.Offset
@@ -116,7 +116,7 @@ func (h *Handler) finalizedFeatures(resp *kmsg.ApiVersionsResponse) {
 	for name, level := range img.Features() {
 		add(name, level)
 	}
-	add(metadata.FeatureKRaftVersion, 1)
+	add(metadata.FeatureKRaftVersion, h.Controller.KRaftVersion())
 	slices.SortFunc(resp.FinalizedFeatures, func(a, b kmsg.ApiVersionsResponseFinalizedFeature) int {
 		return strings.Compare(a.Name, b.Name)
 	})

@@ -19,6 +19,8 @@ type imageOnly struct {
 
 func (c imageOnly) Image() *metadata.Image { return c.image }
 
+func (imageOnly) KRaftVersion() int16 { return 1 }
+
 // clusterImage is the metadata of a cluster as Kafka 4.3.1 formats it.
 func clusterImage(t *testing.T) *metadata.Image {
 	t.Helper()

@@ -64,6 +64,8 @@ type Handler struct {
 type Controller interface {
 	// Image is the committed metadata.
 	Image() *metadata.Image
+	// KRaftVersion is the finalized level of kraft.version.
+	KRaftVersion() int16
 	CreateTopics(context.Context, *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse
 	DeleteTopics(context.Context, *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse
 	CreatePartitions(context.Context, *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse

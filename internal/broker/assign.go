@@ -39,7 +39,10 @@ const (
 )
 
 // noteAssignments compares a change of the metadata with where the logs are.
-func (n *Node) noteAssignments(delta *metadata.Delta) {
+func (n *Node) noteAssignments(img *metadata.Image, delta *metadata.Delta) {
+	if img.MetadataVersion() < metadata.DirectoriesLevel {
+		return // it has no place for them
+	}
 	var found []assignment
 	for _, d := range delta.Topics {
 		if d.New == nil {

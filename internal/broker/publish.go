@@ -29,7 +29,7 @@ func (n *Node) publish(img *metadata.Image, delta *metadata.Delta) {
 		n.env.Log.Error("some partitions cannot be served", "error", err)
 	}
 	n.groups.Follow(img, delta)
-	n.noteAssignments(delta)
+	n.noteAssignments(img, delta)
 }
 
 // reconfigure puts configs in force that were altered at run time.

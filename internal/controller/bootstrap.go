@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
@@ -13,7 +14,12 @@ import (
 // read everything else, the other features, and the default of
 // min.insync.replicas, which eligible leader replicas need to be the same
 // everywhere. kraft.version is not among them: it is the quorum's own.
+//
+// When Kafka formatted the folder, the records are those of its format command.
 func bootstrapRecords(v *view) []metadata.Message {
+	if len(v.bootstrap) > 0 {
+		return kafkaBootstrap(v)
+	}
 	records := []metadata.Message{&metadata.FeatureLevelRecord{Name: metadata.FeatureMetadataVersion, FeatureLevel: metadata.CurrentLevel}}
 	for _, f := range metadata.SupportedFeatures() {
 		if f.Name != metadata.FeatureMetadataVersion && f.Name != metadata.FeatureKRaftVersion {
@@ -21,6 +27,18 @@ func bootstrapRecords(v *view) []metadata.Message {
 		}
 	}
 	return append(records, defaultMinISR(v))
+}
+
+// kafkaBootstrap adds to the records of Kafka's format command what its
+// controller adds.
+func kafkaBootstrap(v *view) []metadata.Message {
+	records := slices.Clone(v.bootstrap)
+	for _, m := range v.bootstrap {
+		if f, ok := m.(*metadata.FeatureLevelRecord); ok && f.Name == metadata.FeatureELRVersion && f.FeatureLevel > 0 {
+			return append(records, defaultMinISR(v))
+		}
+	}
+	return records
 }
 
 // defaultMinISR makes the node's static min.insync.replicas that of the cluster.

@@ -48,7 +48,8 @@ func registerBroker(v *view, req *kmsg.BrokerRegistrationRequest, connected bool
 	if old != nil && !amend && connected {
 		return nil, nil, protocol.Errorf(protocol.DuplicateBrokerRegistration, "Another broker is registered with that broker id.")
 	}
-	if old != nil && !amend && !old.Fenced && !shareLogDir(old, req.LogDirs) {
+	// A registration at a metadata.version below 3.7-IV2 names no log dirs.
+	if old != nil && !amend && !old.Fenced && len(old.LogDirs) > 0 && !shareLogDir(old, req.LogDirs) {
 		return nil, nil, protocol.Errorf(protocol.DuplicateBrokerRegistration, "Another broker with other log dirs is registered with that broker id, and not fenced.")
 	}
 	m := metadata.NewRegisterBrokerRecord()
@@ -105,7 +106,7 @@ func checkRegistration(v *view, req *kmsg.BrokerRegistrationRequest) error {
 // checkRegistrationFeatures refuses a broker that does not serve every feature
 // at its finalized level; one that it does not name it serves at level 0.
 func checkRegistrationFeatures(v *view, req *kmsg.BrokerRegistrationRequest) error {
-	finalized := map[string]int16{metadata.FeatureKRaftVersion: kraftVersion}
+	finalized := map[string]int16{metadata.FeatureKRaftVersion: v.kraftVersion}
 	for name, level := range v.img.Features() {
 		finalized[name] = level
 	}

@@ -34,11 +34,11 @@ import (
 
 // Quorum commits records; *raft.Node is one.
 type Quorum interface {
-	// Propose appends records as one atomic batch if this node leads epoch. It
-	// returns the offset of the last record, and done gets one value: nil when
+	// Propose appends records as one atomic batch if this node leads epoch, in
+	// the versions of the metadata.version that is level. It returns the offset of the last record, and done gets one value: nil when
 	// they are committed, else why they may not be. A proposal that is refused
 	// at once has its error in done when Propose returns.
-	Propose(epoch int32, records []metadata.Message) (lastOffset int64, done <-chan error)
+	Propose(epoch int32, level int16, records []metadata.Message) (lastOffset int64, done <-chan error)
 }
 
 // Options say which node this is and what it works with.
@@ -51,6 +51,11 @@ type Options struct {
 	// Rand makes topic ids and spreads replicas. The controller alone uses it.
 	Rand *rand.Rand
 	Log  *slog.Logger
+	// Bootstrap are the first records of a new cluster; nil: those of one that
+	// runs at the newest level of every feature.
+	Bootstrap []metadata.Message
+	// KRaftVersion tells the kraft.version of the quorum; nil: 1.
+	KRaftVersion func() int16
 }
 
 // Controller is this node's controller. It is active while the node leads the
@@ -120,6 +125,15 @@ func (c *Controller) Attach(q Quorum) { c.quorum = q }
 // before the quorum starts. f runs in the goroutine that calls Apply.
 func (c *Controller) Subscribe(f func(*metadata.Image, *metadata.Delta)) {
 	c.subscribers = append(c.subscribers, f)
+}
+
+// KRaftVersion is the finalized level of kraft.version, which lies outside the
+// metadata.
+func (c *Controller) KRaftVersion() int16 {
+	if c.o.KRaftVersion == nil {
+		return newestKRaftVersion
+	}
+	return c.o.KRaftVersion()
 }
 
 // Image is the committed metadata.

@@ -28,6 +28,9 @@ func assignReplicasToDirs(v *view, req *kmsg.AssignReplicasToDirsRequest) ([]met
 	if err := v.checkBrokerEpoch(req.BrokerID, req.BrokerEpoch); err != nil {
 		return nil, nil, err
 	}
+	if v.img.MetadataVersion() < metadata.DirectoriesLevel {
+		return nil, nil, protocol.UnsupportedVersion
+	}
 	b := v.img.Broker(req.BrokerID)
 	resp := req.ResponseKind().(*kmsg.AssignReplicasToDirsResponse)
 	var records []metadata.Message

@@ -35,7 +35,7 @@ type entry struct {
 	done  chan error
 }
 
-func (q *quorum) Propose(epoch int32, records []metadata.Message) (int64, <-chan error) {
+func (q *quorum) Propose(epoch int32, _ int16, records []metadata.Message) (int64, <-chan error) {
 	q.mu.Lock()
 	done := make(chan error, 1)
 	switch {

@@ -84,7 +84,7 @@ func updateFeature(v *view, name string, level int16, kind int8) ([]metadata.Mes
 	}
 	current := v.img.Feature(name)
 	if name == metadata.FeatureKRaftVersion {
-		current = kraftVersion
+		current = v.kraftVersion
 	}
 	switch {
 	case level < current && kind == upgrade:
@@ -95,6 +95,8 @@ func updateFeature(v *view, name string, level int16, kind int8) ([]metadata.Mes
 		if err := checkMetadataDowngrade(current, level, kind); err != nil {
 			return nil, err
 		}
+	case name == metadata.FeatureKRaftVersion && level > current:
+		return nil, invalid("Ottla does not move the voters of controller.quorum.voters into the metadata log yet. Let Apache Kafka do it.")
 	case name == metadata.FeatureKRaftVersion && level != current:
 		return nil, invalid("Can't downgrade the version of this feature.")
 	case name == metadata.FeatureKRaftVersion && kind == upgrade:
@@ -105,9 +107,10 @@ func updateFeature(v *view, name string, level int16, kind int8) ([]metadata.Mes
 	return []metadata.Message{&metadata.FeatureLevelRecord{Name: name, FeatureLevel: level}}, nil
 }
 
-// kraftVersion is the level at which every quorum of Ottla's is formed; there
-// is none above, and Kafka has no way down either.
-const kraftVersion int16 = 1
+// newestKRaftVersion is the level at which every quorum of Ottla's is formed;
+// there is none above, and Kafka has no way down either. One that Kafka formed
+// for controller.quorum.voters has level 0.
+const newestKRaftVersion int16 = 1
 
 // changedLevels are the levels of metadata.version that brought new records or
 // fields: going below one may lose metadata.

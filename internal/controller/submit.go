@@ -129,7 +129,7 @@ func decideAndPropose[R any](ctx context.Context, c *Controller, decide func(*vi
 
 // view is what a decision sees of the tip. The caller holds deciding.
 func (c *Controller) view() *view {
-	return &view{img: c.tip, nodeID: c.o.NodeID, clusterID: c.o.ClusterID, cfg: c.o.Config, rand: c.o.Rand}
+	return &view{img: c.tip, kraftVersion: c.KRaftVersion(), bootstrap: c.o.Bootstrap, nodeID: c.o.NodeID, clusterID: c.o.ClusterID, cfg: c.o.Config, rand: c.o.Rand}
 }
 
 // prepareTip returns the epoch in which this node is the active controller, and
@@ -171,6 +171,10 @@ func (c *Controller) propose(epoch int32, records []metadata.Message) (done <-ch
 }
 
 func (c *Controller) proposeBatch(epoch int32, records []metadata.Message) (done <-chan error, err error) {
+	level := c.tip.MetadataVersion()
+	if records, err = metadata.AtLevel(records, level); err != nil {
+		return nil, fmt.Errorf("decided records cannot be written at metadata.version %d: %w", level, err)
+	}
 	// Apply first: records that do not fit must not reach the log, where every
 	// node would stop over them.
 	next, _, err := c.tip.Apply(records, c.tip.Offset+int64(len(records)), epoch)
@@ -178,7 +182,7 @@ func (c *Controller) proposeBatch(epoch int32, records []metadata.Message) (done
 		c.o.Log.Error("a decision does not fit the metadata that it was made on", "error", err)
 		return nil, fmt.Errorf("decided records do not apply: %w", err)
 	}
-	last, done := c.quorum.Propose(epoch, records)
+	last, done := c.quorum.Propose(epoch, level, records)
 	select {
 	case err := <-done:
 		if err != nil {

@@ -19,6 +19,9 @@ type view struct {
 	clusterID string
 	cfg       *config.Broker
 	rand      *rand.Rand
+	// kraftVersion and bootstrap are as in Options.
+	kraftVersion int16
+	bootstrap    []metadata.Message
 
 	altered *config.DynamicValues // of img, once it was asked for
 	// collides finds the existing topic with which a new one collides.

@@ -364,3 +364,40 @@ func TestUncleanElections(t *testing.T) {
 		}
 	}
 }
+
+// What AtLevel leaves is what a log of that level gives back, and nothing is
+// dropped at the newest level.
+func TestAtLevel(t *testing.T) {
+	dir := UUID{1: 7}
+	records := []Message{
+		&RegisterBrokerRecord{BrokerID: 1, LogDirs: []UUID{dir}, Fenced: true},
+		&TopicRecord{Name: "t", TopicID: UUID{9}},
+		&PartitionRecord{TopicID: UUID{9}, Replicas: []int32{1}, ISR: []int32{1}, Leader: 1, Directories: []UUID{dir}},
+	}
+	for _, c := range []struct {
+		level       int16
+		directories int
+	}{{MinLevel, 0}, {DirectoriesLevel - 1, 0}, {DirectoriesLevel, 1}, {CurrentLevel, 1}} {
+		got, err := AtLevel(records, c.level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range got {
+			again, err := ParseValue(AppendValueAt(nil, m, c.level))
+			if err != nil || Text(again) != Text(m) {
+				t.Errorf("level %d: record %d is %s, the log gives back %s, %v", c.level, i, Text(m), Text(again), err)
+			}
+		}
+		broker, partition := got[0].(*RegisterBrokerRecord), got[2].(*PartitionRecord)
+		if len(broker.LogDirs) != c.directories || len(partition.Directories) != c.directories {
+			t.Errorf("level %d: %s, %s", c.level, Text(broker), Text(partition))
+		}
+	}
+	raised := append([]Message{&FeatureLevelRecord{Name: FeatureMetadataVersion, FeatureLevel: CurrentLevel}}, records...)
+	if got, err := AtLevel(raised, MinLevel); err != nil || len(got[3].(*PartitionRecord).Directories) != 1 {
+		t.Errorf("behind a record that raises the level: %v, %v", got, err)
+	}
+	if len(records[2].(*PartitionRecord).Directories) != 1 {
+		t.Error("the records were changed")
+	}
+}

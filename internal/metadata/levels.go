@@ -1,16 +1,19 @@
 package metadata
 
+import "slices"
+
 // The levels of metadata.version that matter here. Kafka 4.3.1 serves 7 to 30.
 const (
 	// MinLevel is 3.3-IV3, the lowest level that a Kafka 4 cluster may have.
 	MinLevel int16 = 7
 	// CurrentLevel is 4.3-IV0, the level of a cluster that Ottla formats.
 	CurrentLevel int16 = 30
+	// DirectoriesLevel is 3.7-IV2, which put log dirs into registrations and
+	// partitions (KIP-858).
+	DirectoriesLevel int16 = 17
 
 	// level34IV0 added the registration of brokers that migrate off ZooKeeper.
 	level34IV0 int16 = 8
-	// level37IV2 put log dirs into registrations and partitions (KIP-858).
-	level37IV2 int16 = 17
 	// level40IV1 put eligible leader replicas into partitions (KIP-966).
 	level40IV1 int16 = 23
 )
@@ -24,7 +27,7 @@ func VersionAt(m Message, level int16) int16 {
 		switch {
 		case level >= CurrentLevel:
 			return 4
-		case level >= level37IV2:
+		case level >= DirectoriesLevel:
 			return 3
 		case level >= level34IV0:
 			return 2
@@ -34,13 +37,46 @@ func VersionAt(m Message, level int16) int16 {
 		switch {
 		case level >= level40IV1:
 			return 2
-		case level >= level37IV2:
+		case level >= DirectoriesLevel:
 			return 1
 		}
 	case *BrokerRegistrationChangeRecord:
 		return m.version()
 	}
 	return 0
+}
+
+// LevelAfter is the metadata.version that holds from m on, when level did before.
+func LevelAfter(level int16, m Message) int16 {
+	if f, ok := m.(*FeatureLevelRecord); ok && f.Name == FeatureMetadataVersion {
+		return f.FeatureLevel
+	}
+	return level
+}
+
+// AtLevel is what is left of records when a cluster at a level of
+// metadata.version writes them: fields that the level does not know are not
+// written. Who decides on records must go on with these, since the log holds no
+// others.
+func AtLevel(records []Message, level int16) ([]Message, error) {
+	var out []Message
+	for i, m := range records {
+		level = LevelAfter(level, m)
+		if level == 0 || VersionAt(m, level) == VersionAt(m, CurrentLevel) {
+			continue
+		}
+		if out == nil {
+			out = slices.Clone(records)
+		}
+		var err error
+		if out[i], err = ParseValue(AppendValueAt(nil, m, level)); err != nil {
+			return nil, err
+		}
+	}
+	if out == nil {
+		return records, nil
+	}
+	return out, nil
 }
 
 // version is the lowest one that has every field that is set: Kafka writes

@@ -15,21 +15,41 @@ type QuorumState struct {
 	LeaderEpoch int32 `json:"leaderEpoch"`
 	// VotedID is who got this node's vote in the epoch, -1 for nobody.
 	VotedID int32 `json:"votedId"`
-	// VotedDirectoryID is the directory id of who got the vote (KIP-853).
+	// VotedDirectoryID is the directory id of who got the vote (KIP-853); version
+	// 0 has none.
 	VotedDirectoryID UUID `json:"-"`
+	// Version is 1 with kraft.version 1, and 0 with kraft.version 0, where the
+	// voters stand in controller.quorum.voters.
+	Version int16 `json:"-"`
+	// Voters are the node ids of the voters, in version 0 only.
+	Voters []int32 `json:"-"`
 }
 
-// quorumStateFile is the JSON. Version 1 goes with kraft.version 1; version 0
-// has no votedDirectoryId and repeats the cluster id and the voters, which are
-// kept elsewhere.
+// quorumStateFile is the JSON. Version 0 also has a clusterId and an
+// appliedOffset, which Kafka leaves at "" and 0.
 type quorumStateFile struct {
 	QuorumState
-	VotedDirectoryID *string `json:"votedDirectoryId"`
-	DataVersion      *int16  `json:"data_version"`
+	VotedDirectoryID *string            `json:"votedDirectoryId"`
+	CurrentVoters    []quorumStateVoter `json:"currentVoters"`
+	DataVersion      *int16             `json:"data_version"`
 }
 
-// Append appends the file's content in version 1.
+type quorumStateVoter struct {
+	VoterID int32 `json:"voterId"`
+}
+
+// Append appends the file's content in s.Version.
 func (s QuorumState) Append(dst []byte) []byte {
+	if s.Version == 0 {
+		dst = fmt.Appendf(dst, `{"clusterId":"","leaderId":%d,"leaderEpoch":%d,"votedId":%d,"appliedOffset":0,"currentVoters":[`, s.LeaderID, s.LeaderEpoch, s.VotedID)
+		for i, id := range s.Voters {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = fmt.Appendf(dst, `{"voterId":%d}`, id)
+		}
+		return append(dst, `],"data_version":0}`...)
+	}
 	return fmt.Appendf(dst, `{"leaderId":%d,"leaderEpoch":%d,"votedId":%d,"votedDirectoryId":"%s","data_version":1}`,
 		s.LeaderID, s.LeaderEpoch, s.VotedID, FormatUUID(s.VotedDirectoryID))
 }
@@ -48,6 +68,9 @@ func ParseQuorumState(content []byte) (QuorumState, error) {
 		return QuorumState{}, fmt.Errorf("%w: quorum-state: leaderEpoch is missing or negative", ErrMalformed)
 	}
 	if *f.DataVersion == 0 {
+		for _, v := range f.CurrentVoters {
+			f.Voters = append(f.Voters, v.VoterID)
+		}
 		return f.QuorumState, nil
 	}
 	if f.VotedDirectoryID == nil {
@@ -58,6 +81,6 @@ func ParseQuorumState(content []byte) (QuorumState, error) {
 		return QuorumState{}, fmt.Errorf("%w: quorum-state: votedDirectoryId: %w", ErrMalformed, err)
 	}
 	s := f.QuorumState
-	s.VotedDirectoryID = id
+	s.VotedDirectoryID, s.Version = id, 1
 	return s, nil
 }

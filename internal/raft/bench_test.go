@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"ottla/internal/metadata"
 	"ottla/internal/vfs"
 )
 
@@ -36,7 +37,7 @@ func BenchmarkFirstStart(b *testing.B) {
 func BenchmarkPropose(b *testing.B) {
 	n, term := benchNode(b, b.TempDir())
 	for b.Loop() {
-		if _, done := n.Propose(term, topics("topic")); <-done != nil {
+		if _, done := n.Propose(term, metadata.CurrentLevel, topics("topic")); <-done != nil {
 			b.Fatal("not committed")
 		}
 	}
@@ -58,7 +59,7 @@ func BenchmarkProposeTogether(b *testing.B) {
 		waiting = waiting[:0]
 	}
 	for b.Loop() {
-		_, done := n.Propose(term, topics("topic"))
+		_, done := n.Propose(term, metadata.CurrentLevel, topics("topic"))
 		if waiting = append(waiting, done); len(waiting) == 1000 {
 			wait()
 		}

@@ -351,7 +351,7 @@ func (c *cluster) apply(n *simNode) {
 		c.t.Fatalf("%s: %v", n.key, err)
 	}
 	if job != nil {
-		job.voters = n.core.voters
+		job.voters, job.static = n.core.voters, n.core.static
 		n.jobs = append(n.jobs, job)
 	}
 	c.after(n)
@@ -391,7 +391,7 @@ func (c *cluster) propose(n *simNode) {
 	for i := range c.random.IntN(3) {
 		filler = append(filler, fmt.Sprintf("%s.%d", name, i))
 	}
-	batch, err := newDataBatch(c.nowMs, topics(append(filler, name)...))
+	batch, err := newDataBatch(c.nowMs, metadata.CurrentLevel, topics(append(filler, name)...))
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -72,6 +72,7 @@ type core struct {
 	parked []parkedProposal
 
 	voters  *metadata.VotersRecord // as applied
+	static  bool                   // voters are not written down, see snapshotMeta
 	peers   map[uint64]*peer
 	applied anchor // as the owner has it
 	// leads is the term that this node leads, 0 for none; updated tells that
@@ -136,7 +137,7 @@ func newCore(o *Options, s *store) (*core, error) {
 	c := &core{
 		self: key, id: key.RaftID(), store: s, now: o.Now, watch: newWatch(o.Elapsed), leaderChanged: o.LeaderChanged, endpoints: o.Endpoints,
 		tip: s.end(), own: map[uint64]record.Batch{}, peers: map[uint64]*peer{},
-		voters: newest.voters, applied: newest.anchor(), leader: -1, began: new(atomic.Int32),
+		voters: newest.voters, static: newest.static, applied: newest.anchor(), leader: -1, began: new(atomic.Int32),
 	}
 	c.epoch = int32(s.initial.GetTerm())
 	err := guard(func() (err error) {

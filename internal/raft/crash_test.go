@@ -3,10 +3,12 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"ottla/internal/metadata"
 	"ottla/internal/vfs"
 )
 
@@ -31,7 +33,7 @@ func TestCrashAtEveryIO(t *testing.T) {
 		rounds = 5
 	}
 	for seed := range uint64(2) {
-		r := newSingleRun(t, seed)
+		r := newSingleRun(t, seed, seed%2 == 1)
 		r.watch()
 		for range 3 {
 			for range rounds {
@@ -42,6 +44,7 @@ func TestCrashAtEveryIO(t *testing.T) {
 			r.reopen()
 		}
 		crashes += r.crashes
+		r.checkStatic()
 	}
 	t.Logf("%d crashes", crashes)
 	if crashes < 80*rounds {
@@ -49,8 +52,36 @@ func TestCrashAtEveryIO(t *testing.T) {
 	}
 }
 
+// checkStatic looks at the files: with static voters neither a snapshot nor
+// quorum-state is one of kraft.version 1.
+func (r *singleRun) checkStatic() {
+	r.t.Helper()
+	s, static := r.node.core.store, r.node.options.Static
+	if got := s.kraft.Load() == 0; got != static || len(s.snapshots) == 0 {
+		r.t.Fatalf("kraft.version %d, static voters %t, %d snapshots", s.kraft.Load(), static, len(s.snapshots))
+	}
+	for _, f := range s.snapshots {
+		snap, err := loadSnapshot(s.fs, s.folder, f.id, s.codecs)
+		if err != nil || snap.static != static || (snap.voters == nil) != static {
+			r.t.Fatalf("snapshot %s: static %t, voters %v, %v; want static %t", f.id, snap.static, snap.voters, err, static)
+		}
+	}
+	content, err := vfs.ReadFile(s.fs, s.vote.file)
+	want := fmt.Sprintf(`{"clusterId":"","leaderId":-1,"leaderEpoch":%d,"votedId":0,"appliedOffset":0,"currentVoters":[{"voterId":0}],"data_version":0}`, s.vote.epoch)
+	if err != nil || static && string(content) != want {
+		r.t.Fatalf("quorum-state is %s, %v", content, err)
+	}
+}
+
 // TestCrashDuringTheFirstStart: whatever a first start left, the next one works.
 func TestCrashDuringTheFirstStart(t *testing.T) {
+	for _, static := range []bool{false, true} {
+		crashDuringTheFirstStart(t, static)
+	}
+}
+
+func crashDuringTheFirstStart(t *testing.T, static bool) {
+	t.Helper()
 	base := vfs.NewMem()
 	if err := base.MkdirAll("data", 0o755); err != nil {
 		t.Fatal(err)
@@ -60,11 +91,13 @@ func TestCrashDuringTheFirstStart(t *testing.T) {
 	}
 	faults := vfs.NewFault(base)
 	o := testOptions(faults)
+	o.Static = static
 	crashes := 0
 	faults.Add(vfs.Rule{Op: vfs.OpChange, Hook: func(e vfs.Event) {
 		for seed := range uint64(40) {
 			crashes++
 			again := testOptions(base.CrashClone(vfs.CrashOptions{Seed: seed, KeepProbability: float64(seed%5) / 4}))
+			again.Static = static
 			if _, term, err := recoverState(&again); err != nil || term < 1 {
 				t.Fatalf("after a crash before %v of %s: term %d, %v", e.Op, e.Path, term, err)
 			}
@@ -73,7 +106,7 @@ func TestCrashDuringTheFirstStart(t *testing.T) {
 	if _, _, err := recoverState(&o); err != nil {
 		t.Fatal(err)
 	}
-	if crashes < 800 {
+	if crashes < 500 {
 		t.Fatalf("only %d crashes", crashes)
 	}
 }
@@ -83,7 +116,7 @@ func TestCrashDuringTheFirstStart(t *testing.T) {
 // never corruption.
 func TestCrashOfAGroup(t *testing.T) {
 	for seed := range uint64(20) {
-		r := newSingleRun(t, seed)
+		r := newSingleRun(t, seed, seed%2 == 1)
 		r.node.options.SegmentBytes, r.node.options.SnapshotSource = 1<<20, nil
 		r.reopen()
 		r.watch()
@@ -97,10 +130,17 @@ func TestCrashOfAGroup(t *testing.T) {
 	}
 }
 
-// newSingleRun makes a cluster of one.
-func newSingleRun(t *testing.T, seed uint64) *singleRun {
+// newSingleRun makes a cluster of one, with static voters or recorded ones.
+func newSingleRun(t *testing.T, seed uint64, static bool) *singleRun {
 	r := &singleRun{cluster: newCluster(t, seed, 1, 0)}
 	r.node = r.nodes[0]
+	if static {
+		if err := errors.Join(r.node.fs.RemoveAll(filepath.Join("data", TopicPartition)), r.node.fs.SyncDir("data")); err != nil {
+			t.Fatal(err)
+		}
+		r.node.options.Static = true
+		r.start(r.node)
+	}
 	r.node.faults = vfs.NewFault(r.node.fs)
 	r.reopen()
 	return r
@@ -146,7 +186,7 @@ func (r *singleRun) proposeSome() {
 
 func (r *singleRun) proposeOne(filler string) {
 	name := fmt.Sprintf("topic-%d%s", len(r.proposed), filler)
-	batch, err := newDataBatch(r.nowMs, topics(name))
+	batch, err := newDataBatch(r.nowMs, metadata.CurrentLevel, topics(name))
 	if err != nil {
 		r.t.Fatal(err)
 	}

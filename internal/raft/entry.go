@@ -18,12 +18,14 @@ const (
 
 // newDataBatch makes the batch of a proposal. Offset and epoch are set when it
 // is proposed: the CRC does not cover them. All records carry one timestamp,
-// because Kafka's reader takes no timestamp delta but 0.
-func newDataBatch(nowMs int64, records []metadata.Message) (record.Batch, error) {
+// because Kafka's reader takes no timestamp delta but 0. Their versions are those
+// of a metadata.version, which a record of the batch may change.
+func newDataBatch(nowMs int64, level int16, records []metadata.Message) (record.Batch, error) {
 	b := record.NewBuilder(record.BuilderOptions{})
 	var value []byte
 	for _, m := range records {
-		value = metadata.AppendValue(value[:0], m)
+		level = metadata.LevelAfter(level, m)
+		value = metadata.AppendValueAt(value[:0], m, level)
 		b.Append(nowMs, nil, value)
 		if b.Size() > MaxBatchBytes {
 			return nil, fmt.Errorf("%w: %d records", ErrTooLarge, len(records))
@@ -35,7 +37,7 @@ func newDataBatch(nowMs int64, records []metadata.Message) (record.Batch, error)
 // newNoOpBatch stands for an empty entry in the middle of a term: raft makes
 // one of a change of voters that it refuses.
 func newNoOpBatch(at anchor, term int32, nowMs int64) (record.Batch, error) {
-	batch, err := newDataBatch(nowMs, []metadata.Message{&metadata.NoOpRecord{}})
+	batch, err := newDataBatch(nowMs, metadata.CurrentLevel, []metadata.Message{&metadata.NoOpRecord{}})
 	if err == nil {
 		stamp(batch, at.offset, term)
 	}

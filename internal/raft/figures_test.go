@@ -7,6 +7,7 @@ import (
 	"testing/cryptotest"
 	"time"
 
+	"ottla/internal/metadata"
 	"ottla/internal/vfs"
 )
 
@@ -30,7 +31,7 @@ func TestFigures(t *testing.T) {
 		}
 		term := untilLeads(n, owner)
 		faults.Add(vfs.Rule{Op: vfs.OpSync, Path: ".log", Count: 1, Delay: toCommit})
-		if _, done := n.Propose(term, topics("a", "b", "c")); <-done != nil {
+		if _, done := n.Propose(term, metadata.CurrentLevel, topics("a", "b", "c")); <-done != nil {
 			t.Fatal("not committed")
 		}
 		f := n.Figures()

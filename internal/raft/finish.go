@@ -45,7 +45,7 @@ func (c *core) deliver(messages []*Message) error {
 func (c *core) finished(task *applyTask) error {
 	if task.snapshot != nil {
 		c.applied = task.snapshot.anchor()
-		c.voters = task.snapshot.voters
+		c.voters, c.static = task.snapshot.voters, task.snapshot.static
 	}
 	for _, e := range task.entries {
 		if err := c.applyVoters(e.batch); err != nil {
@@ -88,6 +88,6 @@ func (c *core) applyVoters(batch record.Batch) error {
 	if change != nil {
 		c.raw.ApplyConfChange(change)
 	}
-	c.voters = voters
+	c.voters, c.static = voters, false
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	etcd "go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -46,6 +47,7 @@ type store struct {
 	codecs *record.Codecs
 	log    segmentLog
 	vote   *quorumState // of the saving goroutine, once the store is open
+	kraft  atomic.Int32 // kraft.version
 
 	mu        sync.Mutex
 	index     index

@@ -23,7 +23,7 @@ func TestSaveReplaces(t *testing.T) {
 	task := func(skip int, term int32, names ...string) *saveTask {
 		task := &saveTask{term: -1}
 		for i, name := range names {
-			batch, err := newDataBatch(5, topics(name))
+			batch, err := newDataBatch(5, metadata.CurrentLevel, topics(name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +67,7 @@ func TestSaveRefuses(t *testing.T) {
 	}
 	end := s.end()
 	for _, at := range []anchor{{end.index + 1, 1, end.offset}, {end.index, 1, end.offset + 1}, {end.index - 1, 1, end.offset - 1}, {0, 1, 0}} {
-		batch, err := newDataBatch(5, topics("x"))
+		batch, err := newDataBatch(5, metadata.CurrentLevel, topics("x"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestDiskFullInTheMiddle(t *testing.T) {
 	}
 	var entries []entry
 	for i := range 20 {
-		batch, err := newDataBatch(5, topics(fmt.Sprint(i, strings.Repeat("x", 500))))
+		batch, err := newDataBatch(5, metadata.CurrentLevel, topics(fmt.Sprint(i, strings.Repeat("x", 500))))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -123,7 +123,8 @@ func (l *loop) takeApplied(r result) error {
 	}
 	l.changed = l.changed || len(r.applied.entries) > 0
 	if r.job != nil {
-		r.job.voters = l.core.voters // as of the job's index: nothing was applied since
+		// As of the job's index: nothing was applied since.
+		r.job.voters, r.job.static = l.core.voters, l.core.static
 		l.job, l.changed = r.job, false
 	}
 	return l.core.campaignAlone()

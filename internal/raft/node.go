@@ -136,13 +136,15 @@ func (n *Node) Start(apply func(Committed) error) error {
 // Batches get their places in the order of the calls. A node that became leader
 // takes proposals from the moment that apply gets the first batch of its term,
 // the one with Committed.LeaderChange.
-func (n *Node) Propose(term int32, records []metadata.Message) (lastOffset int64, done <-chan error) {
+//
+// The records are written in the versions of a metadata.version, which is level.
+func (n *Node) Propose(term int32, level int16, records []metadata.Message) (lastOffset int64, done <-chan error) {
 	waiting := make(chan error, 1)
 	if len(records) == 0 {
 		waiting <- errors.New("raft: nothing to propose")
 		return -1, waiting
 	}
-	batch, err := newDataBatch(n.core.now().UnixMilli(), records)
+	batch, err := newDataBatch(n.core.now().UnixMilli(), level, records)
 	if err != nil {
 		waiting <- err
 		return -1, waiting
@@ -204,6 +206,10 @@ func (n *Node) Leader() (id, epoch int32) {
 	v := n.leader.Load()
 	return int32(v >> 32), int32(v)
 }
+
+// KRaftVersion is the kraft.version of the quorum: 1, or 0 when its voters are
+// those of controller.quorum.voters.
+func (n *Node) KRaftVersion() int16 { return int16(n.store.kraft.Load()) }
 
 func (n *Node) publishLeader() {
 	n.leader.Store(uint64(uint32(n.core.leader))<<32 | uint64(uint32(n.core.epoch)))

@@ -156,7 +156,7 @@ func TestNodeProposesAndReplays(t *testing.T) {
 			var waits []<-chan error
 			for i := range 10 {
 				names := []string{fmt.Sprintf("t%d.%d", start, i), "second"}
-				offset, done := n.Propose(term, topics(names...))
+				offset, done := n.Propose(term, metadata.CurrentLevel, topics(names...))
 				if wantOffset := int64(start*21 + 1 + 2*i + 1); offset != wantOffset {
 					t.Fatalf("start %d: proposal %d ends at offset %d, want %d", start, i, offset, wantOffset)
 				}
@@ -185,7 +185,7 @@ func TestProposeRefuses(t *testing.T) {
 		}
 		refused := func(want error, term int32, records ...metadata.Message) {
 			t.Helper()
-			if offset, done := n.Propose(term, records); offset != -1 {
+			if offset, done := n.Propose(term, metadata.CurrentLevel, records); offset != -1 {
 				t.Errorf("got the offset %d", offset)
 			} else if err := <-done; !errors.Is(err, want) {
 				t.Errorf("got %v, want %v", err, want)
@@ -199,7 +199,7 @@ func TestProposeRefuses(t *testing.T) {
 		refused(ErrNotLeader, term+1, topics("later term")...)
 		refused(ErrNotLeader, term-1, topics("earlier term")...)
 		refused(ErrTooLarge, term, topics(strings.Repeat("x", MaxBatchBytes))...)
-		if offset, done := n.Propose(term, nil); offset != -1 || <-done == nil {
+		if offset, done := n.Propose(term, metadata.CurrentLevel, nil); offset != -1 || <-done == nil {
 			t.Error("an empty proposal was taken")
 		}
 		closeNode(t, n)
@@ -224,7 +224,7 @@ func TestProposeInApply(t *testing.T) {
 		waits := make(chan (<-chan error), 1)
 		if err := n.Start(func(c Committed) error {
 			if c.LeaderChange != nil {
-				_, done := n.Propose(c.Epoch, topics("first"))
+				_, done := n.Propose(c.Epoch, metadata.CurrentLevel, topics("first"))
 				waits <- done
 			}
 			return nil
@@ -250,13 +250,13 @@ func TestQueueIsBounded(t *testing.T) {
 		faults.Add(vfs.Rule{Op: vfs.OpSync, Delay: time.Second, Count: 1})
 		var waits []<-chan error
 		for i := range maxParked {
-			offset, done := n.Propose(term, topics(fmt.Sprint(i)))
+			offset, done := n.Propose(term, metadata.CurrentLevel, topics(fmt.Sprint(i)))
 			if offset < 0 {
 				t.Fatalf("proposal %d was refused: %v", i, <-done)
 			}
 			waits = append(waits, done)
 		}
-		if _, done := n.Propose(term, topics("one too many")); !errors.Is(<-done, ErrBusy) {
+		if _, done := n.Propose(term, metadata.CurrentLevel, topics("one too many")); !errors.Is(<-done, ErrBusy) {
 			t.Fatal("the queue has no bound")
 		}
 		for _, done := range waits {
@@ -264,7 +264,7 @@ func TestQueueIsBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, done := n.Propose(term, topics("later")); <-done != nil {
+		if _, done := n.Propose(term, metadata.CurrentLevel, topics("later")); <-done != nil {
 			t.Fatal("refused although the queue is empty")
 		}
 		closeNode(t, n)
@@ -288,7 +288,7 @@ func TestDiskFull(t *testing.T) {
 		fsys.SetCapacity(int64(usage.Total-usage.Free) + 3*vfs.BlockSize)
 		var waits []<-chan error
 		for i := range 40 {
-			_, done := n.Propose(term, topics(fmt.Sprintf("topic-%d-%s", i, strings.Repeat("x", 500))))
+			_, done := n.Propose(term, metadata.CurrentLevel, topics(fmt.Sprintf("topic-%d-%s", i, strings.Repeat("x", 500))))
 			waits = append(waits, done)
 		}
 		synctest.Wait()
@@ -343,7 +343,7 @@ func TestFailedSync(t *testing.T) {
 			}
 			var done <-chan error
 			for i := range 20 {
-				_, done = n.Propose(term, topics(fmt.Sprint(i, strings.Repeat("x", 100))))
+				_, done = n.Propose(term, metadata.CurrentLevel, topics(fmt.Sprint(i, strings.Repeat("x", 100))))
 			}
 			<-n.Done()
 			if err := n.Err(); !errors.Is(err, syscall.EIO) {
@@ -402,7 +402,7 @@ func TestSnapshotPolicies(t *testing.T) {
 		}
 		propose := func(times int) {
 			for range times {
-				if _, done := n.Propose(term, topics(strings.Repeat("x", 900))); <-done != nil {
+				if _, done := n.Propose(term, metadata.CurrentLevel, topics(strings.Repeat("x", 900))); <-done != nil {
 					t.Fatal("not committed")
 				}
 			}
@@ -438,7 +438,7 @@ func TestStatus(t *testing.T) {
 		owner := newOwner()
 		n := startNode(t, o, owner)
 		term := untilLeads(n, owner)
-		if _, done := n.Propose(term, topics("a", "b", "c")); <-done != nil {
+		if _, done := n.Propose(term, metadata.CurrentLevel, topics("a", "b", "c")); <-done != nil {
 			t.Fatal("not committed")
 		}
 		now := o.Now().UnixMilli()
@@ -507,7 +507,7 @@ func TestCloseInApply(t *testing.T) {
 			if c.LeaderChange != nil {
 				applying <- c.Epoch
 				synctest.Wait() // Close waits for the applier
-				_, done := n.Propose(c.Epoch, topics("late"))
+				_, done := n.Propose(c.Epoch, metadata.CurrentLevel, topics("late"))
 				n.Status()
 				proposed <- <-done
 			}

@@ -27,7 +27,8 @@ var metadataTopicID = [16]byte{15: 1}
 // openStore opens the folder of the metadata log, or makes it:
 //
 //  1. Read quorum-state, list the snapshots, scan the log.
-//  2. In an empty folder write the first snapshot, 0-0, with the voters.
+//  2. In an empty folder write the first snapshot, 0-0, with the voters. A folder
+//     of Kafka's whose voters are static has no such snapshot, and gets none.
 //  3. Take the newest snapshot that is whole. When a newer one is not, the log
 //     must reach back to the older one: then nothing is lost.
 //  4. Find the snapshot's end in the log; from its index all others follow.
@@ -76,6 +77,7 @@ type loading struct {
 	scan      *logScan
 	snapshot  *snapshot
 	reset     bool // the log begins anew behind the snapshot
+	static    bool // neither snapshot nor log has the voters
 }
 
 func (l *loading) read() error {
@@ -96,7 +98,14 @@ func (l *loading) read() error {
 	if len(l.ids) > 0 {
 		return nil
 	}
-	if l.vote.found || l.scan.end() > 0 || l.scan.torn != nil {
+	fresh := !l.vote.found && l.scan.end() == 0 && l.scan.torn == nil
+	switch {
+	case l.vote.static && l.scan.index.before.offset == 0:
+		return nil
+	case fresh && l.options.Static:
+		l.vote.static = true
+		return nil
+	case !fresh:
 		return &CorruptError{File: l.folder, Offset: -1, Reason: "there is a log but no snapshot (*.checkpoint), not even the first one with the voters"}
 	}
 	return l.format()
@@ -114,8 +123,44 @@ func (l *loading) format() error {
 	return writeSnapshot(l.fs, l.folder, m, now, noRecords)
 }
 
-// choose loads the newest snapshot that is whole.
+// choose loads the newest snapshot that is whole. With static voters there may
+// be none yet; the log then begins at offset 0.
 func (l *loading) choose() error {
+	if len(l.ids) == 0 {
+		l.snapshot = &snapshot{snapshotMeta: snapshotMeta{static: true}}
+		return l.imply()
+	}
+	if err := l.load(); err != nil {
+		return err
+	}
+	return l.imply()
+}
+
+// imply gives a snapshot with static voters those voters: this node. The log may
+// have turned them into recorded ones since.
+func (l *loading) imply() error {
+	l.static = l.snapshot.static && len(l.scan.voters) == 0
+	if l.vote.voted && l.vote.vote == (ReplicaKey{NodeID: l.self.NodeID}) {
+		l.vote.vote = l.self // kraft.version 0 knows voters by their node id
+	}
+	if l.vote.static != l.static {
+		l.vote.static, l.vote.listed = l.static, nil
+	}
+	if !l.snapshot.static {
+		return nil
+	}
+	for _, id := range l.vote.listed {
+		if id != l.self.NodeID {
+			return fmt.Errorf("%w: %s lists the voters %v (controller.quorum.voters), and only a quorum of this node alone, %d, can be served", ErrNotVoter, l.vote.file, l.vote.listed, l.self.NodeID)
+		}
+	}
+	l.vote.listed = []int32{l.self.NodeID}
+	l.snapshot.voters = newVoters(l.options)
+	return nil
+}
+
+// load loads the newest snapshot that is whole.
+func (l *loading) load() error {
 	var corrupt *CorruptError
 	for i, id := range slices.Backward(l.ids) {
 		snap, err := loadSnapshot(l.fs, l.folder, id, l.codecs)
@@ -235,6 +280,10 @@ func (l *loading) open(open func(storage.LogOptions) (segmentLog, error)) error 
 	}
 	l.index = l.scan.index
 	l.newest = l.snapshot.snapshotMeta
+	l.kraft.Store(maxKRaftVersion)
+	if l.static {
+		l.kraft.Store(0)
+	}
 	var err error
 	if l.log, err = open(l.logOptions()); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,7 +57,7 @@ func writeFolder(t *testing.T, epochs, proposals int, snapshots bool) *written {
 		}
 		for i := range proposals {
 			name := fmt.Sprintf("epoch-%d-topic-%d-%s", epoch, i, strings.Repeat("x", 40))
-			batch, err := newDataBatch(c.nowMs(), topics(name))
+			batch, err := newDataBatch(c.nowMs(), metadata.CurrentLevel, topics(name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +73,7 @@ func writeFolder(t *testing.T, epochs, proposals int, snapshots bool) *written {
 		if snapshots {
 			a.source, a.policy.bytes = owner.source, 1
 			job := a.checkpoint()
-			job.voters = c.voters
+			job.voters, job.static = c.voters, c.static
 			if err := s.snapshot(job, newRetention(&o)); err != nil {
 				t.Fatal(err)
 			}
@@ -365,7 +366,7 @@ func writeMore(t *testing.T, w *written, proposals int) *written {
 	term := untilLeads(n, owner)
 	for i := range proposals {
 		name := fmt.Sprintf("more-%d-%s", i, strings.Repeat("x", 40))
-		if _, done := n.Propose(term, topics(name)); <-done != nil {
+		if _, done := n.Propose(term, metadata.CurrentLevel, topics(name)); <-done != nil {
 			t.Fatal("not committed")
 		}
 		w.names = append(w.names, name)
@@ -484,4 +485,61 @@ func TestFolderThatKafkaFormatted(t *testing.T) {
 	}
 	writeMore(t, w, 5)
 	w.mustRecover(t, 5)
+}
+
+// TestStaticVoters refuses a folder whose voters are not this node alone, and
+// what cannot be a folder with static voters.
+func TestStaticVoters(t *testing.T) {
+	const several = `{"clusterId":"","leaderId":1,"leaderEpoch":9,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1},{"voterId":2}],"data_version":0}`
+	const alone = `{"clusterId":"","leaderId":1,"leaderEpoch":9,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1}],"data_version":0}`
+	const recorded = `{"leaderId":-1,"leaderEpoch":9,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}`
+	for _, c := range []struct {
+		name, quorum string
+		names        int // that are found again
+		want         string
+	}{
+		{"of this node alone", alone, 5, ""},
+		{"of several nodes", several, 0, "controller.quorum.voters"},
+		{"recorded, but the first snapshot is gone", recorded, 0, "no snapshot"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := &written{fs: vfs.NewMem()}
+			w.options = testOptions(w.fs)
+			w.options.Static = true
+			writeMore(t, w, c.names)
+			if err := writeContent(w.fs, filepath.Join(testFolder, quorumStateFile), c.quorum); err != nil {
+				t.Fatal(err)
+			}
+			before := w.content(t)
+			if c.want == "" {
+				w.mustRecover(t, c.names)
+				return
+			}
+			_, _, err := recoverState(&w.options)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("opened with %v, want %q", err, c.want)
+			}
+			if after := w.content(t); !maps.Equal(before, after) {
+				t.Error("what was refused was changed")
+			}
+		})
+	}
+}
+
+// content is every file of the folder.
+func (w *written) content(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := vfs.Walk(w.fs, "data", func(name string, info os.FileInfo) error {
+		if info.IsDir() {
+			return nil
+		}
+		data, err := vfs.ReadFile(w.fs, name)
+		all[name] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }

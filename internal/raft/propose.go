@@ -34,6 +34,9 @@ func (c *core) proposeVoters(term int32, voters *metadata.VotersRecord, done cha
 	if !c.active() || uint64(term) != c.leads {
 		return -1, ErrNotLeader
 	}
+	if c.static {
+		return -1, errors.New("raft: the voters are those of controller.quorum.voters (kraft.version 0)")
+	}
 	if c.pendingVoters > c.applied.index {
 		return -1, fmt.Errorf("%w: another change of voters is not applied yet", ErrBusy)
 	}
@@ -66,6 +69,9 @@ func (c *core) proposeVoters(term int32, voters *metadata.VotersRecord, done cha
 // updateEndpoints proposes the voters with this node's endpoints of today, if
 // others are on record. Kafka's leaders do the same when they begin.
 func (c *core) updateEndpoints() {
+	if c.static {
+		return
+	}
 	voters := slices.Clone(c.voters.Voters)
 	for i := range voters {
 		v := &voters[i]

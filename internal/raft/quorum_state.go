@@ -14,8 +14,8 @@ import (
 const quorumStateFile = "quorum-state"
 
 // quorumState is the file quorum-state: the term and the vote, which must be
-// durable in one piece before anybody hears of them (M2). It is Kafka's file of
-// data version 1, with leaderId always -1: who leads is found out anew.
+// durable in one piece before anybody hears of them (M2). It is Kafka's file,
+// with leaderId always -1: who leads is found out anew.
 type quorumState struct {
 	fs   vfs.FS
 	file string
@@ -24,6 +24,11 @@ type quorumState struct {
 	epoch int32
 	vote  ReplicaKey
 	voted bool
+	// static tells that the voters stand in the configuration (kraft.version 0),
+	// not in the log. The file is then of data version 0, as Kafka's.
+	static bool
+	// listed are the node ids of the voters in a file of data version 0.
+	listed []int32
 }
 
 // openQuorumState reads the file; a missing one is epoch 0 without a vote.
@@ -42,6 +47,7 @@ func openQuorumState(fsys vfs.FS, folder string) (*quorumState, error) {
 	}
 	s.found = true
 	s.epoch = q.LeaderEpoch
+	s.static, s.listed = q.Version == 0, q.Voters
 	if q.VotedID >= 0 {
 		s.voted = true
 		s.vote = ReplicaKey{q.VotedID, q.VotedDirectoryID}
@@ -65,7 +71,10 @@ func (s *quorumState) save(epoch int32, vote *ReplicaKey) error {
 		return fmt.Errorf("raft: %s: epoch %d with the vote %v (%t) may not follow epoch %d with %v (%t)",
 			s.file, epoch, next, voted, s.epoch, s.vote, s.voted)
 	}
-	q := metadata.QuorumState{LeaderID: -1, LeaderEpoch: epoch, VotedID: -1}
+	q := metadata.QuorumState{LeaderID: -1, LeaderEpoch: epoch, VotedID: -1, Version: 1}
+	if s.static {
+		q.Version, q.Voters = 0, s.listed
+	}
 	if voted {
 		q.VotedID, q.VotedDirectoryID = next.NodeID, next.DirectoryID
 	}

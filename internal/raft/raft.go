@@ -82,6 +82,11 @@ type Options struct {
 	// InitialVoters is the quorum of the first start; empty means this node
 	// alone. Later starts take the voters from the folder.
 	InitialVoters []metadata.Voter
+	// Static makes the first start leave the voters to the configuration, as a
+	// Kafka does that was formatted for controller.quorum.voters (kraft.version
+	// 0). Later starts take it from the folder. Only a quorum of this node alone
+	// can be so.
+	Static bool
 
 	// Now is the wall clock of the records' timestamps and of retention.
 	Now func() time.Time

@@ -42,7 +42,10 @@ func (s *store) check(file string, id SnapshotID) error {
 	if err != nil {
 		return err
 	}
-	_, pos, err := parseSnapshot(id, data, s.codecs)
+	snap, pos, err := parseSnapshot(id, data, s.codecs)
+	if err == nil && snap.static {
+		err = errors.New("the voters are missing")
+	}
 	if err != nil {
 		return &CorruptError{File: file, Offset: -1, Pos: int64(pos), Reason: err.Error()}
 	}

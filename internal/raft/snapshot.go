@@ -103,6 +103,9 @@ type snapshotMeta struct {
 	// timestamp is that of the last batch in it, in ms.
 	timestamp int64
 	voters    *metadata.VotersRecord
+	// static tells that the voters are not written down (kraft.version 0): the
+	// configuration has them, which for a single node is this node.
+	static bool
 }
 
 func (m *snapshotMeta) anchor() anchor { return anchor{m.index, m.id.Epoch, m.id.EndOffset} }
@@ -118,8 +121,8 @@ const snapshotBatchBytes = 1 << 20
 // writeSnapshot writes a snapshot and makes it durable. Whoever finds a file
 // with its final name finds a whole one:
 //
-//  1. write ID.checkpoint.part: a control batch with SnapshotHeader, KRaftVersion
-//     and KRaftVoters, the records in data batches, a control batch with
+//  1. write ID.checkpoint.part: a control batch with SnapshotHeader and, unless
+//     the voters are static, KRaftVersion and KRaftVoters, the records in data batches, a control batch with
 //     SnapshotFooter; all in the snapshot's epoch, with offsets from 0
 //  2. sync it
 //  3. rename it
@@ -164,10 +167,12 @@ func (w *snapshotWriter) write(m *snapshotMeta, records iter.Seq[metadata.Messag
 		LastContainedLogTimestamp: m.timestamp,
 		UnknownTags:               []metadata.Tag{{Number: indexTag, Value: binary.BigEndian.AppendUint64(nil, m.index)}},
 	}
-	version := metadata.KRaftVersionRecord{KRaftVersion: maxKRaftVersion}
 	head.AppendControl(w.nowMs, record.ControlSnapshotHeader, header.AppendTo(nil, 0))
-	head.AppendControl(w.nowMs, record.ControlKRaftVersion, version.AppendTo(nil, 0))
-	head.AppendControl(w.nowMs, record.ControlKRaftVoters, m.voters.AppendTo(nil, 0))
+	if !m.static {
+		version := metadata.KRaftVersionRecord{KRaftVersion: maxKRaftVersion}
+		head.AppendControl(w.nowMs, record.ControlKRaftVersion, version.AppendTo(nil, 0))
+		head.AppendControl(w.nowMs, record.ControlKRaftVoters, m.voters.AppendTo(nil, 0))
+	}
 	if err := w.flush(head); err != nil {
 		return err
 	}
@@ -179,11 +184,15 @@ func (w *snapshotWriter) write(m *snapshotMeta, records iter.Seq[metadata.Messag
 	return w.flush(foot)
 }
 
+// data writes the records, in the versions of the metadata.version that is the
+// first of them.
 func (w *snapshotWriter) data(records iter.Seq[metadata.Message]) error {
 	b := w.builder()
 	var value []byte
+	level := metadata.CurrentLevel
 	for m := range records {
-		value = metadata.AppendValue(value[:0], m)
+		level = metadata.LevelAfter(level, m)
+		value = metadata.AppendValueAt(value[:0], m, level)
 		if b.Count() > 0 && b.Size()+len(value) > snapshotBatchBytes {
 			if err := w.flush(b); err != nil {
 				return err
@@ -239,12 +248,9 @@ func loadSnapshot(fsys vfs.FS, folder string, id SnapshotID, codecs *record.Code
 	return s, nil
 }
 
-// errNoVoters is a snapshot that does not name the voters, as Kafka writes it
-// when its configuration does.
-var errNoVoters = errors.New("the voters are missing")
-
-// parseSnapshot reads the content of a snapshot. With an error comes the
-// position of the batch at fault.
+// parseSnapshot reads the content of a snapshot. One with static voters names
+// none, and its voters are nil. With an error comes the position of the batch
+// at fault.
 func parseSnapshot(id SnapshotID, data []byte, codecs *record.Codecs) (*snapshot, int, error) {
 	s := &snapshot{snapshotMeta: snapshotMeta{id: id}}
 	r := snapshotReader{snapshot: s, codecs: codecs}
@@ -263,8 +269,9 @@ func parseSnapshot(id SnapshotID, data []byte, codecs *record.Codecs) (*snapshot
 	if !r.ended {
 		return nil, len(data), errors.New("the footer is missing")
 	}
-	if s.voters == nil {
-		return nil, len(data), errNoVoters
+	s.static = r.kraft == 0
+	if s.static != (s.voters == nil) {
+		return nil, len(data), fmt.Errorf("kraft.version %d, but the voters are there: %t", r.kraft, s.voters != nil)
 	}
 	return s, 0, nil
 }
@@ -276,6 +283,7 @@ type snapshotReader struct {
 	begun    bool
 	ended    bool
 	next     int64
+	kraft    int16 // kraft.version
 }
 
 func (r *snapshotReader) take(batch record.Batch) error {
@@ -315,9 +323,10 @@ func (r *snapshotReader) control(t record.ControlType, value []byte) error {
 		if err := m.Parse(value, 0); err != nil {
 			return err
 		}
-		if m.KRaftVersion != maxKRaftVersion {
+		if m.KRaftVersion < 0 || m.KRaftVersion > maxKRaftVersion {
 			return fmt.Errorf("kraft.version %d is not served", m.KRaftVersion)
 		}
+		r.kraft = m.KRaftVersion
 	case record.ControlKRaftVoters:
 		r.snapshot.voters = &metadata.VotersRecord{}
 		if err := r.snapshot.voters.Parse(value, 0); err != nil {

@@ -66,8 +66,7 @@ func (v *verifier) quorumState() error {
 	return err
 }
 
-// snapshots checks every snapshot. Kafka's need not name the voters, which its
-// configuration may.
+// snapshots checks every snapshot.
 func (v *verifier) snapshots() error {
 	ids, _, err := listSnapshots(v.fs, v.folder)
 	if err != nil {
@@ -79,7 +78,7 @@ func (v *verifier) snapshots() error {
 			return err
 		}
 		_, pos, err := parseSnapshot(id, data, v.codecs)
-		if err != nil && !errors.Is(err, errNoVoters) {
+		if err != nil {
 			if err := v.found(&CorruptError{File: id.file(v.folder), Offset: -1, Pos: int64(pos), Reason: err.Error()}); err != nil {
 				return err
 			}

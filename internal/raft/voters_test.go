@@ -159,7 +159,7 @@ func TestParkedFailWithTheTerm(t *testing.T) {
 	c := newCluster(t, 9, 3, 0)
 	old := c.untilLed()
 	c.apart = old
-	batch, err := newDataBatch(c.nowMs, topics("lost"))
+	batch, err := newDataBatch(c.nowMs, metadata.CurrentLevel, topics("lost"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestForeignMessages(t *testing.T) {
 	leader := c.untilLed()
 	c.settle()
 	follower := c.nodes[(slices.Index(c.nodes, leader)+1)%3]
-	good, err := newDataBatch(c.nowMs, topics("foreign"))
+	good, err := newDataBatch(c.nowMs, metadata.CurrentLevel, topics("foreign"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,6 +90,21 @@ func parsePartitionDir(name string) (topic string, partition int32, ok bool) {
 	return name[:dash], int32(n), true
 }
 
+// IsPartitionDir tells whether a folder of a log dir is that of a partition: in
+// use, deleted, a stray, or a replica on its way to another log dir.
+func IsPartitionDir(name string) bool {
+	if _, _, ok := parsePartitionDir(name); ok {
+		return true
+	}
+	const futureDirSuffix = "-future"
+	for _, suffix := range []string{deleteDirSuffix, strayDirSuffix, futureDirSuffix} {
+		if strings.HasSuffix(name, suffix) && strings.Contains(name, ".") {
+			return true
+		}
+	}
+	return false
+}
+
 // retiredDirName is the name that a partition's folder gets when it goes out of
 // use: topic-N.<unique>suffix, the topic cut so that the name fits.
 func retiredDirName(topic string, partition int32, unique [16]byte, suffix string) string {
