@@ -40,6 +40,8 @@ type Node struct {
 	// advertised are the listeners that clients are told of.
 	advertised []config.Listener
 
+	// bootstrap are the first records of a cluster whose folder Kafka formatted.
+	bootstrap  []metadata.Message
 	codecs     *record.Codecs
 	storage    *storage.Manager
 	controller *controller.Controller

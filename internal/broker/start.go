@@ -86,6 +86,9 @@ func (n *Node) openStorage(ctx context.Context) (err error) {
 	if n.clusterID, err = clusterID(n.static, n.env); err != nil {
 		return err
 	}
+	if n.bootstrap, err = raft.ReadBootstrap(n.env.FS, n.static.MetadataLogDir, n.codecs); err != nil {
+		return err
+	}
 	defaults, err := n.static.Topic(nil)
 	if err != nil {
 		return err
@@ -127,13 +130,9 @@ func (n *Node) openQuorum(context.Context) error {
 		NodeID: n.static.NodeID, Replicas: n.replicas, Config: n.config.Load, Now: n.env.Now, Elapsed: n.env.Elapsed,
 		Random: n.env.random("groups"), Codecs: n.codecs, Log: n.env.Log, Code: api.CoordinatorCode,
 	})
-	bootstrap, err := raft.ReadBootstrap(n.storage.FS(), n.static.MetadataLogDir, n.codecs)
-	if err != nil {
-		return err
-	}
 	n.controller = controller.New(controller.Options{
 		NodeID: n.static.NodeID, ClusterID: n.clusterID, Config: n.static, Rand: n.env.random("controller"), Log: n.env.Log,
-		Bootstrap: bootstrap, KRaftVersion: func() int16 { return n.quorum.KRaftVersion() },
+		Bootstrap: n.bootstrap, KRaftVersion: func() int16 { return n.quorum.KRaftVersion() },
 	})
 	dir, err := n.metadataDir()
 	if err != nil {
@@ -142,7 +141,7 @@ func (n *Node) openQuorum(context.Context) error {
 	m := n.static.Metadata
 	n.quorum, err = raft.Open(raft.Options{
 		FS: n.storage.FS(), Dir: dir.Path, NodeID: n.static.NodeID, DirectoryID: dir.ID, Endpoints: n.voterEndpoints(),
-		Static: len(bootstrap) > 0, // Kafka formatted it, and left out the voters
+		Static: len(n.bootstrap) > 0, // Kafka formatted it, and left out the voters
 		Now:    n.env.Now, Elapsed: n.env.Elapsed, Log: n.env.Log, Codecs: n.codecs,
 		SegmentBytes: m.SegmentBytes, SegmentAge: m.SegmentAge,
 		SnapshotSource: n.controller.Records, SnapshotBytes: m.SnapshotBytes, SnapshotInterval: m.SnapshotInterval,

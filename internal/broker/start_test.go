@@ -209,6 +209,44 @@ func TestRefusals(t *testing.T) {
 			w.close(w.start())
 			w.must(vfs.WriteFileAtomic(w.mem, "/data/meta.properties", []byte("version=1\nnode.id=x\n"), 0o644))
 		}, nil, []string{"meta.properties"}},
+		{"a full folder without meta.properties", func(w *world) {
+			w.fill()
+			w.must(w.mem.Remove("/data/meta.properties"))
+		}, nil, []string{"/data", "__cluster_metadata-0", "meta.properties is missing", "put the file back"}},
+		{"one full dir of two without meta.properties", func(w *world) {
+			w.fill("log.dirs=/data,/more")
+			w.must(w.mem.Remove("/more/meta.properties"))
+		}, []string{"log.dirs=/data,/more"}, []string{"/more", "meta.properties is missing", "node.id=1", "cluster.id=", "as in /data"}},
+		{"the first of two dirs without meta.properties", func(w *world) {
+			w.fill("log.dirs=/data,/more")
+			w.must(w.mem.Remove("/data/meta.properties"))
+		}, []string{"log.dirs=/data,/more"}, []string{"/data", "meta.properties is missing", "as in /more"}},
+		{"no metadata log", func(w *world) {
+			w.fill()
+			w.must(w.mem.RemoveAll("/data/__cluster_metadata-0"))
+		}, nil, []string{"/data/__cluster_metadata-0", "missing", "/data/t-0"}},
+		{"the metadata log in another dir", func(w *world) {
+			w.fill("log.dirs=/data,/more", "metadata.log.dir=/more")
+		}, []string{"log.dirs=/data,/more"}, []string{"metadata.log.dir=/more"}},
+		{"dirs of two clusters", func(w *world) {
+			w.fill()
+			w.fill("log.dirs=/other")
+		}, []string{"log.dirs=/data,/other"}, []string{"/data", "/other", "different clusters"}},
+		{"a copy of a dir", func(w *world) {
+			w.fill()
+			w.must(w.mem.MkdirAll("/copy", 0o755))
+			content, err := vfs.ReadFile(w.mem, "/data/meta.properties")
+			w.must(err)
+			w.must(vfs.WriteFileAtomic(w.mem, "/copy/meta.properties", content, 0o644))
+		}, []string{"log.dirs=/data,/copy"}, []string{"/data", "/copy", "directory.id"}},
+		{"a new cluster beside a dir that cannot be read", func(w *world) {
+			w.fill()
+			w.faults.Add(vfs.Rule{Op: vfs.OpReadDir, Path: "/data", Err: syscall.EIO})
+		}, []string{"log.dirs=/data,/new", "metadata.log.dir=/new"}, []string{"/data", "cannot be read"}},
+		{"a damaged bootstrap.checkpoint of Kafka's", func(w *world) {
+			w.must(w.mem.MkdirAll("/data", 0o755))
+			w.must(vfs.WriteFileAtomic(w.mem, "/data/bootstrap.checkpoint", []byte("x"), 0o644))
+		}, nil, []string{"/data/bootstrap.checkpoint", "corrupt"}},
 	} {
 		bubble(t, func(t *testing.T, w *world) {
 			c.prepare(w)
@@ -235,6 +273,18 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fill lets a node make a folder with a topic in each log dir.
+func (w *world) fill(set ...string) {
+	w.Helper()
+	n := w.start(set...)
+	c := w.connect(n)
+	c.mustCreate("t", 4)
+	for p := range int32(4) {
+		c.mustProduce("t", p, "v")
+	}
+	w.close(n)
 }
 
 // listenAt takes a port.

@@ -82,6 +82,9 @@ func open(o Options, openLog func(storage.LogOptions) (segmentLog, error)) (*Nod
 	if err != nil {
 		return nil, err
 	}
+	if o.Send == nil && !soleVoter(s.newest.voters, ReplicaKey{o.NodeID, o.DirectoryID}) {
+		return nil, errors.Join(fmt.Errorf("raft: the quorum has %d voters, and this node cannot talk to the others", len(s.newest.voters.Voters)), s.log.Close())
+	}
 	c, err := newCore(&o, s)
 	if err != nil {
 		return nil, errors.Join(err, s.log.Close())
