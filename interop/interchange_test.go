@@ -413,7 +413,7 @@ func awaitCompacted(t *testing.T, b *target.Broker, partition string) (active in
 	t.Helper()
 	segments, err := filepath.Glob(filepath.Join(b.Dir, partition, "*.log"))
 	if err != nil || len(segments) < 3 {
-		t.Fatalf("%d segments in %s: %v", len(segments), partition, err)
+		t.Fatalf("%d segments in %s: %v", len(segments), filepath.Join(b.Dir, partition), err)
 	}
 	active, err = strconv.ParseInt(strings.TrimSuffix(filepath.Base(slices.Max(segments)), ".log"), 10, 64)
 	if err != nil {

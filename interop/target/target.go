@@ -46,6 +46,10 @@ type Options struct {
 	Set []string
 	// Descriptors is how many Ottla's process may have; 0: as many as the test's.
 	Descriptors int
+	// Format are the flags with which kafka-storage formats a new folder of
+	// Kafka's; nil: --standalone. Without that flag the voters are static
+	// (controller.quorum.voters).
+	Format []string
 	// JVM are Kafka's flags of the JVM; nil: those of the suite, for small
 	// topics and a quick start.
 	JVM []string
@@ -72,6 +76,8 @@ type Broker struct {
 	Addr string
 	// Dir is the folder with the topic folders and __cluster_metadata-0.
 	Dir string
+	// Properties is the file of Kafka's configuration, "" for Ottla's own.
+	Properties string
 
 	name string
 	argv []string
