@@ -172,6 +172,12 @@ func fillMetadata(t *testing.T, b *target.Broker) {
 	write(t, b, "f-plain", "lz4", true)
 	write(t, b, "f-second", "none", true)
 	commit(t, b, "f-plain")
+	guard(t, b, "f-plain")
+}
+
+// guard sets dynamic configs, a user, a quota and ACLs of a topic.
+func guard(t *testing.T, b *target.Broker, topic string) {
+	t.Helper()
 	withAdmin(t, b.Addr, func(ctx context.Context, admin *kadm.Client) error {
 		one, many := "123456", "7654321"
 		_, err1 := admin.AlterBrokerConfigs(ctx, []kadm.AlterConfig{{Name: "message.max.bytes", Value: &many}})
@@ -182,7 +188,7 @@ func fillMetadata(t *testing.T, b *target.Broker) {
 			Entity: kadm.ClientQuotaEntity{{Type: "user", Name: &user}},
 			Ops:    []kadm.AlterClientQuotaOp{{Key: "producer_byte_rate", Value: 1e6}},
 		}})
-		acls := kadm.NewACLs().Topics("f-plain").ResourcePatternType(kadm.ACLPatternLiteral).Operations(kadm.OpRead, kadm.OpWrite).Allow("User:alice").AllowHosts()
+		acls := kadm.NewACLs().Topics(topic).ResourcePatternType(kadm.ACLPatternLiteral).Operations(kadm.OpRead, kadm.OpWrite).Allow("User:alice").AllowHosts()
 		_, err5 := admin.CreateACLs(ctx, acls)
 		return errors.Join(err1, err2, err3, err4, err5)
 	})

@@ -67,8 +67,15 @@ type crash struct {
 // there, as after a kill; in the long form with each of these.
 func crashAnywhere(t *testing.T, story func(w *world, p *promise)) []crash {
 	t.Helper()
+	return crashFrom(t, func(*world) {}, story)
+}
+
+// crashFrom is crashAnywhere for a story that begins on prepared files.
+func crashFrom(t *testing.T, prepare func(w *world), story func(w *world, p *promise)) []crash {
+	t.Helper()
 	var crashes []crash
 	bubble(t, func(_ *testing.T, w *world) {
+		prepare(w)
 		p := newPromise()
 		var mu sync.Mutex
 		point := 0

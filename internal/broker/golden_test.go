@@ -83,15 +83,28 @@ func copyOut(mem *vfs.Mem, to string) error {
 }
 
 func (w *world) openGolden(from string) {
+	w.copyIn(from)
+	w.sound()
+	w.serveGolden()
+}
+
+// copyIn makes a golden folder the node's, durably.
+func (w *world) copyIn(from string) {
+	w.Helper()
+	w.must(w.mem.MkdirAll("/data", 0o755))
+	w.must(w.mem.SyncDir("/"))
 	w.must(filepath.WalkDir(from, func(name string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		content, err := os.ReadFile(name)
 		target := filepath.Join("/data", strings.TrimPrefix(name, from))
-		return errors.Join(err, w.mem.MkdirAll(filepath.Dir(target), 0o755), vfs.WriteFileAtomic(w.mem, target, content, 0o644))
+		return errors.Join(err, w.mem.MkdirAll(filepath.Dir(target), 0o755), w.mem.SyncDir("/data"), vfs.WriteFileAtomic(w.mem, target, content, 0o644))
 	}))
-	w.sound()
+}
+
+func (w *world) serveGolden() {
+	w.Helper()
 	seeds.Add(1 << 20) // not those that the folder was written with
 	n := w.start()
 	c := w.connect(n)

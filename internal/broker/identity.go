@@ -23,7 +23,7 @@ import (
 // left to the Manager, which goes on without it.
 func clusterID(cfg *config.Broker, env Env) (string, error) {
 	dirs := SurveyDirs(env.FS, cfg.LogDirs)
-	if err := checkIdentity(dirs, cfg.NodeID, cfg.ClusterID, cfg.MetadataLogDir); err != nil {
+	if err := CheckDirs(dirs, cfg.NodeID, cfg.ClusterID, cfg.MetadataLogDir); err != nil {
 		return "", err
 	}
 	if cfg.ClusterID != "" {
@@ -108,10 +108,10 @@ func (d *SurveyedDir) look(fsys vfs.FS) error {
 	return err
 }
 
-// checkIdentity refuses log dirs that do not all belong to this node of this
-// cluster, or from which something is missing that says so. Only a dir that holds
-// nothing gets an identity.
-func checkIdentity(dirs []SurveyedDir, node int32, cluster, metadataDir string) error {
+// CheckDirs refuses log dirs that do not all belong to this node of this
+// cluster ("": any), or from which something is missing that says so. Only a dir
+// that holds nothing gets an identity.
+func CheckDirs(dirs []SurveyedDir, node int32, cluster, metadataDir string) error {
 	var known *SurveyedDir // a dir whose identity the others must share
 	for i := range dirs {
 		d := &dirs[i]

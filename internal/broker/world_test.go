@@ -397,7 +397,8 @@ func batch(producer *record.ProducerInfo, values ...string) []byte {
 	return bytes.Clone(built)
 }
 
-// fetch reads all values of a partition from its beginning.
+// fetch reads all values of a partition from its beginning, those of control
+// records apart.
 func (c *client) fetch(topic string, partition int32) ([]string, protocol.Code) {
 	c.Helper()
 	req := kmsg.NewPtrFetchRequest()
@@ -421,6 +422,9 @@ func (c *client) fetch(topic string, partition int32) ([]string, protocol.Code) 
 		for r, err := range b.Records(nil) {
 			if err != nil {
 				c.Fatal(err)
+			}
+			if b.IsControl() {
+				continue
 			}
 			values = append(values, string(r.Value))
 		}

@@ -1,6 +1,9 @@
 package metadata
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
 // The levels of metadata.version that matter here. Kafka 4.3.1 serves 7 to 30.
 const (
@@ -44,6 +47,22 @@ func VersionAt(m Message, level int16) int16 {
 		return m.version()
 	}
 	return 0
+}
+
+// levelNames are the names of the levels of metadata.version from MinLevel on.
+var levelNames = []string{
+	"3.3-IV3", "3.4-IV0", "3.5-IV0", "3.5-IV1", "3.5-IV2", "3.6-IV0", "3.6-IV1", "3.6-IV2",
+	"3.7-IV0", "3.7-IV1", "3.7-IV2", "3.7-IV3", "3.7-IV4", "3.8-IV0", "3.9-IV0",
+	"4.0-IV0", "4.0-IV1", "4.0-IV2", "4.0-IV3", "4.1-IV0", "4.1-IV1", "4.2-IV0", "4.2-IV1", "4.3-IV0",
+}
+
+// LevelName is the name of a level of metadata.version, as Kafka's tools have it;
+// the number for one that is not served.
+func LevelName(level int16) string {
+	if level < MinLevel || level > CurrentLevel {
+		return strconv.Itoa(int(level))
+	}
+	return levelNames[level-MinLevel]
 }
 
 // LevelAfter is the metadata.version that holds from m on, when level did before.

@@ -61,6 +61,9 @@ func openStore(o *Options, open func(storage.LogOptions) (segmentLog, error)) (*
 	if err := l.checkVote(); err != nil {
 		return nil, nil, err
 	}
+	if err := l.checkVoter(); err != nil {
+		return nil, nil, err
+	}
 	if err := l.open(open); err != nil {
 		return nil, nil, err
 	}
@@ -117,6 +120,10 @@ func (l *loading) format() error {
 	if err := checkVoters(voters); err != nil {
 		return err
 	}
+	if l.options.inspect {
+		l.snapshot = &snapshot{snapshotMeta: snapshotMeta{voters: voters}}
+		return nil
+	}
 	now := l.options.Now().UnixMilli()
 	m := snapshotMeta{timestamp: now, voters: voters}
 	l.ids = []SnapshotID{m.id}
@@ -126,6 +133,9 @@ func (l *loading) format() error {
 // choose loads the newest snapshot that is whole. With static voters there may
 // be none yet; the log then begins at offset 0.
 func (l *loading) choose() error {
+	if l.snapshot != nil {
+		return nil // it would be written now
+	}
 	if len(l.ids) == 0 {
 		l.snapshot = &snapshot{snapshotMeta: snapshotMeta{static: true}}
 		return l.imply()
@@ -273,11 +283,16 @@ func (l *loading) checkVote() error {
 		Reason: fmt.Sprintf("it says epoch %d (0 when it is missing), but the log has epoch %d: a vote may be lost", l.vote.epoch, epoch)}
 }
 
-// open opens the log and finishes the store.
-func (l *loading) open(open func(storage.LogOptions) (segmentLog, error)) error {
+// checkVoter looks for this node among the voters.
+func (l *loading) checkVoter() error {
 	if findVoter(l.snapshot.voters, l.self.RaftID()) == nil {
 		return fmt.Errorf("%w: %s is not among the voters of %s", ErrNotVoter, l.self, l.snapshot.id.file(l.folder))
 	}
+	return nil
+}
+
+// open opens the log and finishes the store.
+func (l *loading) open(open func(storage.LogOptions) (segmentLog, error)) error {
 	l.index = l.scan.index
 	l.newest = l.snapshot.snapshotMeta
 	l.kraft.Store(maxKRaftVersion)

@@ -128,6 +128,9 @@ type Options struct {
 	// anything of the new epoch is applied. It is called by the node's
 	// goroutine and must neither block nor call the Node.
 	LeaderChanged func(leader, epoch int32)
+
+	// inspect keeps openStore's steps from writing anything.
+	inspect bool
 }
 
 // Committed is one committed batch, or the snapshot that stands for all before

@@ -125,3 +125,18 @@ func decodePartitionMetadata(data []byte) ([16]byte, error) {
 	}
 	return id, nil
 }
+
+// ReadPartitionMetadata reads the topic id of a partition's folder from
+// partition.metadata; a folder without the file is fs.ErrNotExist.
+func ReadPartitionMetadata(fsys vfs.FS, folder string) ([16]byte, error) {
+	name := filepath.Join(folder, partitionName)
+	data, err := vfs.ReadFile(fsys, name)
+	if err != nil {
+		return [16]byte{}, err
+	}
+	id, err := decodePartitionMetadata(data)
+	if err != nil {
+		return id, &CorruptError{File: name, Segment: -1, Offset: -1, Reason: err.Error()}
+	}
+	return id, nil
+}
