@@ -46,7 +46,7 @@ func Inspect(fsys vfs.FS, dir string, self ReplicaKey, codecs *record.Codecs) (*
 	}
 	o := &Options{NodeID: self.NodeID, DirectoryID: self.DirectoryID, Static: len(bootstrap) > 0, inspect: true}
 	l := &loading{store: s, options: o, self: self}
-	for _, step := range []func() error{l.read, l.choose, l.place, l.checkVote, l.checkVoter} {
+	for _, step := range []func() error{l.read, l.choose, l.checkVoter, l.place, l.checkVote} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -55,13 +55,13 @@ func openStore(o *Options, open func(storage.LogOptions) (segmentLog, error)) (*
 	if err := l.choose(); err != nil {
 		return nil, nil, err
 	}
+	if err := l.checkVoter(); err != nil {
+		return nil, nil, err
+	}
 	if err := l.place(); err != nil {
 		return nil, nil, err
 	}
 	if err := l.checkVote(); err != nil {
-		return nil, nil, err
-	}
-	if err := l.checkVoter(); err != nil {
 		return nil, nil, err
 	}
 	if err := l.open(open); err != nil {

@@ -278,7 +278,8 @@ func TestCorruptSnapshotKinds(t *testing.T) {
 // TestFlippedBitInTheLog flips bits at each byte of a log of three epochs. What
 // was written before the last LeaderChange was synced: that is corruption, with
 // file and offset, also where no checksum covers it. Behind it the tail is cut,
-// since a power loss may have torn it.
+// since a power loss may have torn it, unless the LeaderChange is whole and of an
+// epoch that quorum-state does not know.
 func TestFlippedBitInTheLog(t *testing.T) {
 	whole := writeFolder(t, 3, 2, false)
 	size := whole.size(t, firstSegment)
@@ -287,7 +288,9 @@ func TestFlippedBitInTheLog(t *testing.T) {
 		for _, bit := range []byte{0x01, 0x10} {
 			w := whole.clone()
 			w.flipBit(t, firstSegment, pos, bit)
-			if pos < last {
+			// The epoch is in the bytes 12 to 15. Its lowest bit is set, others are not.
+			higher := pos >= last+12 && pos < last+15 || pos == last+15 && bit != 0x01
+			if pos < last || higher {
 				w.mustRefuse(t, firstSegment, "offset")
 				continue
 			}
@@ -375,6 +378,17 @@ func writeMore(t *testing.T, w *written, proposals int) *written {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// A quorum-state that went back to before the log's only epoch does not make the
+// log a torn tail.
+func TestQuorumStateIsOlderThanTheLog(t *testing.T) {
+	file := filepath.Join(testFolder, quorumStateFile)
+	w := writeFolder(t, 1, 3, false)
+	if err := writeContent(w.fs, file, `{"leaderId":-1,"leaderEpoch":0,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}`); err != nil {
+		t.Fatal(err)
+	}
+	w.mustRefuse(t, firstSegment)
 }
 
 func TestLostVote(t *testing.T) {

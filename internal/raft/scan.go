@@ -62,7 +62,8 @@ func (s *logScan) shift(by uint64) {
 //  2. A bad batch in any segment but the last is corruption: a segment is
 //     synced before the next one begins.
 //  3. In the last segment it is a torn tail, which the caller may cut, unless
-//     a batch is found behind it that was written after an fsync, see tornTail.
+//     a batch is found behind it that was written after an fsync, see tornTail,
+//     or it is a whole LeaderChange of an epoch beyond maxEpoch.
 //
 // The whole log is read at each start: that is what makes a flipped bit visible
 // while there is still somebody to be told. It is bounded by the retention of
@@ -129,6 +130,10 @@ func (s *logScan) scanSegment(fsys vfs.FS, segment segmentFile) error {
 		var bad *badBatch
 		if errors.As(err, &bad) {
 			s.torn = &CorruptError{File: segment.path, Offset: s.end(), Pos: r.pos, Reason: bad.reason}
+			if bad.whole {
+				s.proof = "the batch is whole, so that no power loss has torn it"
+				return nil
+			}
 			s.proof, err = r.provenBehind(s.end())
 			return err
 		}
@@ -149,7 +154,8 @@ func (s *logScan) take(batch record.Batch) error {
 		err = s.index.add(batch.LeaderEpoch(), batch.BaseOffset(), batch.NextOffset())
 	}
 	if err != nil {
-		return badf("%v", err)
+		// An epoch is durable in quorum-state before its first batch is written.
+		return &badBatch{err.Error(), batch.LeaderEpoch() > s.maxEpoch && kind&beginsTerm != 0}
 	}
 	if kind&changesVoters != 0 {
 		s.voters = append(s.voters, s.index.last())
@@ -172,12 +178,16 @@ func (s *logScan) checkEpoch(epoch int32, kind entryKind) error {
 	return nil
 }
 
-// badBatch is the reason why bytes are no batch, as against an I/O error.
-type badBatch struct{ reason string }
+// badBatch is the reason why bytes are no batch, as against an I/O error. A batch
+// that is whole was written, but cannot be here: another file lost something.
+type badBatch struct {
+	reason string
+	whole  bool
+}
 
 func (b *badBatch) Error() string { return b.reason }
 
-func badf(format string, args ...any) error { return &badBatch{fmt.Sprintf(format, args...)} }
+func badf(format string, args ...any) error { return &badBatch{reason: fmt.Sprintf(format, args...)} }
 
 // batchReader reads batches from a file, a step of scanReadBytes at a time.
 type batchReader struct {
