@@ -19,7 +19,7 @@ func storageCommand(app *cli.App) *cobra.Command {
 		Args:  cli.UsageArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(storageVerify(app), storageDump(app))
+	cmd.AddCommand(storageCheck(app), storageVerify(app), storageDump(app))
 	return cmd
 }
 
