@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -93,7 +94,7 @@ func (f inPlace) run(t *testing.T) {
 	if err := f.stop(kafka); err != nil {
 		t.Fatal(err)
 	}
-	f.check(t, dirs)
+	f.check(t, dirs, want)
 
 	// A snapshot of the metadata as often as there is something new.
 	ottla, err := target.TakeOver(t, kafka, "authorizer.class.name=", "metadata.log.max.snapshot.interval.ms=1000")
@@ -130,9 +131,47 @@ func (f inPlace) run(t *testing.T) {
 
 func (f inPlace) guarded() bool { return len(f.set) > 0 }
 
-// check asks `ottla storage check`.
-func (f inPlace) check(t *testing.T, dirs []string) {
+// check asks `ottla storage check`, which must find what clients were told.
+func (f inPlace) check(t *testing.T, dirs []string, want *nodeView) {
 	t.Helper()
+	out := runOttla(t, slices.Concat([]string{"storage", "check", "--format", "json"}, dirs)...)
+	var got struct {
+		Servable, CleanShutdown bool
+		MetadataVersion         string
+		Features                map[string]int16
+		Counts                  struct{ Topics, Groups, OpenTransactions, ACLs, ScramCredentials, Quotas int }
+		Problems                []any
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	topics, groups := 0, map[string]bool{}
+	for _, fact := range want.facts {
+		if strings.HasPrefix(fact, "topic ") {
+			topics++
+		}
+		if group, ok := strings.CutPrefix(fact, "group "); ok {
+			group, _, _ = strings.Cut(group, " ")
+			groups[group] = true
+		}
+	}
+	open := 0
+	if _, ok := want.topics["f-open"]; ok {
+		open = 1
+	}
+	acls := 0
+	if f.guarded() {
+		acls = 2
+	}
+	c := got.Counts
+	if !got.Servable || len(got.Problems) > 0 || c.Topics != topics || c.Groups != len(groups) || c.OpenTransactions != open || c.ACLs != acls || c.Quotas != acls/2 || c.ScramCredentials != acls/2 {
+		t.Errorf("storage check of a folder with %d topics, %d groups: %s", topics, len(groups), out)
+	}
+	for name, level := range got.Features {
+		if fact := fmt.Sprintf("feature %s=%d", name, level); level > 0 && !slices.Contains(want.facts, fact) {
+			t.Errorf("storage check tells %s, the node did not", fact)
+		}
+	}
 }
 
 // verified lets `ottla storage verify` look at a log dir.
