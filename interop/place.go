@@ -68,6 +68,9 @@ func (v *nodeView) groups(ctx context.Context, admin *kadm.Client) error {
 		return err
 	}
 	for _, group := range groups.Groups() {
+		if groups[group].ProtocolType == "share" {
+			continue // see guards
+		}
 		offsets, err := admin.FetchOffsets(ctx, group)
 		if err != nil {
 			return err
@@ -132,7 +135,7 @@ func withAdmin(t testing.TB, addr string, do func(ctx context.Context, admin *ka
 	}
 }
 
-// guards are the ACLs, SCRAM credentials and quotas that a Kafka with an
+// guards are the ACLs, SCRAM credentials, quotas and share groups that a Kafka with an
 // authorizer tells, one a line.
 func guards(t testing.TB, addr string) (all []string) {
 	t.Helper()
@@ -152,7 +155,11 @@ func guards(t testing.TB, addr string) (all []string) {
 		for _, q := range quotas {
 			all = append(all, fmt.Sprintf("%v %+v", q.Entity, q.Values))
 		}
-		return errors.Join(err1, err2, err3)
+		groups, err4 := admin.ListGroupsByType(ctx, []string{"share"})
+		for _, g := range groups.Sorted() {
+			all = append(all, fmt.Sprintf("share group %s %s", g.Group, g.State))
+		}
+		return errors.Join(err1, err2, err3, err4)
 	})
 	slices.Sort(all)
 	return all

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/interop/clients"
 	"ottla/interop/target"
@@ -139,7 +140,7 @@ func (f inPlace) check(t *testing.T, dirs []string, want *nodeView) {
 		Servable, CleanShutdown bool
 		MetadataVersion         string
 		Features                map[string]int16
-		Counts                  struct{ Topics, Groups, OpenTransactions, ACLs, ScramCredentials, Quotas int }
+		Counts                  struct{ Topics, Groups, ShareGroups, OpenTransactions, ACLs, ScramCredentials, Quotas int }
 		Problems                []any
 	}
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
@@ -163,8 +164,12 @@ func (f inPlace) check(t *testing.T, dirs []string, want *nodeView) {
 	if f.guarded() {
 		acls = 2
 	}
+	sharing := 0
+	if f.guarded() && got.Features["share.version"] > 0 {
+		sharing = 1
+	}
 	c := got.Counts
-	if !got.Servable || len(got.Problems) > 0 || c.Topics != topics || c.Groups != len(groups) || c.OpenTransactions != open || c.ACLs != acls || c.Quotas != acls/2 || c.ScramCredentials != acls/2 {
+	if !got.Servable || len(got.Problems) > 0 || c.Topics != topics || c.Groups != len(groups) || c.OpenTransactions != open || c.ACLs != acls || c.Quotas != acls/2 || c.ScramCredentials != acls/2 || c.ShareGroups != sharing {
 		t.Errorf("storage check of a folder with %d topics, %d groups: %s", topics, len(groups), out)
 	}
 	for name, level := range got.Features {
@@ -212,6 +217,48 @@ func fillMetadata(t *testing.T, b *target.Broker) {
 	write(t, b, "f-second", "none", true)
 	commit(t, b, "f-plain")
 	guard(t, b, "f-plain")
+	if _, ok := featureOf(t, b.Addr, "share.version"); ok {
+		shareGroup(t, b, "f-plain")
+	}
+}
+
+// featureOf is the finalized level of a feature.
+func featureOf(t *testing.T, addr, name string) (level int16, ok bool) {
+	t.Helper()
+	withAdmin(t, addr, func(ctx context.Context, admin *kadm.Client) error {
+		versions, err := admin.ApiVersions(ctx)
+		for _, b := range versions {
+			for _, f := range b.Raw().FinalizedFeatures {
+				if f.Name == name {
+					level, ok = f.MaxVersionLevel, true
+				}
+			}
+		}
+		return err
+	})
+	return level, ok
+}
+
+// shareGroup joins a share group and leaves it, so that Kafka keeps its records.
+func shareGroup(t *testing.T, b *target.Broker, topic string) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	req := kmsg.NewPtrShareGroupHeartbeatRequest()
+	req.GroupID, req.MemberID, req.SubscribedTopicNames = "sharing", "AAAAAAAAQACAAAAAAAAAAA", []string{topic}
+	for _, epoch := range []int32{0, -1} {
+		req.MemberEpoch = epoch
+		until(t, func() int16 {
+			answer, err := req.RequestWith(callContext(t), cl)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer.ErrorCode
+		})
+	}
 }
 
 // guard sets dynamic configs, a user, a quota and ACLs of a topic.
