@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -46,6 +47,7 @@ func inPlaceFolders() []inPlace {
 		{"two log dirs with ACLs stopped", newest, 2, guarded, (*target.Broker).Stop, fillMetadata, false},
 		{"two log dirs killed", newest, 2, nil, kill, fillLogs, true},
 		{"static voters of 3.3-IV3 with two log dirs stopped", oldest, 2, nil, (*target.Broker).Stop, fillLogs, true},
+		{"static voters moved into the log killed", []string{}, 1, nil, kill, moveVoters, true},
 		{"static voters of 3.9 with ACLs killed", []string{"--release-version", "3.9"}, 1, guarded, kill, fillMetadata, true},
 	}
 }
@@ -220,6 +222,36 @@ func fillMetadata(t *testing.T, b *target.Broker) {
 	if _, ok := featureOf(t, b.Addr, "share.version"); ok {
 		shareGroup(t, b, "f-plain")
 	}
+}
+
+// moveVoters raises kraft.version, so that the voters are in the log, behind
+// records of before.
+func moveVoters(t *testing.T, b *target.Broker) {
+	createMoved(t, b, []moved{{topic: "f-plain"}}, true)
+	write(t, b, "f-plain", "lz4", true)
+	commit(t, b, "f-plain")
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	req := kmsg.NewPtrUpdateFeaturesRequest()
+	update := kmsg.NewUpdateFeaturesRequestFeatureUpdate()
+	update.Feature, update.MaxVersionLevel, update.UpgradeType = "kraft.version", 1, 1
+	req.FeatureUpdates = append(req.FeatureUpdates, update)
+	until(t, func() int16 {
+		answer, err := req.RequestWith(callContext(t), cl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.ErrorCode
+	})
+	until(t, func() int16 {
+		if level, _ := featureOf(t, b.Addr, "kraft.version"); level != 1 {
+			return kerr.NotController.Code
+		}
+		return 0
+	})
 }
 
 // featureOf is the finalized level of a feature.

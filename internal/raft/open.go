@@ -28,7 +28,8 @@ var metadataTopicID = [16]byte{15: 1}
 //
 //  1. Read quorum-state, list the snapshots, scan the log.
 //  2. In an empty folder write the first snapshot, 0-0, with the voters. A folder
-//     of Kafka's whose voters are static has no such snapshot, and gets none.
+//     of Kafka's whose voters are static, or were so in the beginning, has no such
+//     snapshot, and gets none.
 //  3. Take the newest snapshot that is whole. When a newer one is not, the log
 //     must reach back to the older one: then nothing is lost.
 //  4. Find the snapshot's end in the log; from its index all others follow.
@@ -103,8 +104,8 @@ func (l *loading) read() error {
 	}
 	fresh := !l.vote.found && l.scan.end() == 0 && l.scan.torn == nil
 	switch {
-	case l.vote.static && l.scan.index.before.offset == 0:
-		return nil
+	case l.scan.index.before.offset == 0 && (l.vote.static || len(l.scan.voters) > 0):
+		return nil // the log has everything
 	case fresh && l.options.Static:
 		l.vote.static = true
 		return nil

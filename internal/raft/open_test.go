@@ -509,12 +509,14 @@ func TestStaticVoters(t *testing.T) {
 	const recorded = `{"leaderId":-1,"leaderEpoch":9,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}`
 	for _, c := range []struct {
 		name, quorum string
-		names        int // that are found again
+		moved        bool // into the log
+		names        int  // that are found again
 		want         string
 	}{
-		{"of this node alone", alone, 5, ""},
-		{"of several nodes", several, 0, "controller.quorum.voters"},
-		{"recorded, but the first snapshot is gone", recorded, 0, "no snapshot"},
+		{"of this node alone", alone, false, 5, ""},
+		{"of this node alone, moved into the log", alone, true, 5, ""},
+		{"of several nodes", several, false, 0, "controller.quorum.voters"},
+		{"recorded, but the first snapshot is gone", recorded, false, 0, "no snapshot"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &written{fs: vfs.NewMem()}
@@ -523,6 +525,9 @@ func TestStaticVoters(t *testing.T) {
 			writeMore(t, w, c.names)
 			if err := writeContent(w.fs, filepath.Join(testFolder, quorumStateFile), c.quorum); err != nil {
 				t.Fatal(err)
+			}
+			if c.moved {
+				w.moveVoters(t)
 			}
 			before := w.content(t)
 			if c.want == "" {
@@ -537,6 +542,44 @@ func TestStaticVoters(t *testing.T) {
 				t.Error("what was refused was changed")
 			}
 		})
+	}
+}
+
+// moveVoters records the voters in the log, as Kafka does when kraft.version is
+// raised to 1, and looks at what a start makes of it.
+func (w *written) moveVoters(t *testing.T) {
+	t.Helper()
+	for _, kraft := range []int32{0, 1} {
+		s, snap, err := openStore(&w.options, testLog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.kraft.Load(); got != kraft || s.vote.static != (kraft == 0) {
+			t.Fatalf("kraft.version %d, want %d; quorum-state is static: %t", got, kraft, s.vote.static)
+		}
+		c, err := newCore(&w.options, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := newApplier(&w.options, c)
+		a.apply = newOwner().apply
+		if err := errors.Join(a.restore(snap), c.campaignAlone()); err != nil {
+			t.Fatal(err)
+		}
+		for !c.active() || c.applied != c.tip {
+			runAll(t, c, a)
+		}
+		if c.static = false; kraft == 0 {
+			if _, err := c.proposeVoters(c.epoch, newVoters(&w.options), make(chan error, 1)); err != nil {
+				t.Fatal(err)
+			}
+			for c.applied != c.tip {
+				runAll(t, c, a)
+			}
+		}
+		if err := s.log.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
