@@ -161,8 +161,10 @@ func checkIdentified(dirs []SurveyedDir, known *SurveyedDir) error {
 func checkMetadataLog(dirs []SurveyedDir, metadataDir string) error {
 	partitions, elsewhere := "", ""
 	for _, d := range dirs {
+		// Of a dir that cannot be read nobody knows what is missing.
+		found := d.MetadataLog || d.Err != nil
 		switch own := filepath.Clean(d.Path) == filepath.Clean(metadataDir); {
-		case own && (d.MetadataLog || d.Err != nil):
+		case own && found:
 			return nil
 		case d.MetadataLog:
 			elsewhere = d.Path

@@ -177,6 +177,11 @@ func TestKafkasFolder(t *testing.T) {
 					t.Errorf("%s: the node's snapshot lacks Kafka's record %x", kind, value)
 				}
 			}
+			for _, what := range []string{"ACLs", "SCRAM credentials", "client quotas"} {
+				if said := strings.Contains(w.log.String(), "WARN the metadata has "+what); said != (kind == "stopped") {
+					t.Errorf("%s: a warning about %s: %t", kind, what, said)
+				}
+			}
 			if acls := len(slices.Collect(after.Image.ACLs())); kind == "stopped" && acls == 0 {
 				t.Error("there are no ACLs")
 			}

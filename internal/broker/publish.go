@@ -21,6 +21,9 @@ func (n *Node) publish(img *metadata.Image, delta *metadata.Delta) {
 			return
 		}
 		n.caughtUp = true
+		for _, ignored := range IgnoredIn(img) {
+			n.env.Log.Warn("the metadata has "+ignored.What+" that are kept and ignored", "count", ignored.Count, "effect", ignored.Effect)
+		}
 		delta = metadata.Diff(metadata.Empty(), img)
 	}
 	n.metrics.UncleanElections.Add(int64(delta.UncleanElections()))

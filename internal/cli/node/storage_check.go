@@ -54,8 +54,10 @@ type checked struct {
 	// MetadataVersion is the name of the level, "" when it is not known.
 	MetadataVersion string     `json:"metadataVersion"`
 	Counts          checkCount `json:"counts"`
-	Problems        []finding  `json:"problems"`
-	Notes           []finding  `json:"notes"`
+	// Ignored counts what is kept for Kafka, by broker.Ignored.Name.
+	Ignored  map[string]int `json:"ignored"`
+	Problems []finding      `json:"problems"`
+	Notes    []finding      `json:"notes"`
 }
 
 type checkedDir struct {
@@ -74,20 +76,16 @@ type checkCount struct {
 	ShareGroups      int `json:"shareGroups"`
 	StreamsGroups    int `json:"streamsGroups"`
 	OpenTransactions int `json:"openTransactions"`
-	ACLs             int `json:"acls"`
-	SCRAMUsers       int `json:"scramCredentials"`
-	Quotas           int `json:"quotas"`
-	DelegationTokens int `json:"delegationTokens"`
 }
 
 // finding is a problem or a note: what there is, and what to do or to expect.
 type finding struct {
 	What   string `json:"what"`
-	Remedy string `json:"remedy"`
+	Advice string `json:"advice"`
 }
 
 func check(app *cli.App, fsys vfs.FS, paths []string) error {
-	c := &checker{fs: fsys, codecs: record.NewCodecs(), result: &checked{Features: map[string]int16{}, Problems: []finding{}, Notes: []finding{}}}
+	c := &checker{fs: fsys, codecs: record.NewCodecs(), result: &checked{Features: map[string]int16{}, Ignored: map[string]int{}, Problems: []finding{}, Notes: []finding{}}}
 	err := c.run(paths)
 	if err != nil {
 		return err
@@ -352,31 +350,9 @@ func (c *checker) configs() {
 
 // notServed notes what the metadata holds that Ottla keeps and does not act on.
 func (c *checker) notServed() {
-	counts := &c.result.Counts
-	for range c.image.ACLs() {
-		counts.ACLs++
-	}
-	for range c.image.SCRAMCredentials() {
-		counts.SCRAMUsers++
-	}
-	for range c.image.ClientQuotas() {
-		counts.Quotas++
-	}
-	for range c.image.DelegationTokens() {
-		counts.DelegationTokens++
-	}
-	for _, kept := range []struct {
-		n            int
-		what, effect string
-	}{
-		{counts.ACLs, "ACLs", "they are not enforced: whoever reaches a listener may do everything; Ottla refuses to start with authorizer.class.name"},
-		{counts.SCRAMUsers, "SCRAM credentials", "nobody can log in with them: SASL is not served yet"},
-		{counts.Quotas, "client quotas", "they are not enforced"},
-		{counts.DelegationTokens, "delegation tokens", "nobody can log in with them"},
-	} {
-		if kept.n > 0 {
-			c.note(kept.effect, "%d %s are kept for Kafka", kept.n, kept.what)
-		}
+	for _, ignored := range broker.IgnoredIn(c.image) {
+		c.note(ignored.Effect, "%d %s are kept for Kafka", ignored.Count, ignored.What)
+		c.result.Ignored[ignored.Name] = ignored.Count
 	}
 }
 
@@ -412,8 +388,8 @@ func (r *checked) print(w io.Writer) {
 	}{{"problem", r.Problems}, {"note", r.Notes}} {
 		for _, f := range list.found {
 			fmt.Fprintf(w, "%s: %s\n", list.name, f.What)
-			if f.Remedy != "" {
-				fmt.Fprintf(w, "    %s\n", f.Remedy)
+			if f.Advice != "" {
+				fmt.Fprintf(w, "    %s\n", f.Advice)
 			}
 		}
 	}
