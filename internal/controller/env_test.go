@@ -35,7 +35,7 @@ type entry struct {
 	done  chan error
 }
 
-func (q *quorum) Propose(epoch int32, _ int16, records []metadata.Message) (int64, <-chan error) {
+func (q *quorum) Propose(epoch int32, level int16, records []metadata.Message) (int64, <-chan error) {
 	q.mu.Lock()
 	done := make(chan error, 1)
 	switch {
@@ -49,7 +49,7 @@ func (q *quorum) Propose(epoch int32, _ int16, records []metadata.Message) (int6
 			q.end++
 		}
 		q.queue = append(q.queue, entry{done: done, batch: raft.Committed{
-			BaseOffset: q.end, LastOffset: q.end + int64(len(records)) - 1, Epoch: epoch, Records: throughTheWire(records),
+			BaseOffset: q.end, LastOffset: q.end + int64(len(records)) - 1, Epoch: epoch, Records: throughTheWire(records, level),
 		}})
 		q.end += int64(len(records))
 		last, held := q.end-1, q.held
@@ -70,11 +70,13 @@ func (q *quorum) refuseWith(err error) {
 	q.refuse = err
 }
 
-// throughTheWire encodes and decodes records, as a log does.
-func throughTheWire(records []metadata.Message) []metadata.Message {
+// throughTheWire encodes and decodes records, as a log does at a level of
+// metadata.version.
+func throughTheWire(records []metadata.Message, level int16) []metadata.Message {
 	var out []metadata.Message
 	for _, m := range records {
-		back, err := metadata.ParseValue(metadata.AppendValue(nil, m))
+		level = metadata.LevelAfter(level, m)
+		back, err := metadata.ParseValue(metadata.AppendValueAt(nil, m, level))
 		if err != nil {
 			panic(err)
 		}

@@ -306,7 +306,7 @@ func (w *world) checkReplay() {
 	for m := range w.c.Records() {
 		records = append(records, m)
 	}
-	snapshot, _, err := metadata.Empty().Replace(throughTheWire(records), w.c.Image().Offset, 1)
+	snapshot, _, err := metadata.Empty().Replace(throughTheWire(records, metadata.CurrentLevel), w.c.Image().Offset, 1)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -21,7 +21,8 @@ type Status struct {
 // VoterStatus is one voter as the leader sees it. What only the leader knows
 // is -1 elsewhere.
 type VoterStatus struct {
-	NodeID      int32
+	NodeID int32
+	// DirectoryID is zero when the voters are static: they have none.
 	DirectoryID metadata.UUID
 	Endpoints   []metadata.VoterEndpoint
 	// LogEndOffset is the offset after the last record in the voter's log.
@@ -63,6 +64,9 @@ func (c *core) voterStatus(v *metadata.Voter, match map[uint64]uint64) VoterStat
 	s := VoterStatus{
 		NodeID: v.VoterID, DirectoryID: v.VoterDirectoryID, Endpoints: v.Endpoints,
 		LogEndOffset: -1, LastFetch: -1, LastCaughtUp: -1,
+	}
+	if c.static {
+		s.DirectoryID = metadata.UUID{}
 	}
 	id := keyOf(v).RaftID()
 	if id == c.id {
