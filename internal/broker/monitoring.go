@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +35,8 @@ func (n *Node) openMonitoring(context.Context) error {
 	case !chosen:
 		address = defaultHTTP
 	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
 		return fmt.Errorf("ottla.http.listener: %w", err)
 	}
 	l, err := n.env.Listen("tcp", address)
@@ -46,12 +48,22 @@ func (n *Node) openMonitoring(context.Context) error {
 		return fmt.Errorf("ottla.http.listener: %w", err)
 	}
 	n.monitoring, err = monitoring.Serve(l, monitoring.Options{
-		Ready: n.ready, Collector: &monitoring.Collector{Node: n.monitored.Load}, Log: n.env.Log,
+		Ready: n.ready, Collector: &monitoring.Collector{Node: n.monitored.Load}, Hosts: n.httpHosts(host), Log: n.env.Log,
 	})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	return nil
+}
+
+// httpHosts are the names by which the HTTP listener may be asked: the host that
+// it listens on, the machine's name, and what ottla.http.hosts adds.
+func (n *Node) httpHosts(listener string) []string {
+	names := append([]string{listener}, n.static.Ottla.HTTPHosts...)
+	if machine, err := n.env.Hostname(); err == nil { // else callers do without it
+		names = append(names, machine)
+	}
+	return names
 }
 
 // MonitoringAddr is where metrics and health are served; nil when they are not.
@@ -64,17 +76,39 @@ func (n *Node) MonitoringAddr() net.Addr {
 
 // ready is what the node must have to serve clients.
 func (n *Node) ready() []monitoring.Check {
-	checks := []monitoring.Check{{Name: "logs are recovered and the broker is registered"}, {Name: "log dirs are online"}, {Name: "the node is not shutting down"}}
-	if n.monitored.Load() == nil {
-		checks[0].Err = errors.New("starting")
-	}
-	if offline := len(n.offlineDirs()); offline > 0 {
-		checks[1].Err = fmt.Errorf("%d offline", offline)
+	checks := []monitoring.Check{
+		{Name: "logs are recovered and the broker is registered"}, {Name: "log dirs are online"}, {Name: "log dirs take records"}, {Name: "the node is not shutting down"},
 	}
 	if n.retiring.Load() {
-		checks[2].Err = errors.New("shutting down")
+		checks[3].Err = errors.New("shutting down")
+	}
+	node := n.monitored.Load()
+	if node == nil {
+		checks[0].Err = errors.New("starting")
+		return checks
+	}
+	if offline := n.offlinePaths(); len(offline) > 0 {
+		checks[1].Err = fmt.Errorf("log dirs are offline: %s", strings.Join(offline, ", "))
+	}
+	if full := node.Storage.Full(); len(full) > 0 {
+		checks[2].Err = fmt.Errorf("log dirs are full, records are refused: %s", strings.Join(full, ", "))
 	}
 	return checks
+}
+
+// offlinePaths are the configured log dirs that are not online.
+func (n *Node) offlinePaths() []string {
+	online := map[string]bool{}
+	for _, d := range n.storage.Dirs() {
+		online[filepath.Clean(d.Path)] = true
+	}
+	var offline []string
+	for _, path := range n.static.LogDirs {
+		if !online[filepath.Clean(path)] {
+			offline = append(offline, path)
+		}
+	}
+	return offline
 }
 
 // showFigures lets /metrics tell of the rooms, once all of them are there.

@@ -125,6 +125,7 @@ func TestOneLogDirFails(t *testing.T) {
 		if got, code := c.fetch("t", there); code == 0 {
 			t.Errorf("fetch from the failed dir: %q", got)
 		}
+		notReady(t, n, "log dirs are offline: /more")
 		c.mustProduce("t", here, "more")
 		if got, code := c.fetch("t", here); code != 0 || len(got) != 2 {
 			t.Errorf("fetch from the other dir: %q (%v)", got, code)
@@ -198,6 +199,7 @@ func TestDiskFull(t *testing.T) {
 					t.Errorf("%s: a full disk is %v", durability, code)
 				}
 			}
+			notReady(t, n, "log dirs are full, records are refused: /data")
 			if refused < 10 {
 				t.Errorf("%s: %d of 30 refused", durability, refused)
 			}
@@ -260,6 +262,7 @@ func TestReserveOnAFullDisk(t *testing.T) {
 				t.Fatalf("a full disk is %v", code)
 			}
 		}
+		notReady(t, n, "log dirs are full, records are refused: /data")
 		c.mustCreate("b", 1)
 		if _, code := c.produce("b", 0, "v"); code != protocol.KafkaStorageError {
 			t.Errorf("a partition without room: %v", code)
@@ -280,8 +283,10 @@ func TestReserveOnAFullDisk(t *testing.T) {
 		if _, code := c.produce("a", 0, big); code != protocol.KafkaStorageError {
 			t.Errorf("after a crash on a full disk: %v", code)
 		}
+		notReady(t, n, "log dirs are full, records are refused: /data")
 		c.delete("victim")
 		<-time.After(10 * time.Second)
+		notReady(t, n, "")
 		c.mustProduce("a", 0, "more")
 		c.mustProduce("b", 0, "v")
 	})
@@ -339,4 +344,18 @@ func TestTopicWithoutRoom(t *testing.T) {
 		c.mustProduce("b", 1, "v")
 		c.delete("b")
 	})
+}
+
+// notReady compares why the node is not ready; empty: it is.
+func notReady(t *testing.T, n *Node, want string) {
+	t.Helper()
+	var why []string
+	for _, c := range n.ready() {
+		if c.Err != nil {
+			why = append(why, c.Err.Error())
+		}
+	}
+	if got := strings.Join(why, "; "); got != want {
+		t.Errorf("not ready because of %q, want %q", got, want)
+	}
 }

@@ -188,6 +188,7 @@ type Own struct {
 	DiskReserve  int64       // ottla.disk.reserve.bytes, of each log dir; 0: none
 	MemoryMax    int64       // ottla.memory.max, bytes; 0: not known
 	HTTPListener string      // ottla.http.listener, host:port or none; empty: not set
+	HTTPHosts    []string    // ottla.http.hosts
 	// MetricsPartitionsMax is ottla.metrics.partitions.max.
 	MetricsPartitionsMax int32
 }

@@ -33,6 +33,11 @@ var ottlaKeys = []Key{
 		"Address host:port of metrics, health and profiles over HTTP; none: they are not served. Not set: "+
 			"127.0.0.1:9644, unless another program has it.",
 		used),
+	key("ottla.http.hosts", List, "",
+		"Names by which callers may ask the HTTP listener for metrics and profiles, beside localhost, IP addresses, "+
+			"the machine's name and the host of ottla.http.listener; *: any name. A request by another name is refused, "+
+			"since a web page could make a browser send it (DNS rebinding). Health answers to every name.",
+		used),
 	key("ottla.metrics.partitions.max", Int, "10000",
 		"Partitions of the cluster above which /metrics has no series of single partitions, only sums.",
 		atLeast(0), used),

@@ -34,7 +34,7 @@ func TestWithoutAnything(t *testing.T) {
 		"offsets":      {b.Offsets, InternalTopic{Partitions: 50, ReplicationFactor: 1, SegmentBytes: 104857600}},
 		"txn":          {b.Txn, InternalTopic{Partitions: 50, ReplicationFactor: 1, SegmentBytes: 104857600, MinInsyncReplicas: 1}},
 		"share":        {b.Share, InternalTopic{Partitions: 50, ReplicationFactor: 1, SegmentBytes: 104857600, MinInsyncReplicas: 1}},
-		"own":          {b.Ottla, Own{DiskReserve: 16 << 20, MetricsPartitionsMax: 10000}},
+		"own":          {b.Ottla, Own{DiskReserve: 16 << 20, HTTPHosts: []string{}, MetricsPartitionsMax: 10000}},
 		"network": {b.Network, Network{
 			RequestMaxBytes: 104857600, QueuedMaxRequestBytes: -1, QueuedMaxRequests: 500, SendBufferBytes: 102400,
 			ReceiveBufferBytes: 102400, ListenBacklog: 50, MaxIdle: 10 * time.Minute, MaxConnections: math.MaxInt32,
@@ -319,9 +319,9 @@ func TestHarmlessGuards(t *testing.T) {
 
 func TestOwnKeys(t *testing.T) {
 	b := mustLoad(t, "ottla.durability=page-cache\nottla.flush.method=syncfs\nottla.open.files.max=7\nottla.disk.reserve.bytes=4096\nottla.memory.max=99999999999\n"+
-		"ottla.http.listener=:8080\nottla.log.level=WARN\nbroker.rack=r1\nmetadata.log.dir=/m\ncordoned.log.dirs=*\n"+
+		"ottla.http.listener=:8080\nottla.http.hosts=a, b.example\nottla.log.level=WARN\nbroker.rack=r1\nmetadata.log.dir=/m\ncordoned.log.dirs=*\n"+
 		"internal.metadata.log.segment.bytes=4096\nmax.connections.per.ip=0\nmax.connections.per.ip.overrides=127.0.0.1:2, [::1]:3 ,host:4")
-	if want := (Own{Durability: PageCache, FlushMethod: FlushSyncfs, OpenFilesMax: 7, DiskReserve: 4096, MemoryMax: 99999999999, HTTPListener: ":8080", MetricsPartitionsMax: 10000}); b.Ottla != want {
+	if want := (Own{Durability: PageCache, FlushMethod: FlushSyncfs, OpenFilesMax: 7, DiskReserve: 4096, MemoryMax: 99999999999, HTTPListener: ":8080", HTTPHosts: []string{"a", "b.example"}, MetricsPartitionsMax: 10000}); !reflect.DeepEqual(b.Ottla, want) {
 		t.Errorf("%+v", b.Ottla)
 	}
 	if b.LogLevel != slog.LevelWarn || b.Rack == nil || *b.Rack != "r1" || b.MetadataLogDir != "/m" || b.Metadata.SegmentBytes != 4096 {

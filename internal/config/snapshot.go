@@ -99,7 +99,7 @@ func (b *Broker) fill(v *values) *Error {
 		OpenFilesMax: v.int32("ottla.open.files.max"),
 		DiskReserve:  v.int64("ottla.disk.reserve.bytes"),
 		MemoryMax:    v.int64("ottla.memory.max"),
-		HTTPListener: v.str("ottla.http.listener"), MetricsPartitionsMax: v.int32("ottla.metrics.partitions.max"),
+		HTTPListener: v.str("ottla.http.listener"), HTTPHosts: v.list("ottla.http.hosts"), MetricsPartitionsMax: v.int32("ottla.metrics.partitions.max"),
 	}
 	if v.str("ottla.durability") == "page-cache" {
 		b.Ottla.Durability = PageCache

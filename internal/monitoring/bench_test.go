@@ -50,6 +50,7 @@ func BenchmarkScrape(b *testing.B) {
 			size := 0
 			for b.Loop() {
 				r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+				r.Host = "127.0.0.1"
 				r.Header.Set("Accept", c.accept)
 				r.Header.Set("Accept-Encoding", c.encoding)
 				w := &discarded{header: http.Header{}}

@@ -104,6 +104,7 @@ func TestContention(t *testing.T) {
 func functions(t *testing.T, h http.Handler, path string) string {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.Host = "127.0.0.1"
 	r.RemoteAddr = "127.0.0.1:5"
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)

@@ -12,6 +12,7 @@ package monitoring
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,7 +20,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-	"sync/atomic"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,8 +36,11 @@ import (
 //	/v1/status/ready  the same as /readyz, as JSON
 //	/debug/pprof/     Go's profiles, to callers on the node itself only
 //
-// Every other path is 404. Requests that take long cost a goroutine each, at
-// most maxRequests at once, maxScrapes of them for /metrics.
+// Every other path is 404. Health is answered whatever else is going on: it takes
+// none of the places of other requests (at most maxRequests at once, maxScrapes of
+// them for /metrics), and a connection that only waits is closed when a new one
+// needs its place. All but health is refused when the Host header is a name that
+// the node does not go by, see hosts.
 type Server struct {
 	http *http.Server
 	addr net.Addr
@@ -50,7 +54,10 @@ type Options struct {
 	Ready func() []Check
 	// Collector adds the figures of the node; nil while it starts.
 	Collector *Collector
-	Log       *slog.Logger
+	// Hosts are names by which callers may ask, beside localhost and any IP
+	// address; "*" is every name.
+	Hosts []string
+	Log   *slog.Logger
 }
 
 // Check is one thing that a node must have to serve clients.
@@ -62,7 +69,7 @@ type Check struct {
 
 // The limits of the listener.
 const (
-	maxConnections = 64 // more are closed at once: they would take descriptors from the logs
+	maxConnections = 64 // more would take descriptors from the logs
 	maxRequests    = 16
 	maxScrapes     = 4 // each of them has all series in memory
 	readTimeout    = 10 * time.Second
@@ -77,10 +84,11 @@ func Serve(l net.Listener, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{addr: l.Addr(), done: make(chan struct{})}
+	conns := connections{all: make(map[net.Conn]*connection)}
 	s.http = &http.Server{
-		Handler:           limited(handler(scrapes, o), maxRequests, http.StatusTooManyRequests, "too many requests at once"),
+		Handler:           handler(scrapes, o),
 		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeaderSize,
-		ConnState: few(), ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ConnContext: conns.opened, ConnState: conns.changed, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
 	go func() {
 		defer close(s.done)
@@ -89,21 +97,6 @@ func Serve(l net.Listener, o Options) (*Server, error) {
 		}
 	}()
 	return s, nil
-}
-
-// few closes connections beyond maxConnections.
-func few() func(net.Conn, http.ConnState) {
-	var count atomic.Int64
-	return func(c net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			if count.Add(1) > maxConnections {
-				_ = c.Close() // the server notices, and counts it out
-			}
-		case http.StateClosed, http.StateHijacked:
-			count.Add(-1)
-		}
-	}
 }
 
 // Addr is where the server listens.
@@ -119,20 +112,24 @@ func (s *Server) Close(ctx context.Context) error {
 	return err
 }
 
+// handler answers all paths: health at once, the others as work.
 func handler(scrapes http.Handler, o Options) http.Handler {
+	work := http.NewServeMux()
+	work.Handle("GET /metrics", limited(scrapes, maxScrapes, http.StatusServiceUnavailable, "too many scrapes at once"))
+	work.Handle("/debug/pprof/", local(http.HandlerFunc(pprof.Index)))
+	work.Handle("/debug/pprof/cmdline", http.NotFoundHandler()) // X5: no secret by the command line
+	work.Handle("/debug/pprof/mutex", local(&mutexContention))
+	work.Handle("/debug/pprof/block", local(&blockContention))
+	work.Handle("/debug/pprof/profile", local(http.HandlerFunc(pprof.Profile)))
+	work.Handle("/debug/pprof/symbol", local(http.HandlerFunc(pprof.Symbol)))
+	work.Handle("/debug/pprof/trace", local(http.HandlerFunc(pprof.Trace)))
+
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", limited(scrapes, maxScrapes, http.StatusServiceUnavailable, "too many scrapes at once"))
 	mux.HandleFunc("GET /livez", live)
 	mux.HandleFunc("GET /healthz", live)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, o.Ready(), r.URL.Query().Has("verbose")) })
 	mux.HandleFunc("GET /v1/status/ready", func(w http.ResponseWriter, _ *http.Request) { readyJSON(w, o.Ready()) })
-	mux.Handle("/debug/pprof/", local(http.HandlerFunc(pprof.Index)))
-	mux.Handle("/debug/pprof/cmdline", http.NotFoundHandler()) // X5: no secret by the command line
-	mux.Handle("/debug/pprof/mutex", local(&mutexContention))
-	mux.Handle("/debug/pprof/block", local(&blockContention))
-	mux.Handle("/debug/pprof/profile", local(http.HandlerFunc(pprof.Profile)))
-	mux.Handle("/debug/pprof/symbol", local(http.HandlerFunc(pprof.Symbol)))
-	mux.Handle("/debug/pprof/trace", local(http.HandlerFunc(pprof.Trace)))
+	mux.Handle("/", hosts(o.Hosts, limited(working(work), maxRequests, http.StatusTooManyRequests, "too many requests at once")))
 	return mux
 }
 
@@ -173,8 +170,8 @@ func local(next http.Handler) http.Handler {
 func live(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
 func ready(w http.ResponseWriter, checks []Check, verbose bool) {
-	failed := failures(checks)
-	if failed > 0 {
+	why := reasons(checks)
+	if why != "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	if verbose {
@@ -186,8 +183,8 @@ func ready(w http.ResponseWriter, checks []Check, verbose bool) {
 			fmt.Fprintf(w, "%s: %s\n", c.Name, state)
 		}
 	}
-	if failed > 0 {
-		fmt.Fprintln(w, "not ready")
+	if why != "" {
+		fmt.Fprintln(w, "not ready: "+why)
 		return
 	}
 	fmt.Fprintln(w, "ok")
@@ -195,19 +192,24 @@ func ready(w http.ResponseWriter, checks []Check, verbose bool) {
 
 func readyJSON(w http.ResponseWriter, checks []Check) {
 	w.Header().Set("Content-Type", "application/json")
-	status := "ready"
-	if failures(checks) > 0 {
-		status = "booting"
+	answer := struct {
+		Status string `json:"status"`
+		Reason string `json:"reason,omitempty"`
+	}{"ready", reasons(checks)}
+	if answer.Reason != "" {
+		answer.Status = "booting"
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	fmt.Fprintf(w, "{\"status\":%q}\n", status)
+	_ = json.NewEncoder(w).Encode(answer) // it is who asked that went away
 }
 
-func failures(checks []Check) (n int) {
+// reasons says what is missing; empty when nothing is.
+func reasons(checks []Check) string {
+	var why []string
 	for _, c := range checks {
 		if c.Err != nil {
-			n++
+			why = append(why, c.Err.Error())
 		}
 	}
-	return n
+	return strings.Join(why, "; ")
 }

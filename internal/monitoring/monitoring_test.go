@@ -1,7 +1,6 @@
 package monitoring
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -20,9 +19,9 @@ import (
 	"ottla/internal/raft"
 )
 
-func testHandler(t testing.TB, node *Node, checks []Check) http.Handler {
+func testHandler(t testing.TB, node *Node, checks []Check, names ...string) http.Handler {
 	t.Helper()
-	o := Options{Ready: func() []Check { return checks }, Collector: &Collector{Node: func() *Node { return node }}, Log: slog.New(slog.DiscardHandler)}
+	o := Options{Ready: func() []Check { return checks }, Collector: &Collector{Node: func() *Node { return node }}, Hosts: names, Log: slog.New(slog.DiscardHandler)}
 	scrapes, err := newScrapes(nil, o)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +32,7 @@ func testHandler(t testing.TB, node *Node, checks []Check) http.Handler {
 // get asks a handler as a caller at addr.
 func get(h http.Handler, path, addr string) (int, string) {
 	r := httptest.NewRequest(http.MethodGet, path, nil)
-	r.RemoteAddr = addr
+	r.RemoteAddr, r.Host = addr, "127.0.0.1:9644"
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w.Code, w.Body.String()
@@ -58,9 +57,9 @@ func TestPaths(t *testing.T) {
 		{ready, "/v1/status/ready", elsewhere, 200, "{\"status\":\"ready\"}\n"},
 		{ready, "/metrics", elsewhere, 200, ""},
 		{starting, "/livez", elsewhere, 200, "ok\n"},
-		{starting, "/readyz", elsewhere, 503, "not ready\n"},
-		{starting, "/readyz?verbose", elsewhere, 503, "logs: not ready: recovering\ndirs: ok\nnot ready\n"},
-		{starting, "/v1/status/ready", elsewhere, 503, "{\"status\":\"booting\"}\n"},
+		{starting, "/readyz", elsewhere, 503, "not ready: recovering\n"},
+		{starting, "/readyz?verbose", elsewhere, 503, "logs: not ready: recovering\ndirs: ok\nnot ready: recovering\n"},
+		{starting, "/v1/status/ready", elsewhere, 503, "{\"status\":\"booting\",\"reason\":\"recovering\"}\n"},
 		{ready, "/", here, 404, "404 page not found\n"},
 		{ready, "/debug/pprof/cmdline", here, 404, "404 page not found\n"},
 		{ready, "/debug/pprof/symbol", here, 200, "num_symbols: 1\n"},
@@ -266,38 +265,6 @@ func serve(t *testing.T) *Server {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// TestFewConnections: beyond maxConnections one more is closed, and when one of them
-// goes there is room again.
-func TestFewConnections(t *testing.T) {
-	s := serve(t)
-	defer func() { _ = s.Close(context.Background()) }()
-	answers := func() (net.Conn, bool) {
-		c, err := net.Dial("tcp", s.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = c.Close() })
-		_, _ = io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n") // it may be closed by now
-		status, _ := bufio.NewReader(c).ReadString('\n')
-		return c, strings.HasPrefix(status, "HTTP/1.1 200")
-	}
-	var first net.Conn
-	for i := range maxConnections {
-		c, ok := answers()
-		if !ok {
-			t.Fatalf("connection %d is closed", i)
-		}
-		first = c
-	}
-	if _, ok := answers(); ok {
-		t.Error("one more is let in")
-	}
-	_ = first.Close()
-	for ok := false; !ok; { // the server has to notice
-		_, ok = answers()
-	}
 }
 
 // TestServe: a server answers on its listener until it is closed.

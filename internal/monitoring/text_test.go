@@ -122,6 +122,7 @@ func TestScrapeFormats(t *testing.T) {
 		for _, encoding := range []string{"", "gzip", "gzip;q=0", "identity", "br, gzip;q=0.3", "zstd", "*"} {
 			for _, query := range []string{"", "?name[]=kafka_brokers&name[]=process_last"} {
 				r := httptest.NewRequest(http.MethodGet, "/metrics"+query, nil)
+				r.Host = "127.0.0.1"
 				r.Header.Set("Accept", accept)
 				r.Header.Set("Accept-Encoding", encoding)
 				got, want := httptest.NewRecorder(), httptest.NewRecorder()

@@ -202,6 +202,26 @@ func (m *Manager) relieve() {
 	}
 }
 
+// Full lists the paths of the dirs that are online and refuse records because
+// their disk is full. A dir without a reserve is full when nothing is free.
+func (m *Manager) Full() []string {
+	var full []string
+	for _, d := range m.dirs {
+		if d.failed() == nil && d.isFull() {
+			full = append(full, d.path)
+		}
+	}
+	return full
+}
+
+func (d *dir) isFull() bool {
+	if d.reserve == nil || d.reserve.bytes > 0 {
+		return d.reserve != nil && d.reserve.gone.Load()
+	}
+	u, err := d.reserve.fs.Usage(d.path)
+	return err == nil && u.Free == 0 // what cannot be asked shows as offline
+}
+
 // anyFull lets the dirs that have space again take records, and tells whether
 // one has none.
 func (m *Manager) anyFull() (full bool) {
