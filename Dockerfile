@@ -7,4 +7,4 @@ COPY --from=build /ottla /ottla
 COPY docker/server.properties /etc/ottla/server.properties
 VOLUME /var/lib/kafka/data
 EXPOSE 9092
-ENTRYPOINT ["/ottla", "serve", "-c", "/etc/ottla/server.properties"]
+ENTRYPOINT ["/ottla", "serve", "--defaults", "/etc/ottla/server.properties"]

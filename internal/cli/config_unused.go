@@ -13,17 +13,19 @@ import (
 // NodeFlags are the flags that say how a node is configured, shared by serve
 // and by the commands that look at a configuration.
 type NodeFlags struct {
-	File string
-	Set  []string
+	Defaults string
+	File     string
+	Set      []string
 }
 
 // Add adds the flags.
 func (n *NodeFlags) Add(f *pflag.FlagSet) {
 	f.StringVarP(&n.File, "config", "c", "", "`file` in the form of Kafka's server.properties")
+	f.StringVar(&n.Defaults, "defaults", "", "`file` in the same form, below all else; its listeners count while nothing else sets any")
 	f.StringArrayVar(&n.Set, "set", nil, "config key `name=value`, above all else (repeatable)")
 }
 
-// Sources reads the file and gathers what config.Load takes. The variable that
+// Sources reads the files and gathers what config.Load takes. The variable that
 // belongs to clients is no key of a node.
 func (n *NodeFlags) Sources(s Streams) (config.Sources, error) {
 	sources := config.Sources{Set: n.Set}
@@ -32,15 +34,23 @@ func (n *NodeFlags) Sources(s Streams) (config.Sources, error) {
 			sources.Env = append(sources.Env, line)
 		}
 	}
-	if n.File == "" {
-		return sources, nil
+	var err error
+	if sources.Defaults, err = readNamed(s, n.Defaults); err != nil {
+		return sources, err
 	}
-	content, err := s.ReadFile(n.File)
-	if err != nil {
-		return sources, usage(err)
+	sources.DefaultsName = n.Defaults
+	sources.File, err = readNamed(s, n.File)
+	sources.FileName = n.File
+	return sources, err
+}
+
+// readNamed reads the file of a flag, which may not be given.
+func readNamed(s Streams, name string) (string, error) {
+	if name == "" {
+		return "", nil
 	}
-	sources.File, sources.FileName = string(content), n.File
-	return sources, nil
+	content, err := s.ReadFile(name)
+	return string(content), usage(err)
 }
 
 func (a *App) configUnused() *cobra.Command {

@@ -1,6 +1,9 @@
 package config
 
-import "testing"
+import (
+	"os"
+	"testing"
+)
 
 // TestKafkaEnvNames is golden: the results of the apache/kafka image's own
 // conversion, of Apache Kafka 4.3.1, except for the two that are no keys.
@@ -67,6 +70,45 @@ func TestListenersFromAdvertised(t *testing.T) {
 	} {
 		if got := listenersFromAdvertised(advertised); got != want {
 			t.Errorf("%s: %s, want %s", advertised, got, want)
+		}
+	}
+}
+
+// TestImageListeners: the listeners that the image's own file brings count only
+// while nothing else says where the node listens or is found, as in the
+// apache/kafka image; what else the file says stays.
+func TestImageListeners(t *testing.T) {
+	image, err := os.ReadFile("../../docker/server.properties")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name                       string
+		s                          Sources
+		host, advertisedHost, dirs string
+		port, advertisedPort       int32
+	}{
+		{"the image alone", Sources{}, "", "localhost", "/var/lib/kafka/data", 9092, 9092},
+		{"other keys", Sources{Env: []string{"KAFKA_NUM_PARTITIONS=3"}}, "", "localhost", "/var/lib/kafka/data", 9092, 9092},
+		{"KAFKA_LISTENERS alone", Sources{Env: []string{"KAFKA_LISTENERS=PLAINTEXT://broker.example:9192"}}, "broker.example", "broker.example", "/var/lib/kafka/data", 9192, 9192},
+		{"KAFKA_LISTENERS without a host", Sources{Env: []string{"KAFKA_LISTENERS=PLAINTEXT://:9192"}}, "", "", "/var/lib/kafka/data", 9192, 9192},
+		{"KAFKA_ADVERTISED_LISTENERS alone", Sources{Env: []string{"KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://broker.example:9192"}}, "0.0.0.0", "broker.example", "/var/lib/kafka/data", 9192, 9192},
+		{"both", Sources{Env: []string{"KAFKA_LISTENERS=PLAINTEXT://:9192", "KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://a:1"}}, "", "a", "/var/lib/kafka/data", 9192, 1},
+		{"the user's file", Sources{File: "listeners=PLAINTEXT://h:1\nlog.dirs=/d"}, "h", "h", "/d", 1, 1},
+		{"the user's file and the environment", Sources{File: "advertised.listeners=PLAINTEXT://h:1", Env: []string{"KAFKA_LISTENERS=PLAINTEXT://:9192"}}, "", "h", "/var/lib/kafka/data", 9192, 1},
+		{"a flag", Sources{Flags: map[string]string{"listeners": "PLAINTEXT://h:2"}}, "h", "h", "/var/lib/kafka/data", 2, 2},
+	} {
+		c.s.Defaults, c.s.DefaultsName = string(image), "docker/server.properties"
+		b, err := Load(c.s)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if l, a := b.Listeners[0], b.Advertised[0]; len(b.Listeners) != 1 || len(b.Advertised) != 1 || l.Host != c.host || l.Port != c.port || a.Host != c.advertisedHost || a.Port != c.advertisedPort {
+			t.Errorf("%s: %+v, advertised %+v", c.name, b.Listeners, b.Advertised)
+		}
+		if len(b.LogDirs) != 1 || b.LogDirs[0] != c.dirs {
+			t.Errorf("%s: log dirs %q", c.name, b.LogDirs)
 		}
 	}
 }

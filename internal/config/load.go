@@ -21,6 +21,12 @@ type Sources struct {
 	// messages.
 	File     string
 	FileName string
+	// Defaults is the content of a file below all of these: what a container
+	// image brings along. Its listeners and advertised.listeners belong together:
+	// they do not count when another source sets one of the two, as in the
+	// apache/kafka image.
+	Defaults     string
+	DefaultsName string
 }
 
 // Origin tells where a node's own value of a key came from.
@@ -31,6 +37,7 @@ type Origin uint8
 // beats log.retention.ms of the file.
 const (
 	FromDefault Origin = iota
+	FromDefaultsFile
 	FromFile
 	FromKafkaEnv
 	FromOttlaEnv
@@ -41,7 +48,7 @@ const (
 // String names the origin for people.
 func (o Origin) String() string {
 	switch o {
-	case FromFile:
+	case FromDefaultsFile, FromFile:
 		return "file"
 	case FromKafkaEnv, FromOttlaEnv:
 		return "environment"
@@ -96,7 +103,11 @@ func Load(s Sources) (*Broker, error) {
 
 // collect reads the sources and lays them over each other.
 func collect(s Sources) (map[string]setting, *Error) {
-	file, fail := fromFile(s)
+	defaults, fail := fromFile(FromDefaultsFile, s.DefaultsName, s.Defaults)
+	if fail != nil {
+		return nil, fail
+	}
+	file, fail := fromFile(FromFile, s.FileName, s.File)
 	if fail != nil {
 		return nil, fail
 	}
@@ -109,8 +120,12 @@ func collect(s Sources) (map[string]setting, *Error) {
 	for _, name := range slices.Sorted(maps.Keys(s.Flags)) {
 		flags.add(name, s.Flags[name], "a flag")
 	}
+	layers := []layer{defaults, file, kafkaEnv, ottlaEnv, flags, set}
+	if slices.ContainsFunc(layers[1:], layer.setsListeners) {
+		layers[0].entries = slices.DeleteFunc(defaults.entries, entry.isListeners)
+	}
 	static := map[string]setting{}
-	for _, l := range []layer{file, kafkaEnv, ottlaEnv, flags, set} {
+	for _, l := range layers {
 		if fail := l.over(static); fail != nil {
 			return nil, fail
 		}
@@ -125,6 +140,14 @@ func collect(s Sources) (map[string]setting, *Error) {
 	}
 	return static, nil
 }
+
+// isListeners tells whether the entry says where the node listens, or where
+// clients find it.
+func (e entry) isListeners() bool {
+	return e.name == "listeners" || e.name == "advertised.listeners"
+}
+
+func (l layer) setsListeners() bool { return slices.ContainsFunc(l.entries, entry.isListeners) }
 
 // over lays the layer over what weaker ones have set.
 func (l *layer) over(static map[string]setting) *Error {
@@ -170,13 +193,12 @@ func sameID(static map[string]setting) *Error {
 	return nil
 }
 
-func fromFile(s Sources) (layer, *Error) {
-	l := layer{origin: FromFile}
-	name := s.FileName
+func fromFile(origin Origin, name, content string) (layer, *Error) {
+	l := layer{origin: origin}
 	if name == "" {
 		name = "server.properties"
 	}
-	all, fail := parseProperties(s.File)
+	all, fail := parseProperties(content)
 	if fail != nil {
 		fail.Where = name
 		return l, fail

@@ -243,7 +243,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("Dynamic(%d) is %s", i, got)
 		}
 	}
-	for i, want := range []string{"default", "file", "environment", "environment", "flag", "--set"} {
+	for i, want := range []string{"default", "file", "file", "environment", "environment", "flag", "--set"} {
 		if got := Origin(i).String(); got != want {
 			t.Errorf("Origin(%d) is %s", i, got)
 		}
