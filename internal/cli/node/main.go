@@ -16,10 +16,15 @@ import (
 )
 
 // Main runs the program with the arguments, streams and environment of the
-// process and returns its exit code. Interrupt and SIGTERM end a command in
-// order; a second one ends the process at once.
+// process and returns its exit code. Interrupt, SIGTERM and SIGHUP end a command
+// in order; a second one ends the process at once. SIGHUP stays ignored under
+// nohup.
 func Main() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	end := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		end = append(end, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), end...)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	return New(cli.Streams{

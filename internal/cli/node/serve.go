@@ -37,7 +37,8 @@ Configuration comes, the strongest first, from --set, from --listen and --data,
 from OTTLA_… and KAFKA_… in the environment (as the apache/kafka image has them),
 from the file of -c, and from defaults. 'ottla config list' has every key.
 
-The node ends in order on Ctrl-C or SIGTERM; a second one ends it at once.`,
+The node ends in order on Ctrl-C, SIGTERM or SIGHUP; a second one ends it at once.
+SIGQUIT writes what every goroutine does to standard error, and the node goes on.`,
 		Args: cobra.NoArgs,
 		Example: "  ottla serve\n" +
 			"  ottla serve --listen 0.0.0.0:9092 --data /var/lib/ottla\n" +
@@ -90,6 +91,7 @@ func listener(address string) string {
 // run starts the node, prints the banner, and ends when the context does or
 // the node by itself.
 func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
+	defer takeSignals(app.Err)()
 	level := new(slog.LevelVar)
 	level.Set(cfg.LogLevel)
 	env := broker.OS(slog.New(slog.NewTextHandler(app.Err, &slog.HandlerOptions{Level: level})))
@@ -110,7 +112,11 @@ func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 		b.Metrics = "http://" + addr.String() + "/metrics"
 	}
 	if err := app.Print(b, func(w io.Writer) { b.write(w, app.Program) }); err != nil {
-		return errors.Join(err, node.Close())
+		env.Log.Warn("nobody reads standard output", "error", err)
+	}
+	systemd := newSystemd(app.Env)
+	if err := systemd.tell("READY=1"); err != nil {
+		env.Log.Warn("systemd was not told that the node is ready", "error", err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- node.Wait() }()
@@ -118,6 +124,7 @@ func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 	case err := <-ended:
 		return errors.Join(err, node.Close())
 	case <-ctx.Done():
+		_ = systemd.tell("STOPPING=1") // only shown to the operator
 		err := node.Close()
 		if why := <-ended; err == nil {
 			err = why

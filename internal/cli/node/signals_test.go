@@ -1,0 +1,191 @@
+//go:build unix
+
+package node
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ottla/internal/cli"
+)
+
+// asProgram makes the test's own program run Main: a real process that costs no
+// build.
+const asProgram = "OTTLATEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(Main())
+	}
+	os.Exit(m.Run())
+}
+
+// process is a node in a process of its own.
+type process struct {
+	cmd               *exec.Cmd
+	out, errs         *bufio.Reader
+	outPipe, errsPipe io.Closer
+	data, address     string
+}
+
+// startProcess runs serve until it says where it listens. program, if given,
+// runs it: nohup.
+func startProcess(t *testing.T, env []string, program ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := t.TempDir()
+	args := append(program, self, "serve", "--data", data, "--listen", "127.0.0.1:0", "--set", "ottla.http.listener=none")
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(append(os.Environ(), asProgram+"=1"), env...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: cmd, out: bufio.NewReader(out), errs: bufio.NewReader(errs), outPipe: out, errsPipe: errs, data: data}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	p.address = strings.TrimSpace(strings.TrimPrefix(p.line(t, p.out, "  bootstrap"), "  bootstrap"))
+	p.line(t, p.out, "Try,")
+	return p
+}
+
+// line reads to the first line with a prefix.
+func (p *process) line(t *testing.T, r *bufio.Reader, prefix string) string {
+	t.Helper()
+	var all strings.Builder
+	for {
+		line, err := r.ReadString('\n')
+		if strings.HasPrefix(line, prefix) {
+			return line
+		}
+		all.WriteString(line)
+		if err != nil {
+			t.Fatalf("no line %q: %v\n%s", prefix, err, all.String())
+		}
+	}
+}
+
+// serves sends a bad request, which the node logs, and waits for it to close
+// the connection; then it asks for something by a client.
+func (p *process) serves(t *testing.T) {
+	t.Helper()
+	c, err := net.Dial("tcp", p.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\n\r\n")
+	_, _ = io.ReadAll(c) // a reset is as good
+	_ = c.Close()
+	code, out, errs := call(t, cli.Streams{}, "cluster", "info", "-b", p.address)
+	if code != 0 || !strings.Contains(out, "127.0.0.1") {
+		t.Fatalf("exit %d, %q, %q", code, out, errs)
+	}
+}
+
+func (p *process) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// endsInOrder waits for the process and looks for the mark of a clean stop.
+func (p *process) endsInOrder(t *testing.T) {
+	t.Helper()
+	_, _ = io.Copy(io.Discard, p.errs) // Wait closes the pipe
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("ended by %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(p.data, ".kafka_cleanshutdown")); err != nil {
+		t.Errorf("no clean stop: %v", err)
+	}
+}
+
+// TestOutputCloses: nobody reads what the node says any more, and it goes on.
+func TestOutputCloses(t *testing.T) {
+	p := startProcess(t, nil)
+	_ = p.outPipe.Close()
+	_ = p.errsPipe.Close()
+	p.serves(t)
+	p.serves(t)
+	p.signal(t, syscall.SIGTERM)
+	p.endsInOrder(t)
+}
+
+// TestQuitDumps: SIGQUIT shows the goroutines, twice, and the node goes on.
+func TestQuitDumps(t *testing.T) {
+	p := startProcess(t, nil)
+	for range 2 {
+		p.signal(t, syscall.SIGQUIT)
+		p.line(t, p.errs, "goroutine ")
+		p.line(t, p.errs, "ottla/internal/server.")
+	}
+	p.serves(t)
+	p.signal(t, syscall.SIGTERM)
+	p.endsInOrder(t)
+}
+
+// TestHangupEnds: SIGHUP ends the node in order, under nohup it does nothing.
+func TestHangupEnds(t *testing.T) {
+	p := startProcess(t, nil)
+	p.signal(t, syscall.SIGHUP)
+	p.endsInOrder(t)
+
+	p = startProcess(t, nil, "nohup")
+	p.signal(t, syscall.SIGHUP)
+	p.serves(t)
+	p.signal(t, syscall.SIGTERM)
+	p.endsInOrder(t)
+}
+
+// TestSystemd: a service of Type=notify says when it is ready and when it goes.
+func TestSystemd(t *testing.T) {
+	dir, err := os.MkdirTemp("", "ottla") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	told := func() string {
+		var text [64]byte
+		n, err := socket.Read(text[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text[:n])
+	}
+	p := startProcess(t, []string{notifySocket + path})
+	if got := told(); got != "READY=1" {
+		t.Errorf("told %q", got)
+	}
+	p.serves(t)
+	p.signal(t, syscall.SIGTERM)
+	if got := told(); got != "STOPPING=1" {
+		t.Errorf("told %q", got)
+	}
+	p.endsInOrder(t)
+}
