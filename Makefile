@@ -5,15 +5,22 @@ GOFLAGS  += -trimpath
 LONG     := OTTLA_TEST=long
 # The linter is a tool of the module in tools/, built once and kept.
 LINT     := .peers/bin/golangci-lint
+# The version that a build is stamped with, and a release has. CHANGELOG.md tells what is in it.
+VERSION  ?= 0.1.0
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
+# The time of the commit in seconds; all time stamps of a release are this one.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DATE     := $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r $(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
+STAMP    := -X ottla/internal/cli.version=$(VERSION) -X ottla/internal/cli.commit=$(COMMIT) -X ottla/internal/cli.date=$(DATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test test-long unit race vet lint tidy interop peers powerloss bench bench-kafka bench-groups fuzz golden golden-data generate docs clean
+.PHONY: help build serve test test-long unit race vet lint tidy interop peers powerloss bench bench-kafka bench-groups fuzz golden golden-data generate docs dist dist-check clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./ottla, static and stripped
-	CGO_ENABLED=0 $(GO) build $(GOFLAGS) -ldflags '-s -w' -o ottla ./cmd/ottla
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS) -ldflags '-s -w $(STAMP)' -o ottla ./cmd/ottla
 
 serve: ## run a node on 127.0.0.1:9092 with its data in ./ottla-data
 	$(GO) run ./cmd/ottla serve
@@ -38,6 +45,7 @@ vet: ## go vet for Linux, macOS and Windows, and for the simulation's build tag
 	$(GO) vet -tags sim ./...
 	cd interop && $(GO) vet ./...
 	cd bench && $(GO) vet ./...
+	cd tools/dist && $(GO) vet ./...
 
 $(LINT): tools/go.mod
 	@mkdir -p $(@D)
@@ -47,6 +55,7 @@ lint: $(LINT) ## golangci-lint over all modules
 	$(LINT) run ./...
 	cd interop && ../$(LINT) run --config ../.golangci.yml ./...
 	cd bench && ../$(LINT) run --config ../.golangci.yml ./...
+	cd tools/dist && ../../$(LINT) run --config ../../.golangci.yml ./...
 
 tidy: ## the laws of the repository: rooms, levels, sizes
 	$(GO) test -count=1 ./internal/tidy
@@ -57,6 +66,7 @@ peers: ## install the foreign clients and Apache Kafka that the tests talk to
 interop: peers ## foreign clients, Apache Kafka beside Ottla, kill -9, power loss, full disk, overload
 	cd interop && $(GO) test -count=1 -timeout 20m ./...
 	cd bench && $(GO) test -count=1 ./...
+	cd tools/dist && $(GO) test -count=1 ./...
 
 powerloss: peers ## the power cut under load, 20 times (as root on Linux), and the proof that this can fail
 	cd interop && OTTLA_POWERLOSS=$(or $(CYCLES),20) $(GO) test -v -count=1 -timeout 20m -run TestPowerLoss ./crash
@@ -82,6 +92,15 @@ golden-data: ## write golden data folders, NAME=version; those that exist are ne
 generate: ## generated code and docs/configuration.md
 	$(GO) generate ./...
 	$(GO) run ./cmd/ottla config docs > docs/configuration.md
+
+dist: ## a release in dist/: static programs, SBOMs, deb, rpm, checksums
+	cd tools/dist && $(GO) run . -root ../.. -out ../../dist -version $(VERSION) -commit $(COMMIT) -epoch $(SOURCE_DATE_EPOCH)
+
+dist-check: dist ## the release again in another folder, from what is committed; the checksums are the same
+	rm -rf dist/again && git clone -q . dist/again
+	cd dist/again/tools/dist && $(GO) run . -root ../.. -out ../../dist -version $(VERSION) -commit $(COMMIT) -epoch $(SOURCE_DATE_EPOCH)
+	cmp dist/SHA256SUMS dist/again/dist/SHA256SUMS
+	rm -rf dist/again
 
 clean: ## remove what was built
 	rm -rf ottla dist .peers
