@@ -3,10 +3,12 @@ package monitoring
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -61,16 +63,11 @@ func TestHealthHasItsPlace(t *testing.T) {
 				return
 			}
 			_ = held[0].SetReadDeadline(time.Now().Add(time.Minute))
-			if _, err := held[0].Read(make([]byte, 1)); err == nil || isTimeout(err) {
+			if _, err := held[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("the oldest is not closed: %v", err)
 			}
 		})
 	}
-}
-
-func isTimeout(err error) bool {
-	e, ok := err.(net.Error)
-	return ok && e.Timeout()
 }
 
 // TestWorkIsKept: a connection whose request is under way is not closed for new
