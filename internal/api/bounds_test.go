@@ -1,5 +1,3 @@
-//go:build unix
-
 package api
 
 import (
@@ -8,7 +6,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -137,15 +134,6 @@ func (x *fixture) bounded(e *Endpoint, req kmsg.Request, f filling) {
 	if err != nil && !errors.Is(err, meter.ErrTooLarge) && !errors.Is(err, protocol.ErrMalformed) && err.Error() == "" {
 		x.Errorf("%s: %v", what, err)
 	}
-}
-
-// processCPU is the CPU time of this process.
-func processCPU() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // fillTo is the request of an API with so many elements that it just fits limit
