@@ -21,6 +21,7 @@ import (
 	"ottla/internal/config"
 	"ottla/internal/controller"
 	"ottla/internal/group"
+	"ottla/internal/logs"
 	"ottla/internal/metadata"
 	"ottla/internal/metrics"
 	"ottla/internal/monitoring"
@@ -34,6 +35,7 @@ import (
 // Node is a running node: broker and controller in one.
 type Node struct {
 	env       Env
+	logs      *logs.Handler                 // that env.Log writes to
 	static    *config.Broker                // what the node started with
 	config    atomic.Pointer[config.Broker] // with what was altered at run time
 	clusterID string
@@ -179,6 +181,7 @@ func (n *Node) close(orderly bool) error {
 		errs = append(errs, n.storage.Close(max(n.epoch, n.previousEpoch)))
 	}
 	errs = append(errs, n.closeMonitoring())
+	n.logs.Report(context.Background(), n.env.Now())
 	return errors.Join(errs...)
 }
 

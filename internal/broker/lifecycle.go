@@ -98,7 +98,7 @@ func (n *Node) unfence(ctx context.Context) error {
 }
 
 // live heartbeats until ctx is done, and looks whether there is room again for
-// what found none.
+// what found none. Now and then it tells of log lines that were left out.
 func (n *Node) live(ctx context.Context) {
 	ticker := time.NewTicker(n.static.Metadata.BrokerHeartbeatInterval)
 	defer ticker.Stop()
@@ -112,6 +112,7 @@ func (n *Node) live(ctx context.Context) {
 				n.env.Log.Debug("some partitions still cannot be served", "error", err) // said aloud when they were named
 			}
 			n.groups.Retry()
+			n.logs.Report(ctx, n.env.Now())
 		}
 		if _, err := n.heartbeat(ctx, false); err != nil && ctx.Err() == nil {
 			n.env.Log.Warn("heartbeat refused", "error", err)

@@ -14,6 +14,7 @@ import (
 	"ottla/internal/config"
 	"ottla/internal/controller"
 	"ottla/internal/group"
+	"ottla/internal/logs"
 	"ottla/internal/metadata"
 	"ottla/internal/protocol"
 	"ottla/internal/raft"
@@ -36,8 +37,10 @@ import (
 //     this incarnation was given.
 //  6. Connections are accepted.
 func Start(ctx context.Context, cfg *config.Broker, env Env) (*Node, error) {
+	bounded := logs.New(env.Log.Handler(), env.Elapsed)
+	env.Log = slog.New(bounded)
 	n := &Node{
-		env: env, static: cfg, codecs: record.NewCodecs(), epoch: -1, previousEpoch: -1,
+		env: env, logs: bounded, static: cfg, codecs: record.NewCodecs(), epoch: -1, previousEpoch: -1,
 		incarnation: newUUID(env.random("incarnation")),
 		failures:    make(chan storage.DirFailure, len(cfg.LogDirs)), dirFailed: make(chan struct{}, 1),
 		assign: assignments{pending: map[placed]metadata.UUID{}, changed: make(chan struct{}, 1)},

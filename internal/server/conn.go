@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ottla/internal/api"
+	"ottla/internal/logs"
 	"ottla/internal/meter"
 	"ottla/internal/protocol"
 )
@@ -101,27 +102,32 @@ var (
 // fault is the end of a connection that is worth a line in the log.
 type fault struct {
 	reason string
-	api    string // name and version; empty when no request is to blame
-	stack  []byte // of a panic
+	// kind is what faults have in common whose lines in the log are counted
+	// together; clients do not choose it.
+	kind  string
+	api   string // name and version; empty when no request is to blame
+	stack []byte // of a panic
 }
 
 func (f *fault) Error() string { return f.reason }
 
 // blame makes a fault of what went wrong with a request.
 func blame(key, version int16, err error) *fault {
-	return &fault{reason: err.Error(), api: fmt.Sprintf("%s %d", protocol.APIName(key), version)}
+	name := protocol.APIName(key)
+	return &fault{reason: err.Error(), kind: name, api: fmt.Sprintf("%s %d", name, version)}
 }
 
 // panicked makes a fault of a panic.
 func panicked(key, version int16, value any) *fault {
 	f := blame(key, version, fmt.Errorf("panic: %v", value))
+	f.kind = "panic in " + f.kind
 	f.stack = debug.Stack()
 	return f
 }
 
 // violation is what a client must not do.
 func violation(format string, args ...any) error {
-	return &fault{reason: fmt.Sprintf(format, args...)}
+	return &fault{reason: fmt.Sprintf(format, args...), kind: format}
 }
 
 func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
@@ -370,15 +376,19 @@ func (c *conn) report(reason error) {
 	if !log.Enabled(c.server.ctx, level) {
 		return
 	}
+	why := logs.Reason{Text: reason.Error()}
+	if f != nil {
+		why.Kind = f.kind
+	}
 	attrs := []any{
-		"listener", c.listener.config.Name, "peer", c.peer.String(), "reason", reason.Error(),
+		"listener", c.listener.config.Name, "peer", c.peer.String(), "reason", why,
 		"connection", c.session.ConnectionID, "client", c.header.ClientID, "software", c.session.ClientSoftwareName,
 	}
 	if f != nil && f.api != "" {
 		attrs = append(attrs, "api", f.api)
 	}
 	if f != nil && f.stack != nil {
-		attrs = append(attrs, "stack", string(f.stack))
+		attrs = append(attrs, "stack", logs.Trace(f.stack))
 	}
 	log.Log(context.WithoutCancel(c.server.ctx), level, "connection closed", attrs...)
 }

@@ -271,7 +271,7 @@ func (j *journal) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
 	b.WriteString(r.Level.String() + " " + r.Message)
 	r.Attrs(func(a slog.Attr) bool {
-		b.WriteString(" " + a.Key + "=" + a.Value.String())
+		b.WriteString(" " + a.Key + "=" + a.Value.Resolve().String())
 		return true
 	})
 	j.mu.Lock()

@@ -34,7 +34,7 @@ func (c *conn) sendfile(fd uintptr, pos int64, n int) error {
 		case failed != nil:
 			return c.unwritten(fmt.Errorf("sendfile: %w", failed))
 		case sent == 0:
-			return &fault{reason: fmt.Sprintf("records end %d bytes early", n)}
+			return violation("records end %d bytes early", n)
 		}
 		c.touch()
 		n -= sent

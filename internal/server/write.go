@@ -264,7 +264,7 @@ func (g *gather) region(r api.Region) error {
 			if err == nil {
 				err = io.ErrUnexpectedEOF
 			}
-			return &fault{reason: fmt.Sprintf("reading records: %v", err)}
+			return violation("reading records: %v", err)
 		}
 		g.n += n
 		off += n
