@@ -162,7 +162,7 @@ const (
 func (n *Node) groupFigures() []monitoring.Group {
 	ctx, cancel := context.WithTimeout(context.Background(), groupFiguresTimeout)
 	defer cancel()
-	figures := n.groups.Figures(ctx, groupFiguresMost)
+	figures, _ := n.groups.Figures(ctx, groupFiguresMost)
 	groups := make([]monitoring.Group, len(figures))
 	for i, f := range figures {
 		groups[i] = monitoring.Group{ID: f.Group, Members: f.Members}

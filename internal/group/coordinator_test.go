@@ -457,7 +457,7 @@ func TestClassicMember(t *testing.T) {
 		if resp := s.Heartbeat(ctx, beat); resp.ErrorCode != 0 {
 			t.Errorf("%+v", resp)
 		}
-		if all := s.Figures(ctx, 10); len(all) != 1 || all[0].Members != 1 {
+		if all, _ := s.Figures(ctx, 10); len(all) != 1 || all[0].Members != 1 {
 			t.Errorf("figures %v", all)
 		}
 		if resp := s.LeaveGroup(ctx, &kmsg.LeaveGroupRequest{Version: 2, Group: "a", MemberID: joined.MemberID}); resp.ErrorCode != 0 {
@@ -641,9 +641,9 @@ func TestFigures(t *testing.T) {
 			s.mustCommitOffsets(fmt.Sprintf("a%04d", i), map[string][]int64{"t": {int64(i)}})
 		}
 		s.mustCommitOffsets("many", map[string][]int64{"u": {7}, "t": {5, 6}})
-		all := s.Figures(s.Context(), 1<<30)
-		if len(all) != groups+1 {
-			t.Errorf("%d groups, want %d", len(all), groups+1)
+		all, omitted := s.Figures(s.Context(), 1<<30)
+		if len(all) != groups+1 || omitted != 0 {
+			t.Errorf("%d groups and %d more, want %d", len(all), omitted, groups+1)
 		}
 		seen := map[string]bool{}
 		for _, f := range all {
@@ -656,13 +656,23 @@ func TestFigures(t *testing.T) {
 			}
 		}
 		for shard := range int32(2) {
-			if piece, err := s.figuresPiece(s.Context(), shard, nil); err != nil || len(piece) > figuresPiece/2 {
-				t.Errorf("%d groups in a piece, %v", len(piece), err)
+			ids, err := s.groupIDs(s.Context(), shard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if piece, done, err := s.figuresPiece(s.Context(), shard, ids, 1<<30); err != nil || len(piece) != figuresPiece/2 || done != len(piece) {
+				t.Errorf("%d groups in a piece, %d ids, %v", len(piece), done, err)
+			}
+			gone := append([]string{"A"}, ids[0], "zz")
+			if piece, done, err := s.figuresPiece(s.Context(), shard, gone, 1<<30); err != nil || len(piece) != 1 || done != 3 {
+				t.Errorf("%v of groups that are gone, %d ids, %v", piece, done, err)
 			}
 		}
-		if few := s.Figures(s.Context(), 5); len(few) != 5 {
-			t.Errorf("%d groups with an offset each, want 5", len(few))
+		if few, omitted := s.Figures(s.Context(), 5); len(few) != 5 || omitted != groups-4 {
+			t.Errorf("%d groups with an offset each, want 5; %d more", len(few), omitted)
 		}
+		s.onlyMany(2, "[{t 0 5} {t 1 6}]", 1)
+		s.onlyMany(1, "[{u 0 7}]", 2)
 		for i := range 3 { // groups without offsets, before the others
 			join := joining("m", "t")
 			join.Group = fmt.Sprint("A", i)
@@ -670,14 +680,30 @@ func TestFigures(t *testing.T) {
 				t.Fatalf("%+v", resp)
 			}
 		}
-		if few := s.Figures(s.Context(), 1); len(few) != 1 {
+		if few, omitted := s.Figures(s.Context(), 1); len(few) != 1 || omitted != groups+3 {
 			t.Errorf("%v, want a single group", few)
 		}
 		s.commit(&metadata.RemoveTopicRecord{TopicID: offsetsID})
-		if none := s.Figures(s.Context(), 5); len(none) != 0 {
+		if none, omitted := s.Figures(s.Context(), 5); len(none) != 0 || omitted != 0 {
 			t.Errorf("%d groups without a shard", len(none))
 		}
 	})
+}
+
+// onlyMany lists the group many alone, with most offsets at the most.
+func (s *shards) onlyMany(most int, want string, omitted int) {
+	s.Helper()
+	for shard := range int32(2) {
+		piece, _, err := s.figuresPiece(s.Context(), shard, []string{"many"}, most)
+		if err != nil {
+			s.Fatal(err)
+		}
+		for _, f := range piece {
+			if fmt.Sprint(f.Offsets) != want || f.Omitted != omitted {
+				s.Errorf("offsets %v and %d more, want %s and %d", f.Offsets, f.Omitted, want, omitted)
+			}
+		}
+	}
 }
 
 // TestForgetsInPieces: the offsets of a deleted topic may be more than one batch
@@ -690,7 +716,8 @@ func TestForgetsInPieces(t *testing.T) {
 		}
 		s.commit(&metadata.RemoveTopicRecord{TopicID: topicT})
 		synctest.Wait()
-		for _, f := range s.Figures(s.Context(), 1000) {
+		all, _ := s.Figures(s.Context(), 1000)
+		for _, f := range all {
 			if len(f.Offsets) != 1 || f.Offsets[0].Topic != "u" {
 				t.Errorf("%s has %v", f.Group, f.Offsets)
 			}

@@ -3,6 +3,7 @@ package group
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"ottla/internal/coordinator"
@@ -13,8 +14,10 @@ import (
 type Figures struct {
 	Group   string
 	Members int
-	// Offsets ascend by topic and partition.
+	// Offsets ascend by topic and partition. Omitted is how many more there are, of
+	// other topics.
 	Offsets []CommittedOffset
+	Omitted int
 }
 
 // CommittedOffset is an offset that a group committed.
@@ -25,74 +28,100 @@ type CommittedOffset struct {
 }
 
 // figuresPiece is how many offsets and groups are listed in one step of a shard,
-// so that requests do not wait for long; a single group is listed whole.
+// so that requests do not wait for long; the offsets of one group are one step.
 const figuresPiece = 2_000
 
 // Figures lists the groups of the shards that are loaded here, those of a shard by
-// id. It stops after the group with the most-th offset, one without any counting
-// as one, so that what it returns is bounded. It waits as a request does: a shard that does not answer until ctx
-// is done is left out.
-func (c *Coordinator) Figures(ctx context.Context, most int) []Figures {
-	var all []Figures
+// id. It lists most offsets at the most, where a group without any counts as one;
+// omitted is how many groups are not listed. It waits as a request does: a shard
+// that does not answer until ctx is done is left out.
+func (c *Coordinator) Figures(ctx context.Context, most int) (all []Figures, omitted int) {
 	shards := c.runtime.Led()
 	slices.Sort(shards)
 	for _, shard := range shards {
-		for after := (*string)(nil); most > 0; {
-			piece, err := c.figuresPiece(ctx, shard, after)
-			if err != nil || len(piece) == 0 {
+		ids, err := c.groupIDs(ctx, shard)
+		for err == nil && most > 0 && len(ids) > 0 {
+			var piece []Figures
+			var done int
+			if piece, done, err = c.figuresPiece(ctx, shard, ids, most); err != nil {
 				break
 			}
-			for i := 0; i < len(piece) && most > 0; i++ {
-				all = append(all, piece[i])
+			ids = ids[done:]
+			for i := range piece {
 				most -= max(1, len(piece[i].Offsets))
 			}
-			after = &piece[len(piece)-1].Group
+			all = append(all, piece...)
 		}
+		omitted += len(ids)
 	}
-	return all
+	return all, omitted
 }
 
-// figuresPiece lists some of a shard's groups that come after an id, or from the
-// first when it is nil; none at the end.
-func (c *Coordinator) figuresPiece(ctx context.Context, shard int32, after *string) (piece []Figures, err error) {
+// groupIDs lists the groups of a shard, sorted. The shard itself does not sort:
+// requests wait for it.
+func (c *Coordinator) groupIDs(ctx context.Context, shard int32) (ids []string, err error) {
 	_, err = c.runtime.Do(ctx, shard, func(m *Machine, _ coordinator.Moment, to coordinator.Ticket) coordinator.Output {
-		piece = m.figures(after)
+		ids = slices.AppendSeq(make([]string, 0, len(m.groups)), maps.Keys(m.groups))
 		return coordinator.Answer(to, nil)
 	})
 	if err != nil {
 		return nil, err
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// figuresPiece lists the first of some groups of a shard, and tells how many of
+// the ids that took.
+func (c *Coordinator) figuresPiece(ctx context.Context, shard int32, ids []string, most int) (piece []Figures, done int, err error) {
+	_, err = c.runtime.Do(ctx, shard, func(m *Machine, _ coordinator.Moment, to coordinator.Ticket) coordinator.Output {
+		piece, done = m.figures(ids, most)
+		return coordinator.Answer(to, nil)
+	})
+	if err != nil {
+		return nil, 0, err
 	}
 	for _, f := range piece {
 		slices.SortFunc(f.Offsets, func(x, y CommittedOffset) int {
 			return cmp.Or(cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
 		})
 	}
-	return piece, nil
+	return piece, done, nil
 }
 
-func (m *Machine) figures(after *string) (piece []Figures) {
-	ids := m.sorted()
-	if after != nil {
-		first, found := slices.BinarySearch(ids, *after)
-		if found {
-			first++
-		}
-		ids = ids[first:]
-	}
+// figures lists groups until it has a piece, or most offsets. A group that is
+// gone is passed over.
+func (m *Machine) figures(ids []string, most int) (piece []Figures, done int) {
 	size := 0
 	for _, id := range ids {
-		f := Figures{Group: id, Members: m.groups[id].size()}
-		if o := m.offsets[id]; o != nil {
-			for topic, committed := range o.committed {
-				for partition, at := range committed {
-					f.Offsets = append(f.Offsets, CommittedOffset{topic, partition, at.offset})
-				}
-			}
-		}
-		piece = append(piece, f)
-		if size += 1 + len(f.Offsets); size >= figuresPiece {
+		if size >= figuresPiece || most <= 0 {
 			break
 		}
+		done++
+		g := m.groups[id]
+		if g == nil {
+			continue
+		}
+		f := Figures{Group: id, Members: g.size()}
+		if o := m.offsets[id]; o != nil {
+			f.list(o.committed, most)
+		}
+		piece = append(piece, f)
+		most -= max(1, len(f.Offsets))
+		size += 1 + len(f.Offsets)
 	}
-	return piece
+	return piece, done
+}
+
+// list adds the offsets of a group, those of a topic all or none.
+func (f *Figures) list(topics map[string]partitions, most int) {
+	for _, topic := range slices.Sorted(maps.Keys(topics)) {
+		if len(f.Offsets)+len(topics[topic]) > most {
+			f.Omitted += len(topics[topic])
+			continue
+		}
+		for partition, at := range topics[topic] {
+			f.Offsets = append(f.Offsets, CommittedOffset{topic, partition, at.offset})
+		}
+	}
 }
