@@ -117,6 +117,7 @@ func (n *Node) showFigures() {
 		ID: n.static.NodeID, Version: n.env.Version, Metrics: &n.metrics, Started: n.env.Now(), LogDirs: len(n.static.LogDirs),
 		Replicas: n.replicas, Storage: n.storage, Image: n.controller.Image, Quorum: n.quorum.Figures, Connections: n.server.Connections,
 		DiskIO: n.diskIO, Groups: n.groupFigures, FirstRecord: n.firstRecord, Now: n.env.Now, PartitionsMax: int(n.static.Ottla.MetricsPartitionsMax),
+		MemoryMax: n.static.Ottla.MemoryMax, SuppressedLines: n.logs.Suppressed,
 	})
 }
 
@@ -157,15 +158,16 @@ const (
 	groupFiguresMost    = 100_000 // offsets
 )
 
-// groupFigures are the groups that the node coordinates. Where a partition ends
+// groupFigures are the groups that the node coordinates, and how many more there
+// are. Where a partition ends
 // is known of those that it leads: their high watermark.
-func (n *Node) groupFigures() []monitoring.Group {
+func (n *Node) groupFigures() ([]monitoring.Group, int) {
 	ctx, cancel := context.WithTimeout(context.Background(), groupFiguresTimeout)
 	defer cancel()
-	figures, _ := n.groups.Figures(ctx, groupFiguresMost)
+	figures, omitted := n.groups.Figures(ctx, groupFiguresMost)
 	groups := make([]monitoring.Group, len(figures))
 	for i, f := range figures {
-		groups[i] = monitoring.Group{ID: f.Group, Members: f.Members}
+		groups[i] = monitoring.Group{ID: f.Group, Members: f.Members, Omitted: f.Omitted}
 		for _, o := range f.Offsets {
 			lag := monitoring.GroupLag{Topic: o.Topic, Partition: o.Partition, Committed: o.Offset, End: -1}
 			if p, err := n.replicas.Partition(o.Topic, o.Partition); err == nil && p.Leader() == n.static.NodeID {
@@ -176,7 +178,7 @@ func (n *Node) groupFigures() []monitoring.Group {
 			groups[i].Partitions = append(groups[i].Partitions, lag)
 		}
 	}
-	return groups
+	return groups, omitted
 }
 
 // firstRecord is monitoring.Node's FirstRecord.

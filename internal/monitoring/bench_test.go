@@ -31,7 +31,7 @@ func bigNode(t testing.TB, topics int, partitions int32) *Node {
 	}
 	return &Node{
 		ID: n.Config.NodeID, Version: "x", Metrics: m, Started: time.Unix(1, 0), Replicas: n.Replicas,
-		Image: func() *metadata.Image { return n.Image }, Groups: func() []Group { return []Group{{ID: "g", Members: 3, Partitions: lags}} },
+		Image: func() *metadata.Image { return n.Image }, Groups: func() ([]Group, int) { return []Group{{ID: "g", Members: 3, Partitions: lags}}, 0 },
 		FirstRecord: func(string, int32, int64, int64) (int64, bool, error) { return 1500, true, nil },
 		Now:         func() time.Time { return time.UnixMilli(4000) }, PartitionsMax: topics * int(partitions),
 	}

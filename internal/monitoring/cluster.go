@@ -19,17 +19,24 @@ func (s *scrape) cluster(img *metadata.Image) {
 	s.gauge("kafka_brokers", "Brokers that clients may use.", float64(brokers))
 	s.gauge("kafka_controller_kafkacontroller_globaltopiccount", "Topics of the cluster.", float64(img.NumTopics()))
 	var t tally
-	detailed := s.detailed(img)
+	detailed, untold := s.detailed(img), 0
 	for topic := range img.Topics() {
-		s.gauge("kafka_topic_partitions", "Partitions of the topic.", float64(topic.NumPartitions()), "topic", topic.Name)
+		s.within(&s.bound.topics, &untold, func() {
+			s.gauge("kafka_topic_partitions", "Partitions of the topic.", float64(topic.NumPartitions()), "topic", topic.Name)
+		})
 		least := minISR(img, topic.Name)
 		for p := range topic.Partitions() {
 			t.add(p, s.ID, least)
-			if detailed && slices.Contains(p.Replicas, s.ID) {
-				s.partition(topic.Name, p, least)
+			switch {
+			case !slices.Contains(p.Replicas, s.ID):
+			case detailed:
+				s.within(&s.bound.topics, &s.omitted.partitions, func() { s.partition(topic.Name, p, least) })
+			default:
+				s.omitted.partitions++
 			}
 		}
 	}
+	s.omitted.topics = max(s.omitted.topics, untold)
 	for _, g := range []struct {
 		name, help string
 		value      int

@@ -2,9 +2,7 @@ package monitoring
 
 import (
 	"context"
-	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -14,6 +12,7 @@ import (
 	"ottla/internal/raft"
 	"ottla/internal/replica"
 	"ottla/internal/storage"
+	"ottla/internal/xsync"
 )
 
 // Node is what a Collector asks. Its fields do not change once the first
@@ -34,8 +33,9 @@ type Node struct {
 	// DiskIO is what the process read from disks and wrote to them, in bytes;
 	// false when nobody knows. Nil: the same.
 	DiskIO func() (read, written int64, known bool)
-	// Groups lists the groups whose coordinator the node is.
-	Groups func() []Group
+	// Groups lists the groups whose coordinator the node is, and tells how many
+	// more there are.
+	Groups func() (list []Group, omitted int)
 	// FirstRecord finds the first record of a partition with an offset in
 	// [from, end), and its timestamp in ms.
 	FirstRecord func(topic string, partition int32, from, end int64) (timestamp int64, found bool, err error)
@@ -44,16 +44,23 @@ type Node struct {
 	// PartitionsMax is ottla.metrics.partitions.max: above so many partitions no
 	// series of single partitions are made.
 	PartitionsMax int
+	// MemoryMax is ottla.memory.max in bytes, 0: not known. What a scrape holds
+	// follows from it.
+	MemoryMax int64
 	// LogDirs is how many log dirs are configured.
 	LogDirs int
+	// SuppressedLines is how many lines were left out of the log.
+	SuppressedLines func() int64
 }
 
 // Group is a consumer group, and what it has read.
 type Group struct {
 	ID      string
 	Members int
-	// Partitions have the partitions of a topic one after the other.
+	// Partitions have the partitions of a topic one after the other. Omitted is how
+	// many more there are, of other topics.
 	Partitions []GroupLag
+	Omitted    int
 }
 
 // GroupLag is what a group has read of a partition.
@@ -89,6 +96,7 @@ type Collector struct {
 	// Node is asked at each scrape; nil: there is nothing to tell yet.
 	Node func() *Node
 
+	mu   xsync.Mutex // held by a scrape while it has the list of groups, and over reads of logs
 	lags lagTimes
 }
 
@@ -106,7 +114,7 @@ func (c *Collector) collect(out output) {
 	if n == nil {
 		return
 	}
-	s := scrape{Node: n, out: out}
+	s := scrape{Node: n, out: out, bound: newBound(n.MemoryMax)}
 	s.gauge("ottla_build_info", "Version of the node.", 1, "version", n.Version)
 	s.topics()
 	s.requests()
@@ -125,13 +133,26 @@ func (c *Collector) collect(out output) {
 	if n.DiskIO != nil {
 		s.disk()
 	}
-	if n.Groups != nil {
-		groups := n.Groups()
-		ctx, cancel := context.WithTimeout(context.Background(), lookUpsTimeout)
-		defer cancel()
-		c.lags.fill(ctx, groups, n.FirstRecord)
-		s.groups(groups, n.Now())
+	if n.SuppressedLines != nil {
+		s.counter("ottla_log_suppressed_lines_total", "Log lines that were left out because there were too many of their kind.", n.SuppressedLines())
 	}
+	if n.Groups != nil {
+		c.groups(&s)
+	}
+	s.left()
+}
+
+// groups gathers the groups, of one scrape after the other: the list of them is
+// large.
+func (c *Collector) groups(s *scrape) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list, more := s.Groups()
+	s.omitted.groups = more
+	ctx, cancel := context.WithTimeout(context.Background(), lookUpsTimeout)
+	defer cancel()
+	c.lags.fill(ctx, list, s.FirstRecord)
+	s.groups(list, s.Now())
 }
 
 // scrape is one answer under way.
@@ -139,6 +160,7 @@ func (c *Collector) collect(out output) {
 // It holds no lock while it sends: what reads the metrics may be slow.
 type scrape struct {
 	*Node
+	bound
 	out output
 }
 
@@ -147,6 +169,8 @@ type scrape struct {
 type output interface {
 	sample(name, help string, kind prometheus.ValueType, value float64, labels []string)
 	histogram(name, help string, shot *metrics.Snapshot, started time.Time, labels []string)
+	// size is about how many bytes of memory the series take so far.
+	size() int64
 }
 
 // gauge and counter send one value.
@@ -158,28 +182,18 @@ func (s *scrape) counter(name, help string, value int64, labels ...string) {
 	s.out.sample(name, help, prometheus.CounterValue, float64(value), labels)
 }
 
-// readable is a text that somebody chose as the value of a label: what is no UTF-8
-// in it is written as \xNN.
-func readable(text string) string {
-	if utf8.ValidString(text) {
-		return text
-	}
-	var b []byte
-	for i, r := range text {
-		if _, size := utf8.DecodeRuneInString(text[i:]); r == utf8.RuneError && size == 1 {
-			b = fmt.Appendf(b, `\x%02x`, text[i])
-		} else {
-			b = utf8.AppendRune(b, r)
-		}
-	}
-	return string(b)
-}
-
 // registryOutput makes series for Prometheus' library.
 type registryOutput struct {
 	out   chan<- prometheus.Metric
 	descs map[shape]*prometheus.Desc // which cost as much as the metric itself
+	made  int64                      // bytes
 }
+
+// registrySeries is about what Prometheus' library takes for a series, beside the
+// values of its labels.
+const registrySeries = 1 << 10
+
+func (o *registryOutput) size() int64 { return o.made }
 
 // shape is a name with so many labels; it has them always in the same order.
 type shape struct {
@@ -197,6 +211,10 @@ func (o *registryOutput) histogram(name, help string, shot *metrics.Snapshot, st
 }
 
 func (o *registryOutput) describe(name, help string, labels []string) *prometheus.Desc {
+	o.made += registrySeries
+	for i := 1; i < len(labels); i += 2 {
+		o.made += int64(len(labels[i]))
+	}
 	key := shape{name, len(labels)}
 	if d := o.descs[key]; d != nil {
 		return d
@@ -222,7 +240,9 @@ func values(labels []string) []string {
 // of each with one.
 func (s *scrape) topics() {
 	s.topic(&s.Metrics.Topics)
-	s.Metrics.EachTopic(func(name string, t *metrics.Topic) { s.topic(t, "topic", name) })
+	s.Metrics.EachTopic(func(name string, t *metrics.Topic) {
+		s.within(&s.bound.topics, &s.omitted.topics, func() { s.topic(t, "topic", name) })
+	})
 }
 
 func (s *scrape) topic(t *metrics.Topic, labels ...string) {
@@ -277,7 +297,7 @@ func (s *scrape) dirs() {
 	dirs := s.Storage.Dirs()
 	for _, d := range dirs {
 		if usage, err := s.Storage.Usage(d); err == nil {
-			path := readable(d.Path)
+			path := label(d.Path)
 			s.gauge("ottla_log_dir_total_bytes", "Size of the file system of a log dir.", float64(usage.Total), "dir", path)
 			s.gauge("ottla_log_dir_free_bytes", "Free space of the file system of a log dir.", float64(usage.Free), "dir", path)
 		}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"ottla/internal/metadata"
-	"ottla/internal/xsync"
 )
 
 // The bounds of what a scrape looks up in logs.
@@ -28,13 +27,12 @@ const (
 //     scrape has of partitions.
 //
 // A log that is compacted may lose the record that was found; so what is found
-// there is never kept.
+// there is never kept. One goroutine at a time may use it.
 //
 // Rejected: to interpolate between offsets that were seen at known times, as an
 // exporter outside must. It is wrong whenever producers pause, and knows nothing
 // after a restart.
 type lagTimes struct {
-	mu    xsync.Mutex // held over reads of logs, by scrapes alone
 	known map[place]int64
 	next  int // which of those to be looked up is the first
 }
@@ -56,8 +54,6 @@ const (
 // fill sets since of every partition of the groups. Once ctx is done nothing is
 // looked up any more. firstRecord is Node.FirstRecord.
 func (t *lagTimes) fill(ctx context.Context, groups []Group, firstRecord func(topic string, partition int32, from, end int64) (timestamp int64, found bool, err error)) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	known := make(map[place]int64, len(t.known))
 	var missing []*GroupLag
 	for _, g := range groups {

@@ -144,12 +144,12 @@ func TestFigures(t *testing.T) {
 	m.API(1).Refused.Add(1)
 	node := &Node{
 		ID: 1, Version: "x", Metrics: m, Started: time.Unix(1, 0), Connections: func() int { return 7 },
-		Groups: func() []Group {
+		Groups: func() ([]Group, int) {
 			return []Group{{ID: "g", Members: 2, Partitions: []GroupLag{
 				{Topic: "a", Committed: 5, End: 8}, {Topic: "a", Partition: 1, Committed: 4, End: 4}, {Topic: "b", Committed: 1, End: -1},
 			}}, {ID: "idle", Members: 1}, {ID: "partly", Partitions: []GroupLag{
 				{Topic: "c", Committed: 2, End: 9}, {Topic: "c", Partition: 1, Committed: 4, End: 9},
-			}}}
+			}}}, 0
 		},
 		FirstRecord: func(topic string, partition int32, _, _ int64) (int64, bool, error) {
 			if topic == "c" && partition == 0 {

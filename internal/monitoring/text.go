@@ -26,6 +26,7 @@ import (
 // would go over all partitions again.
 type textOutput struct {
 	families map[string]*textFamily
+	made     int64 // bytes
 }
 
 // textFamily is the series of a name; without any the text is empty.
@@ -39,22 +40,25 @@ func (o *textOutput) reset() {
 	for _, f := range o.families {
 		f.text = f.text[:0]
 	}
+	o.made = 0
 }
+
+func (o *textOutput) size() int64 { return o.made }
 
 func (o *textOutput) sample(name, help string, kind prometheus.ValueType, value float64, labels []string) {
 	typ := "gauge"
 	if kind == prometheus.CounterValue {
 		typ = "counter"
 	}
-	o.family(name, help, typ).add("", value, labels)
+	o.made += o.family(name, help, typ).add("", value, labels)
 }
 
 // histogram writes what the text format can tell of a native histogram.
 func (o *textOutput) histogram(name, help string, shot *metrics.Snapshot, _ time.Time, labels []string) {
 	f := o.family(name, help, "histogram")
-	f.add("_bucket", float64(shot.Count), append(slices.Clip(labels), "le", "+Inf"))
-	f.add("_sum", shot.Sum.Seconds(), labels)
-	f.add("_count", float64(shot.Count), labels)
+	o.made += f.add("_bucket", float64(shot.Count), append(slices.Clip(labels), "le", "+Inf"))
+	o.made += f.add("_sum", shot.Sum.Seconds(), labels)
+	o.made += f.add("_count", float64(shot.Count), labels)
 }
 
 func (o *textOutput) family(name, help, typ string) *textFamily {
@@ -69,8 +73,9 @@ func (o *textOutput) family(name, help, typ string) *textFamily {
 	return f
 }
 
-// add writes a line.
-func (f *textFamily) add(suffix string, value float64, labels []string) {
+// add writes a line and returns its length.
+func (f *textFamily) add(suffix string, value float64, labels []string) int64 {
+	before := len(f.text)
 	b := append(f.text, f.name...)
 	b = append(b, suffix...)
 	for i := 0; i < len(labels); i += 2 {
@@ -86,6 +91,7 @@ func (f *textFamily) add(suffix string, value float64, labels []string) {
 	b = append(b, ' ')
 	b = appendValue(b, value)
 	f.text = append(b, '\n')
+	return int64(len(f.text) - before)
 }
 
 // appendEscaped appends the value of a label.

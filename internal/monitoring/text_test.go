@@ -161,8 +161,8 @@ func plain(t testing.TB, w *httptest.ResponseRecorder) string {
 
 // TestStrangeGroups: a group whose id is no UTF-8 is told of, and hides nothing.
 func TestStrangeGroups(t *testing.T) {
-	node := &Node{Metrics: new(metrics.Metrics), Now: time.Now, Groups: func() []Group {
-		return []Group{{ID: "a", Members: 1}, {ID: "b\xff\xfe日", Members: 2}, {ID: "c\\", Members: 3}}
+	node := &Node{Metrics: new(metrics.Metrics), Now: time.Now, Groups: func() ([]Group, int) {
+		return []Group{{ID: "a", Members: 1}, {ID: "b\xff\xfe日", Members: 2}, {ID: "c\\", Members: 3}}, 0
 	}}
 	h := testHandler(t, node, nil)
 	for _, path := range []string{"/metrics", "/metrics?name[]=kafka_consumergroup_members"} { // both outputs
