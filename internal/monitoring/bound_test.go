@@ -19,6 +19,7 @@ const protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.Met
 func scraped(t *testing.T, h http.Handler, accept string) (body string, allocated int64) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	r.Host = "localhost:9644"
 	r.Header.Set("Accept", accept)
 	w := httptest.NewRecorder()
 	w.Body.Grow(64 << 20)
