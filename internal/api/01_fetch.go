@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -18,9 +19,11 @@ import (
 //     wanted, in which order.
 //  2. Each is read: a region of a log file, no bytes. At most MaxBytes in all,
 //     but the first batch comes even if it is larger.
-//  3. With less than MinBytes and nothing wrong, the fetch watches its
-//     partitions until there is enough or MaxWait is over. When those who wait
-//     take too much memory it is answered at once, with a throttle time.
+//  3. With less than MinBytes, the fetch watches its partitions until there is
+//     enough or MaxWait is over. An error of a partition that exists ends the
+//     wait, one that does not exist does not: a client may name a deleted topic
+//     for long. When those who wait take too much memory it is answered at
+//     once, with a throttle time.
 //  4. The response leaves out what the client of a session knows already.
 //
 // Fetches of replicas (ReplicaID ≥ 0) are refused until there are any.
@@ -93,6 +96,7 @@ type fetchCall struct {
 
 	maxBytes, minBytes int
 	found              []fetched // for each partition of the session
+	present            int       // partitions that exist
 	bytes              int       // of all records found
 	failed             bool      // some partition has something to tell at once
 
@@ -137,7 +141,7 @@ func (c *fetchCall) release() {
 	clear(c.changed)
 	clear(c.regions)
 	c.session, c.kept, c.incremental = nil, false, false
-	c.found, c.bytes, c.failed = c.found[:0], 0, false
+	c.found, c.present, c.bytes, c.failed = c.found[:0], 0, 0, false
 	c.changed, c.forgotten, c.slots, c.regions = c.changed[:0], c.forgotten[:0], c.slots[:0], c.regions[:0]
 	c.h.fetches.Put(c)
 }
@@ -146,8 +150,10 @@ func (c *fetchCall) release() {
 type fetched struct {
 	want      *fetchPartition
 	partition *replica.Partition // nil with unresolved
-	// unresolved is why the partition cannot be asked.
+	// unresolved is why the partition cannot be asked, absent that it does not
+	// exist.
 	unresolved error
+	absent     bool
 	read       replica.Read
 	err        error
 }
@@ -216,32 +222,50 @@ func (c *fetchCall) limits() {
 
 // resolve finds the partitions that are wanted.
 func (c *fetchCall) resolve() {
-	follower := c.req.ReplicaID >= 0
 	img := c.h.Controller.Image()
 	c.found = slices.Grow(c.found[:0], len(c.session.partitions))[:len(c.session.partitions)]
 	for i, want := range c.session.partitions {
 		f := &c.found[i]
 		f.want = want
-		name := want.topic
-		if want.id != (metadata.UUID{}) || want.topic == "" {
-			topic := img.TopicByID(want.id)
-			if topic == nil {
-				f.unresolved = want.missing()
-				continue
-			}
-			want.existed, name = true, topic.Name
+		f.partition, f.unresolved = c.locate(want, img)
+		f.absent = f.unresolved != nil && absent(f.unresolved)
+		if !f.absent {
+			c.present++
 		}
-		f.partition, f.unresolved = c.h.Replicas.Partition(name, want.partition)
 		switch {
 		case f.unresolved != nil:
-		case want.id != (metadata.UUID{}) && f.partition.TopicPartition().TopicID != want.id:
-			f.unresolved = storage.ErrTopicID // another topic took the name meanwhile
-		case follower:
+		case c.req.ReplicaID >= 0:
 			f.unresolved = errFollower
-		case c.req.MaxBytes < 0, want.maxBytes < 0, c.req.IsolationLevel < 0, c.req.IsolationLevel > int8(replica.ReadCommitted):
+		case c.req.MaxBytes < 0, want.maxBytes < 0, !validIsolation(c.req.IsolationLevel):
 			f.unresolved = protocol.UnknownServerError // as Kafka answers
 		}
 	}
+}
+
+// absent tells whether a partition that was not found does not exist.
+func absent(err error) bool {
+	return errors.Is(err, protocol.UnknownTopicID) || errors.Is(err, replica.ErrUnknownTopicOrPartition)
+}
+
+// locate finds one partition, by its topic's id from version 13 on. A session
+// knows the name of an id whose topic was deleted: the topic is then unknown,
+// or another one that took the name.
+func (c *fetchCall) locate(want *fetchPartition, img *metadata.Image) (*replica.Partition, error) {
+	if c.version < 13 {
+		return c.h.Replicas.Partition(want.topic, want.partition)
+	}
+	if want.known == "" {
+		topic := img.TopicByID(want.id)
+		if topic == nil {
+			return nil, protocol.UnknownTopicID
+		}
+		want.known = topic.Name
+	}
+	p, err := c.h.Replicas.Partition(want.known, want.partition)
+	if err == nil && p.TopicPartition().TopicID != want.id {
+		return nil, storage.ErrTopicID
+	}
+	return p, err
 }
 
 // errFollower refuses replicas: NOT_LEADER_OR_FOLLOWER, without a leader.
@@ -256,7 +280,7 @@ func (c *fetchCall) readAll() {
 // read reads one partition, again if it was read before.
 func (c *fetchCall) read(f *fetched) {
 	if f.unresolved != nil {
-		f.err, c.failed = f.unresolved, true
+		f.err, c.failed = f.unresolved, c.failed || !f.absent
 		return
 	}
 	c.bytes -= f.read.Records.Len()
@@ -282,7 +306,7 @@ func (c *fetchCall) epochOf(want *fetchPartition) int32 {
 
 // satisfied tells whether the answer may leave before its time.
 func (c *fetchCall) satisfied() bool {
-	return c.failed || c.bytes >= c.minBytes || len(c.found) == 0
+	return c.failed || c.bytes >= c.minBytes || c.present == 0
 }
 
 // wait reads again what changes, until that is enough or time is up.
@@ -290,6 +314,9 @@ func (c *fetchCall) wait(ctx context.Context, most time.Duration) {
 	waiter := replica.NewWaiter()
 	defer waiter.Close()
 	for i := range c.found {
+		if c.found[i].absent {
+			continue
+		}
 		waiter.Watch(c.found[i].partition, i, c.isolation, c.found[i].read.Progress)
 	}
 	timer := time.NewTimer(most)

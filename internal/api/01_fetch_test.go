@@ -340,6 +340,41 @@ func TestFetchWaits(t *testing.T) {
 	}
 }
 
+// A client that goes on to name a deleted topic, or a partition that never was,
+// waits with its other partitions, or it would ask again at once, for ever.
+func TestFetchWaitsBesideWhatDoesNotExist(t *testing.T) {
+	for _, version := range []int16{4, 11, 12, 13, 18} {
+		story(t, nil, func(t *testing.T, x *fixture) {
+			a, gone := x.topic("a", 1), x.topic("gone", 1)
+			want := protocol.UnknownTopicOrPartition
+			req := fetchOf(version, fetchPart{topic: "a", id: a}, fetchPart{topic: "gone", id: gone})
+			if version >= 13 {
+				want = protocol.UnknownTopicID
+			}
+			x.deleteTopic("gone")
+			req.MaxWaitMillis = 500
+			began := time.Now()
+			answer := x.fetching(t.Context(), req)
+			if answered(answer) != nil {
+				t.Errorf("version %d: a topic that is gone is answered at once", version)
+			}
+			resp := <-answer
+			if took := time.Since(began); took != 500*time.Millisecond || len(resp.Topics) != 2 {
+				t.Errorf("version %d: %+v after %v", version, resp, took)
+			}
+			wantCode(t, "the topic that is gone", resp.Topics[1].Partitions[0].ErrorCode, want)
+
+			answer = x.fetching(t.Context(), req)
+			x.produce("a", 0, batch("v"))
+			resp = answered(answer)
+			if resp == nil {
+				t.Fatalf("version %d: a record does not end the wait", version)
+			}
+			wantCode(t, "the topic that is gone", resp.Topics[1].Partitions[0].ErrorCode, want)
+		})
+	}
+}
+
 // What a fetch waits for is what consumers may see, not what was written.
 func TestFetchWaitsForTheHighWatermark(t *testing.T) {
 	story(t, nil, func(t *testing.T, x *fixture) {
@@ -376,7 +411,7 @@ func TestFetchWaitsForTheHighWatermark(t *testing.T) {
 // A fetch does not wait when it must not, or when its connection is gone.
 func TestFetchDoesNotWait(t *testing.T) {
 	story(t, nil, func(t *testing.T, x *fixture) {
-		x.topic("a", 1)
+		x.topic("a", 2)
 		for _, c := range []struct {
 			name           string
 			wait, minBytes int32
@@ -387,13 +422,14 @@ func TestFetchDoesNotWait(t *testing.T) {
 			{"nothing wanted", 500, 0, []fetchPart{{topic: "a"}}},
 			{"less than nothing wanted", 500, -5, []fetchPart{{topic: "a"}}},
 			{"no partition", 500, 1, nil},
-			{"an error beside", 500, 1, []fetchPart{{topic: "a"}, {topic: "unknown"}}},
+			{"an error beside", 500, 1, []fetchPart{{topic: "a"}, {topic: "a", partition: 1, offset: 7}}},
+			{"nothing that exists", 500, 1, []fetchPart{{topic: "gone"}, {topic: "unknown"}}},
 		} {
 			req := fetchOf(12, c.parts...)
 			req.MaxWaitMillis, req.MinBytes = c.wait, c.minBytes
 			began := time.Now()
 			resp := ask[*kmsg.FetchResponse](x, 12, req)
-			if time.Since(began) != 0 || len(resp.Topics) != len(c.parts) {
+			if time.Since(began) != 0 || len(c.parts) > 0 && len(resp.Topics) == 0 {
 				t.Errorf("%s: %+v after %v", c.name, resp, time.Since(began))
 			}
 		}

@@ -29,7 +29,10 @@ func (h *Handler) listOffsets(_ context.Context, r *Request, req *kmsg.ListOffse
 			out := kmsg.NewListOffsetsResponseTopicPartition()
 			out.Partition = p.Partition
 			found, err := replica.Offset{Offset: -1, Timestamp: -1, LeaderEpoch: -1}, error(protocol.InvalidRequest)
-			if !twice[fetchKey{topic: t.Topic, partition: p.Partition}] {
+			switch {
+			case !validIsolation(req.IsolationLevel):
+				err = protocol.UnknownServerError // as Kafka answers
+			case !twice[fetchKey{topic: t.Topic, partition: p.Partition}]:
 				found, err = h.listOffset(t.Topic, p, req, r.Header.Version)
 			}
 			out.Offset, out.Timestamp, out.LeaderEpoch = found.Offset, found.Timestamp, found.LeaderEpoch
@@ -98,6 +101,9 @@ func firstVersionOf(timestamp int64) int16 {
 	}
 	return 1<<15 - 1
 }
+
+// validIsolation tells whether a request's isolation level exists.
+func validIsolation(level int8) bool { return level == 0 || level == 1 }
 
 // isolationOf is the isolation level of a request (KIP-98).
 func isolationOf(level int8) replica.Isolation {

@@ -256,3 +256,26 @@ func TestDeleteRecords(t *testing.T) {
 		}
 	})
 }
+
+// An isolation level that does not exist is refused, whatever else is asked.
+func TestListOffsetsIsolationLevels(t *testing.T) {
+	story(t, nil, func(t *testing.T, x *fixture) {
+		x.topic("a", 1)
+		x.produce("a", 0, batch("v"))
+		for level, want := range map[int8]protocol.Code{
+			0: protocol.None, 1: protocol.None, 2: protocol.UnknownServerError, 3: protocol.UnknownServerError,
+			-1: protocol.UnknownServerError, math.MinInt8: protocol.UnknownServerError,
+		} {
+			for version := int16(2); version <= 11; version++ {
+				req := listOffsetsOf(offsetAsk{"a", 0, -1, -1})
+				req.IsolationLevel = level
+				resp := ask[*kmsg.ListOffsetsResponse](x, version, req)
+				got := resp.Topics[0].Partitions[0]
+				wantCode(t, fmt.Sprintf("level %d", level), got.ErrorCode, want)
+				if want != protocol.None && (got.Offset != -1 || got.Timestamp != -1 || got.LeaderEpoch != -1) {
+					t.Errorf("level %d, version %d: %+v", level, version, got)
+				}
+			}
+		}
+	})
+}

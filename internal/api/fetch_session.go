@@ -35,18 +35,9 @@ type fetchPartition struct {
 	maxBytes         int32
 	leaderEpoch      int32 // that the client believes in; -1: it does not say
 	lastFetchedEpoch int32
-	existed          bool // the topic's id was known to an earlier fetch
+	known            string // the name of the topic, once its id was found
 
 	toldHighWatermark, toldLogStart int64 // -1: nothing yet
-}
-
-// missing is the error for a topic id that names no topic. One that the session
-// has seen is a topic that was deleted, not an id that is yet to come.
-func (p *fetchPartition) missing() protocol.Code {
-	if p.existed {
-		return protocol.UnknownTopicOrPartition
-	}
-	return protocol.UnknownTopicID
 }
 
 // news tells whether the client of a session must hear of a partition, and
