@@ -24,7 +24,8 @@ const (
 var errSnappy = errors.New("malformed snappy block")
 
 // snappyBlocks decompresses snappy block by block: framed as the Java library
-// does, or one bare block as librdkafka once sent.
+// does, or one bare block as librdkafka once sent. As in that library streams
+// may follow each other, and up to three bytes behind the last block are ignored.
 type snappyBlocks struct {
 	rest   []byte
 	framed bool
@@ -45,7 +46,13 @@ func (s *snappyBlocks) next() ([]byte, error) {
 		block := s.rest
 		if s.framed {
 			if len(block) < 4 {
-				return nil, errSnappy
+				break
+			}
+			if bytes.Equal(block[:4], snappyHeader[:4]) {
+				if err := s.nextStream(); err != nil {
+					return nil, err
+				}
+				continue
 			}
 			length := binary.BigEndian.Uint32(block)
 			if uint64(length) > uint64(len(block)-4) {
@@ -62,6 +69,24 @@ func (s *snappyBlocks) next() ([]byte, error) {
 		}
 	}
 	return nil, io.EOF
+}
+
+// nextStream skips the header of a stream behind another. One of another magic
+// ends what is read, which must be all there is.
+func (s *snappyBlocks) nextStream() error {
+	header := s.rest[:min(len(s.rest), len(snappyHeader))]
+	s.rest = s.rest[len(header):]
+	switch {
+	case len(header) < len(snappyHeader):
+		return errSnappy
+	case !bytes.Equal(header[:snappyMagicBytes], snappyHeader[:snappyMagicBytes]):
+		if len(s.rest) >= 4 {
+			return errSnappy
+		}
+	case int32(binary.BigEndian.Uint32(header[snappyMagicBytes:])) < 1:
+		return errSnappy // a version that never was
+	}
+	return nil
 }
 
 // decode decompresses one block. The strict decoder refuses the extension of
