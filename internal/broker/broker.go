@@ -190,7 +190,7 @@ const sessionShare = 8
 
 // equip gives the handlers what they need of the other rooms.
 func (n *Node) equip() {
-	ids := newProducerIDs(n.allocateProducerIDs)
+	ids := newProducerIDs(n.env.random("producer ids"), n.allocateProducerIDs)
 	n.handler.ClusterID = n.clusterID
 	n.handler.Static, n.handler.Config = n.static, n.config.Load
 	n.handler.Controller, n.handler.Quorum = n.controller, n.quorum.Status

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -358,45 +356,5 @@ func TestMetadataDiskHangs(t *testing.T) {
 		c.mustProduce("a", 0, "v")
 		c.mustCreate("c", 1)
 		c.mustProduce("c", 0, "v")
-	})
-}
-
-// TestProducerIDsWaitTogether: while the controller does not answer, nobody waits
-// for a producer id longer than for one answer, however many wait; and nobody
-// whose connection is gone.
-func TestProducerIDsWaitTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		silent := true
-		ids := newProducerIDs(func(ctx context.Context) (int64, int32, error) {
-			if silent {
-				<-ctx.Done()
-				return 0, 0, ctx.Err()
-			}
-			return 1000, 2, nil
-		})
-		gone, leave := context.WithCancel(t.Context())
-		began := time.Now()
-		var waits sync.WaitGroup
-		for i := range 10 {
-			ctx, most := t.Context(), producerIDTimeout
-			if i == 9 {
-				ctx, most = gone, 0
-			}
-			waits.Go(func() {
-				id, err := ids.Next(ctx)
-				if took := time.Since(began); err == nil || took > most {
-					t.Errorf("caller %d: id %d, %v, after %v", i, id, err, took)
-				}
-			})
-		}
-		synctest.Wait()
-		leave()
-		waits.Wait()
-		silent = false
-		for want := int64(1000); want < 1002; want++ {
-			if id, err := ids.Next(t.Context()); id != want || err != nil {
-				t.Errorf("afterwards: %d, %v; want %d", id, err, want)
-			}
-		}
 	})
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -191,26 +192,53 @@ func TestStaleBrokerEpochs(t *testing.T) {
 // TestProducerIDs: no id twice (T1), whatever leader hands them out.
 func TestProducerIDs(t *testing.T) {
 	c, q := oneNode(t)
-	next := int64(0)
+	next := int64(-1)
 	for i := range 20 {
 		if i%5 == 4 {
 			q.depose(2)
 			q.lead()
 		}
 		resp := c.AllocateProducerIDs(context.Background(), &kmsg.AllocateProducerIDsRequest{BrokerID: 1, BrokerEpoch: c.Image().Broker(1).Epoch})
-		if resp.ErrorCode != 0 || resp.ProducerIDStart != next || resp.ProducerIDLen != 1000 {
+		if resp.ErrorCode != 0 || next >= 0 && resp.ProducerIDStart != next || resp.ProducerIDLen != math.MaxInt32 {
 			t.Fatalf("%d: %+v, want from %d", i, resp, next)
 		}
-		next += 1000
+		next = resp.ProducerIDStart + int64(resp.ProducerIDLen)
 	}
+	if first := next - 20*math.MaxInt32; first < 1<<40 || first >= firstProducerIDs {
+		t.Errorf("the first block begins at %d, which is not at random", first)
+	}
+}
+
+// TestLastProducerIDs: the fewer ids are left, the shorter are the blocks, and
+// the last one ends with the last id.
+func TestLastProducerIDs(t *testing.T) {
+	c, _ := oneNode(t)
 	v := c.view()
-	img, _, err := v.img.Apply([]metadata.Message{&metadata.ProducerIdsRecord{NextProducerID: 1<<63 - 1000}}, v.img.Offset+1, 1)
-	if err != nil {
-		t.Fatal(err)
+	allocate := func(next int64) (first, end int64, err error) {
+		img, _, err := v.img.Apply([]metadata.Message{&metadata.ProducerIdsRecord{NextProducerID: next}}, v.img.Offset+1, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		then := *v
+		then.img = img
+		records, resp, err := allocateProducerIDs(&then, &kmsg.AllocateProducerIDsRequest{BrokerID: 1, BrokerEpoch: img.Broker(1).Epoch})
+		if err != nil {
+			return 0, 0, err
+		}
+		end = records[0].(*metadata.ProducerIdsRecord).NextProducerID
+		if resp.ProducerIDStart+int64(resp.ProducerIDLen) != end {
+			t.Errorf("from %d: %+v, but the record says %d", next, resp, end)
+		}
+		return resp.ProducerIDStart, end, nil
 	}
-	v.img = img
-	req := &kmsg.AllocateProducerIDsRequest{BrokerID: 1, BrokerEpoch: img.Broker(1).Epoch}
-	if _, _, err := allocateProducerIDs(v, req); protocol.CodeOf(err) != protocol.UnknownServerError {
+	for next, want := range map[int64]int64{
+		1000: math.MaxInt32, math.MaxInt64 - 1<<50: 1 << 19, math.MaxInt64 - 1<<40: 1000, math.MaxInt64 - 1000: 1000,
+	} {
+		if first, end, err := allocate(next); err != nil || first != next || end-first != want {
+			t.Errorf("from %d: %d to %d, %v; want %d ids", next, first, end, err, want)
+		}
+	}
+	if _, _, err := allocate(math.MaxInt64 - 999); protocol.CodeOf(err) != protocol.UnknownServerError {
 		t.Errorf("beyond the last id: %v", err)
 	}
 }
