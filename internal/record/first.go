@@ -19,7 +19,7 @@ func (b Batch) First(c *Codecs, from int64) (offset, timestamp int64, found bool
 	if err := w.open(b.Compression(), b.RecordBytes()); err != nil {
 		return 0, 0, false, unreadable(b, err)
 	}
-	in.stream(w, MaxDecompressedBytes, false)
+	in.stream(w, MaxDecompressedBytes, nil)
 	return b.first(&in, from)
 }
 

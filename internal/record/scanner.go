@@ -35,9 +35,8 @@ type scanner struct {
 	// source yields the next pieces; nil when buf is everything.
 	source *worker
 	limit  int64
-	// keep collects all pieces in kept.
-	keep bool
-	kept []byte
+	// to gets all pieces, unless it is nil.
+	to *recompression
 	// skim skips keys, values and headers instead of returning them.
 	skim bool
 	// keyNull tells whether the last record's key was null.
@@ -53,8 +52,8 @@ type scanner struct {
 func (s *scanner) reset(records []byte) { *s = scanner{buf: records, skim: s.skim} }
 
 // stream starts over records that w decompresses, at most limit bytes.
-func (s *scanner) stream(w *worker, limit int64, keep bool) {
-	*s = scanner{source: w, limit: limit, keep: keep, skim: s.skim}
+func (s *scanner) stream(w *worker, limit int64, to *recompression) {
+	*s = scanner{source: w, limit: limit, to: to, skim: s.skim}
 }
 
 // record reads the next record. With skim only attributes and deltas of r are
@@ -144,15 +143,15 @@ func (s *scanner) fill() bool {
 	if err == nil && s.before+int64(len(piece)) > s.limit {
 		err = ErrTooLarge
 	}
+	if err == nil && s.to != nil {
+		err = s.to.write(piece)
+	}
 	if err != nil {
 		s.source, s.buf = nil, nil
 		if !errors.Is(err, io.EOF) {
 			s.bad, s.err = true, err
 		}
 		return false
-	}
-	if s.keep {
-		s.kept = append(s.kept, piece...)
 	}
 	return true
 }

@@ -1,7 +1,5 @@
 package record
 
-import "math"
-
 // Origin says who hands a batch to a leader, which decides the rules.
 type Origin int8
 
@@ -60,8 +58,8 @@ type Validated struct {
 //  3. The header: offsets match the count, no control batch from a client, an
 //     idempotent producer has epoch and sequence, a transaction a producer.
 //  4. Every record: its framing, offset deltas 0…n−1, key, timestamp. A
-//     compressed batch is decompressed once, in pieces, and never held whole
-//     unless it must be compressed anew.
+//     compressed batch is decompressed once, in pieces. It is never held whole,
+//     not even when it is compressed anew, unless it is small.
 //  5. The header's timestamp type and largest timestamp are corrected (P8),
 //     and the records compressed anew when the topic wants another codec.
 //
@@ -158,58 +156,47 @@ type extent struct {
 // wait for another with everything in memory, as would all who come.
 func (c *Codecs) convert(b Batch, r *Rules, target Compression) (Batch, extent, error) {
 	if b.Compression() == None && target == None {
-		found, _, err := b.check(nil, r, false)
+		found, err := b.check(nil, r, nil)
 		return b, found, err
 	}
 	w := c.acquire()
 	defer c.release(w)
-	found, records, err := b.check(w, r, target != b.Compression())
-	if err == nil && target != b.Compression() {
-		b, err = b.recompress(w, records, target, r)
+	if target == b.Compression() {
+		found, err := b.check(w, r, nil)
+		return b, found, err
 	}
+	to := newRecompression(w, target, r)
+	defer to.out.drop() // the codec goes on to refer to it
+	found, err := b.check(w, r, to)
+	if to.err == nil && err != nil {
+		return b, found, err
+	}
+	if b.Compression() == None {
+		to.whole(b.RecordBytes())
+	}
+	b, err = to.batch(b)
 	return b, found, err
 }
 
-// check is step 4; w may be nil for a batch that is not compressed. With keep it
-// also returns the records uncompressed; they are valid until the next use of
-// the batch or, decompressed, for good.
-func (b Batch) check(w *worker, r *Rules, keep bool) (extent, []byte, error) {
+// check is step 4; w may be nil for a batch that is not compressed. to gets what
+// is decompressed, unless it is nil.
+func (b Batch) check(w *worker, r *Rules, to *recompression) (extent, error) {
 	in := walk{batch: b, rules: r}
 	if b.Compression() == None {
 		in.in.reset(b.RecordBytes())
-		found, err := in.run()
-		return found, b.RecordBytes(), err
+		return in.run()
 	}
 	if err := w.open(b.Compression(), b.RecordBytes()); err != nil {
-		return extent{}, nil, unreadable(b, err)
+		return extent{}, unreadable(b, err)
 	}
-	in.in.stream(w, MaxDecompressedBytes, keep)
-	found, err := in.run()
-	return found, in.in.kept, err
+	in.in.stream(w, MaxDecompressedBytes, to)
+	return in.run()
 }
 
 // unreadable is the error for records that the codec cannot decompress. The
 // checksum held, so the producer sent them so: sending again does not help.
 func unreadable(b Batch, err error) error {
 	return invalid(InvalidRecord, "the records cannot be decompressed as %s: %v", b.Compression(), err)
-}
-
-// recompress makes a copy of b with the same records in another codec.
-func (b Batch) recompress(w *worker, records []byte, target Compression, r *Rules) (Batch, error) {
-	out := make([]byte, HeaderLen, HeaderLen+len(records)/2+512)
-	copy(out, b[:HeaderLen])
-	out, err := w.compress(out, target, r.Level, records)
-	if err != nil {
-		return nil, invalid(InvalidRecord, "the records cannot be compressed as %s: %v", target, err)
-	}
-	if len(out) > math.MaxInt32 || r.MaxBytes > 0 && len(out) > r.MaxBytes {
-		return nil, tooLarge(len(out), r)
-	}
-	fresh := Batch(out)
-	fresh.putInt32(atLength, int32(len(out)-OverheadLen))
-	fresh.putInt16(atAttributes, fresh.Attributes()&^compressionMask|int16(target))
-	fresh.setCRC()
-	return fresh, nil
 }
 
 // stamp is the part of step 5 that is written in place.
