@@ -243,7 +243,7 @@ func TestUnreadIsCutSooner(t *testing.T) {
 	for _, others := range []int{0, 3} {
 		synctest.Test(t, func(t *testing.T) {
 			x := newCrowded(t)
-			x.options.timing = timing{write: time.Minute, round: time.Second}
+			x.options.timing = timing{write: time.Minute, idle: 5 * time.Minute, round: time.Second}
 			begin := time.Now()
 			asked := x.ask(unreadRoom, same)
 			var waiting []*client
@@ -254,7 +254,7 @@ func TestUnreadIsCutSooner(t *testing.T) {
 				c.expect(int32(i), strings.Repeat("x", unreadSize))
 			}
 			asked[0].expectEnd()
-			least, most := time.Minute, 64*time.Second
+			least, most := 5*time.Minute, 304*time.Second
 			if others > 0 {
 				least, most = 10*time.Second, 14*time.Second
 			}

@@ -11,9 +11,11 @@ type timing struct {
 	round time.Duration
 	// frame is how long a request may stand still before it has all arrived.
 	frame time.Duration
-	// write is how long a client may refuse to take a part of a response.
+	// write is how long a client may refuse to take a part of a response while
+	// others wait for memory.
 	write time.Duration
-	// idle is connections.max.idle.ms; ≤ 0: no limit.
+	// idle is connections.max.idle.ms, also for a client that takes nothing of a
+	// response; ≤ 0: no limit.
 	idle time.Duration
 }
 
@@ -81,11 +83,14 @@ func (s *Server) watch() {
 // somebody waits for that of responses.
 func (s *Server) overdue(c *conn, now int64, pressed, scarce bool) error {
 	t := &s.timing
-	if since := c.writing.Load(); since != 0 {
-		switch {
-		case now-since > t.rounds(t.write):
+	since := c.writing.Load()
+	if since != 0 {
+		switch stuck := now - since; {
+		case t.idle > 0 && stuck > t.rounds(t.idle):
 			return violation("the client does not read its responses")
-		case scarce && c.charged.Load() > 0 && now-since > t.rounds(t.write/scarceWrite):
+		case (pressed || scarce) && stuck > t.rounds(t.write):
+			return violation("the client does not read its responses while memory is short")
+		case scarce && c.charged.Load() > 0 && stuck > t.rounds(t.write/scarceWrite):
 			return violation("the client does not read a large response while memory is short")
 		}
 	}
@@ -109,7 +114,7 @@ func (s *Server) overdue(c *conn, now int64, pressed, scarce bool) error {
 		}
 		fallthrough
 	case idle:
-		if t.idle > 0 && now-active > t.rounds(t.idle) {
+		if t.idle > 0 && now-max(active, since) > t.rounds(t.idle) {
 			return errIdle
 		}
 	}
