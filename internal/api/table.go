@@ -78,12 +78,12 @@ func (e *Endpoint) Serves(version int16) bool { return version >= e.Min && versi
 func Table() []Endpoint {
 	return []Endpoint{
 		{0, "Produce", 3, 13, OnBroker, 0, Service{Pipelined, (*Handler).produce}},
-		{1, "Fetch", 4, 18, OnBroker, smallFrame, Service{Plain, (*Handler).fetch}},
-		{2, "ListOffsets", 1, 11, OnBroker, smallFrame, plain((*Handler).listOffsets)},
-		{3, "Metadata", 0, 13, OnBroker, smallFrame, describes((*Handler).metadata)},
+		{1, "Fetch", 4, 18, OnBroker, listFrame, Service{Plain, (*Handler).fetch}},
+		{2, "ListOffsets", 1, 11, OnBroker, listFrame, plain((*Handler).listOffsets)},
+		{3, "Metadata", 0, 13, OnBroker, listFrame, describes((*Handler).metadata)},
 		{8, "OffsetCommit", 2, 10, OnBroker, largeFrame, plain((*Handler).offsetCommit)},
-		{9, "OffsetFetch", 1, 10, OnBroker, smallFrame, describes((*Handler).offsetFetch)},
-		{10, "FindCoordinator", 0, 6, OnBroker, smallFrame, describes((*Handler).findCoordinator)},
+		{9, "OffsetFetch", 1, 10, OnBroker, listFrame, describes((*Handler).offsetFetch)},
+		{10, "FindCoordinator", 0, 6, OnBroker, listFrame, describes((*Handler).findCoordinator)},
 		{11, "JoinGroup", 0, 9, OnBroker, largeFrame, waits((*Handler).joinGroup)},
 		{12, "Heartbeat", 0, 4, OnBroker, smallFrame, plain((*Handler).heartbeat)},
 		{13, "LeaveGroup", 0, 5, OnBroker, smallFrame, plain((*Handler).leaveGroup)},
@@ -93,28 +93,28 @@ func Table() []Endpoint {
 		{17, "SaslHandshake", 0, 1, OnBroker | OnController, smallFrame, plain((*Handler).saslHandshake)},
 		{18, "ApiVersions", 0, 4, OnBroker | OnController, smallFrame, Service{Plain, (*Handler).apiVersions}},
 		{19, "CreateTopics", 2, 7, OnBroker | OnController, largeFrame, plain((*Handler).createTopics)},
-		{20, "DeleteTopics", 1, 6, OnBroker | OnController, smallFrame, plain((*Handler).deleteTopics)},
-		{21, "DeleteRecords", 0, 2, OnBroker, smallFrame, plain((*Handler).deleteRecords)},
+		{20, "DeleteTopics", 1, 6, OnBroker | OnController, listFrame, plain((*Handler).deleteTopics)},
+		{21, "DeleteRecords", 0, 2, OnBroker, listFrame, plain((*Handler).deleteRecords)},
 		{22, "InitProducerId", 0, 5, OnBroker, smallFrame, plain((*Handler).initProducerID)},
-		{23, "OffsetForLeaderEpoch", 2, 4, OnBroker, smallFrame, describes((*Handler).offsetForLeaderEpoch)},
+		{23, "OffsetForLeaderEpoch", 2, 4, OnBroker, listFrame, describes((*Handler).offsetForLeaderEpoch)},
 		{29, "DescribeAcls", 1, 3, OnBroker | OnController, smallFrame, plain((*Handler).describeAcls)},
 		{30, "CreateAcls", 1, 3, OnBroker | OnController, smallFrame, plain((*Handler).createAcls)},
 		{31, "DeleteAcls", 1, 3, OnBroker | OnController, smallFrame, plain((*Handler).deleteAcls)},
-		{32, "DescribeConfigs", 1, 4, OnBroker | OnController, smallFrame, describes((*Handler).describeConfigs)},
-		{33, "AlterConfigs", 0, 2, OnBroker | OnController, smallFrame, plain((*Handler).alterConfigs)},
-		{35, "DescribeLogDirs", 1, 5, OnBroker, smallFrame, describes((*Handler).describeLogDirs)},
+		{32, "DescribeConfigs", 1, 4, OnBroker | OnController, listFrame, describes((*Handler).describeConfigs)},
+		{33, "AlterConfigs", 0, 2, OnBroker | OnController, listFrame, plain((*Handler).alterConfigs)},
+		{35, "DescribeLogDirs", 1, 5, OnBroker, listFrame, describes((*Handler).describeLogDirs)},
 		{36, "SaslAuthenticate", 0, 2, OnBroker | OnController, smallFrame, plain((*Handler).saslAuthenticate)},
-		{37, "CreatePartitions", 0, 3, OnBroker | OnController, smallFrame, plain((*Handler).createPartitions)},
+		{37, "CreatePartitions", 0, 3, OnBroker | OnController, listFrame, plain((*Handler).createPartitions)},
 		{38, "CreateDelegationToken", 1, 3, OnBroker | OnController, smallFrame, plain((*Handler).createDelegationToken)},
 		{39, "RenewDelegationToken", 1, 2, OnBroker | OnController, smallFrame, plain((*Handler).renewDelegationToken)},
 		{40, "ExpireDelegationToken", 1, 2, OnBroker | OnController, smallFrame, plain((*Handler).expireDelegationToken)},
 		{41, "DescribeDelegationToken", 1, 3, OnBroker | OnController, smallFrame, plain((*Handler).describeDelegationToken)},
-		{42, "DeleteGroups", 0, 2, OnBroker, smallFrame, plain((*Handler).deleteGroups)},
-		{43, "ElectLeaders", 0, 2, OnBroker | OnController, smallFrame, plain((*Handler).electLeaders)},
+		{42, "DeleteGroups", 0, 2, OnBroker, listFrame, plain((*Handler).deleteGroups)},
+		{43, "ElectLeaders", 0, 2, OnBroker | OnController, listFrame, plain((*Handler).electLeaders)},
 		{44, "IncrementalAlterConfigs", 0, 1, OnBroker | OnController, largeFrame, plain((*Handler).incrementalAlterConfigs)},
-		{45, "AlterPartitionReassignments", 0, 1, OnBroker | OnController, smallFrame, plain((*Handler).alterPartitionReassignments)},
-		{46, "ListPartitionReassignments", 0, 0, OnBroker | OnController, smallFrame, describes((*Handler).listPartitionReassignments)},
-		{47, "OffsetDelete", 0, 0, OnBroker, smallFrame, plain((*Handler).offsetDelete)},
+		{45, "AlterPartitionReassignments", 0, 1, OnBroker | OnController, listFrame, plain((*Handler).alterPartitionReassignments)},
+		{46, "ListPartitionReassignments", 0, 0, OnBroker | OnController, listFrame, describes((*Handler).listPartitionReassignments)},
+		{47, "OffsetDelete", 0, 0, OnBroker, listFrame, plain((*Handler).offsetDelete)},
 		{48, "DescribeClientQuotas", 0, 1, OnBroker, smallFrame, plain((*Handler).describeClientQuotas)},
 		{50, "DescribeUserScramCredentials", 0, 0, OnBroker | OnController, smallFrame, plain((*Handler).describeUserScramCredentials)},
 		{55, "DescribeQuorum", 0, 2, OnBroker | OnController, smallFrame, plain((*Handler).describeQuorum)},
@@ -127,7 +127,7 @@ func Table() []Endpoint {
 		{68, "ConsumerGroupHeartbeat", 0, 1, OnBroker, largeFrame, plain((*Handler).consumerGroupHeartbeat)},
 		{69, "ConsumerGroupDescribe", 0, 1, OnBroker, smallFrame, describes((*Handler).consumerGroupDescribe)},
 		{74, "ListConfigResources", 0, 1, OnBroker, smallFrame, describes((*Handler).listConfigResources)},
-		{75, "DescribeTopicPartitions", 0, 0, OnBroker, smallFrame, describes((*Handler).describeTopicPartitions)},
+		{75, "DescribeTopicPartitions", 0, 0, OnBroker, listFrame, describes((*Handler).describeTopicPartitions)},
 	}
 }
 
@@ -146,6 +146,10 @@ func find(key int16) *Endpoint {
 // socket.request.max.bytes.
 const (
 	smallFrame = 1 << 20
+	// listFrame is for what names topics, partitions or groups, of which a client
+	// may have many: 15,000 of the longest names.
+	listFrame = 4 << 20
+	// largeFrame is for what brings along text besides.
 	largeFrame = 8 << 20
 )
 

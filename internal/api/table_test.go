@@ -117,7 +117,7 @@ func TestServes(t *testing.T) {
 	var keys []int16
 	for _, e := range Table() {
 		keys = append(keys, e.Key)
-		if e.Key != 0 && e.MaxFrame != smallFrame && e.MaxFrame != largeFrame {
+		if e.Key != 0 && e.MaxFrame != smallFrame && e.MaxFrame != listFrame && e.MaxFrame != largeFrame {
 			t.Errorf("%s may send frames of %d bytes", e.Name, e.MaxFrame)
 		}
 	}
@@ -171,5 +171,31 @@ func TestWhoHoldsMemoryWhileWaiting(t *testing.T) {
 			cancel()
 			<-answered
 		})
+	}
+}
+
+// A client with 15,000 topics of the longest names, or as many groups, asks for
+// all of them in one request.
+func TestListsOfClientsFit(t *testing.T) {
+	const many = 15_000
+	names := make([]string, many)
+	metadata, configs := kmsg.NewPtrMetadataRequest(), kmsg.NewPtrDescribeConfigsRequest()
+	fetch, offsets := kmsg.NewPtrFetchRequest(), kmsg.NewPtrListOffsetsRequest()
+	remove, coordinators := kmsg.NewPtrDeleteTopicsRequest(), kmsg.NewPtrFindCoordinatorRequest()
+	for i := range names {
+		names[i] = fmt.Sprintf("%0249d", i)
+		metadata.Topics = append(metadata.Topics, kmsg.MetadataRequestTopic{Topic: &names[i]})
+		configs.Resources = append(configs.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: names[i]})
+		fetch.Topics = append(fetch.Topics, kmsg.FetchRequestTopic{Partitions: make([]kmsg.FetchRequestTopicPartition, 4)})
+		offsets.Topics = append(offsets.Topics, kmsg.ListOffsetsRequestTopic{Topic: names[i][:150], Partitions: make([]kmsg.ListOffsetsRequestTopicPartition, 4)})
+		remove.Topics = append(remove.Topics, kmsg.DeleteTopicsRequestTopic{TopicID: [16]byte{byte(i)}})
+	}
+	remove.TopicNames, coordinators.CoordinatorKeys = names, names
+	for _, r := range []kmsg.Request{metadata, configs, fetch, offsets, remove, coordinators} {
+		e := find(r.Key())
+		r.SetVersion(e.Max)
+		if size := len(r.AppendTo(nil)); size > int(e.MaxFrame) {
+			t.Errorf("%s: %d bytes, but %d are taken", e.Name, size, e.MaxFrame)
+		}
 	}
 }
