@@ -236,7 +236,7 @@ func (c *fetchCall) resolve() {
 		case f.unresolved != nil:
 		case c.req.ReplicaID >= 0:
 			f.unresolved = errFollower
-		case c.req.MaxBytes < 0, want.maxBytes < 0, !validIsolation(c.req.IsolationLevel):
+		case !validIsolation(c.req.IsolationLevel):
 			f.unresolved = protocol.UnknownServerError // as Kafka answers
 		}
 	}
@@ -286,10 +286,13 @@ func (c *fetchCall) read(f *fetched) {
 	c.bytes -= f.read.Records.Len()
 	f.read.Records.Release()
 	f.read, f.err = f.partition.Read(replica.ReadOptions{
-		Offset: f.want.offset, MaxBytes: min(int(f.want.maxBytes), max(0, c.maxBytes-c.bytes)), MinOne: c.bytes == 0,
+		Offset: f.want.offset, MaxBytes: max(0, min(int(f.want.maxBytes), c.maxBytes-c.bytes)), MinOne: c.bytes == 0,
 		Isolation: c.isolation, CurrentLeaderEpoch: c.epochOf(f.want), LastFetchedEpoch: f.want.lastFetchedEpoch,
 	})
 	c.bytes += f.read.Records.Len()
+	if f.err == nil && (c.req.MaxBytes < 0 || f.want.maxBytes < 0) && f.want.offset < f.read.Limit(c.isolation) {
+		f.err = protocol.UnknownServerError // as Kafka answers when there is something to read
+	}
 	if f.err != nil || f.read.Diverging != nil {
 		c.failed = true
 	}

@@ -80,13 +80,11 @@ func (c *fetchCall) partition(f *fetched) protocol.FetchResponsePartition {
 		HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, PreferredReadReplica: -1,
 	}
 	if f.err != nil {
-		switch out.Error {
-		case protocol.UnknownTopicOrPartition, protocol.UnknownTopicID:
+		switch {
+		case f.absent:
 			out.AbortedTransactions = []protocol.AbortedTransaction{} // as Kafka answers
-		case protocol.NotLeaderOrFollower, protocol.FencedLeaderEpoch:
-			if !errors.Is(f.err, errFollower) {
-				out.CurrentLeader = currentLeader(c.wanted(f.want), f.want.partition)
-			}
+		case out.Error == protocol.NotLeaderOrFollower && !errors.Is(f.err, errFollower), out.Error == protocol.FencedLeaderEpoch:
+			out.CurrentLeader = currentLeader(c.wanted(f.want), f.want.partition)
 		}
 		return out
 	}

@@ -55,7 +55,7 @@ func (p *Partition) ListOffset(timestamp int64, i Isolation, currentLeaderEpoch 
 		if behind != nil {
 			return noOffset, behind
 		}
-		return Offset{Offset: at.limit(i), Timestamp: -1, LeaderEpoch: s.leaderEpoch}, nil
+		return Offset{Offset: at.Limit(i), Timestamp: -1, LeaderEpoch: s.leaderEpoch}, nil
 	case Earliest, EarliestLocal:
 		return Offset{Offset: at.LogStart, Timestamp: -1, LeaderEpoch: p.log.EpochAt(at.LogStart)}, nil
 	case LatestTiered, EarliestPendingUpload:
@@ -65,7 +65,7 @@ func (p *Partition) ListOffset(timestamp int64, i Isolation, currentLeaderEpoch 
 	switch {
 	case err != nil:
 		return noOffset, err
-	case !ok || found.Offset >= at.limit(i):
+	case !ok || found.Offset >= at.Limit(i):
 		return noOffset, behind
 	}
 	return Offset{Offset: found.Offset, Timestamp: found.Timestamp, LeaderEpoch: found.LeaderEpoch}, nil

@@ -81,7 +81,7 @@ func (p *Partition) Read(o ReadOptions) (Read, error) {
 	if o.Offset < r.LogStart || o.Offset > r.LogEnd {
 		return r, fmt.Errorf("%w: %d is not in [%d, %d] of %s-%d", storage.ErrOffsetOutOfRange, o.Offset, r.LogStart, r.LogEnd, p.tp.Topic, p.tp.Partition)
 	}
-	limit := r.limit(o.Isolation)
+	limit := r.Limit(o.Isolation)
 	if o.Offset >= limit {
 		return r, nil
 	}
@@ -105,8 +105,8 @@ func (p *Partition) progress(epoch int32) Progress {
 	return r
 }
 
-// limit is the offset below which the isolation shows records.
-func (r *Progress) limit(i Isolation) int64 {
+// Limit is the offset below which the isolation shows records.
+func (r *Progress) Limit(i Isolation) int64 {
 	switch i {
 	case ReadCommitted:
 		return r.LastStable

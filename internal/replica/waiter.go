@@ -134,5 +134,5 @@ func (p *Partition) wake(reach Isolation) {
 // changedSince compares the partition with what a reader saw.
 func (p *Partition) changedSince(i Isolation, seen Progress) bool {
 	now := p.progress(p.LeaderEpoch())
-	return now.limit(i) != seen.limit(i) || now.LogStart != seen.LogStart || now.LeaderEpoch != seen.LeaderEpoch
+	return now.Limit(i) != seen.Limit(i) || now.LogStart != seen.LogStart || now.LeaderEpoch != seen.LeaderEpoch
 }

@@ -111,19 +111,42 @@ func TestDifferential(t *testing.T) {
 }
 
 func compareScript(t *testing.T, s *Script, kafka, ottla *target.Broker, accepted *Accepted) {
-	want, err := Run(kafka, s)
-	if err != nil {
-		t.Fatalf("against Kafka: %v", err)
-	}
-	got, err := Run(ottla, s)
-	if err != nil {
-		t.Errorf("against %s: %v", ottla.Kind, err)
-	}
-	for _, d := range Compare(want, got) {
-		if !accepted.Covers(d) {
+	for try := 1; ; try++ {
+		differences := runBoth(t, s, kafka, ottla, try)
+		differences = slices.DeleteFunc(differences, accepted.Covers)
+		late := slices.ContainsFunc(differences, func(d Difference) bool { return d.Path == answeredPath })
+		if late && try < mostTries {
+			continue // one that a busy machine delayed is not late again
+		}
+		for _, d := range differences {
 			t.Error(d)
 		}
+		return
 	}
+}
+
+// mostTries is how often a timed script is run until both sides agree.
+const mostTries = 3
+
+// runBoth runs a script against both brokers; one that waits, at the same time.
+func runBoth(t *testing.T, s *Script, kafka, ottla *target.Broker, try int) []Difference {
+	t.Helper()
+	var want, got []Answer
+	var wantErr, gotErr error
+	var running sync.WaitGroup
+	running.Go(func() { want, wantErr = Run(kafka, s, try) })
+	if !s.Timed {
+		running.Wait()
+	}
+	running.Go(func() { got, gotErr = Run(ottla, s, try) })
+	running.Wait()
+	if wantErr != nil {
+		t.Fatalf("against Kafka: %v", wantErr)
+	}
+	if gotErr != nil {
+		t.Errorf("against %s: %v", ottla.Kind, gotErr)
+	}
+	return Compare(want, got)
 }
 
 // TestAnswers writes what the target answers, for reading.
@@ -139,7 +162,7 @@ func TestAnswers(t *testing.T) {
 	for _, s := range all {
 		b := up[properties(s)]
 		t.Run(s.Name, func(t *testing.T) {
-			answers, err := Run(b, s)
+			answers, err := Run(b, s, 1)
 			if err != nil {
 				t.Error(err)
 			}

@@ -5,7 +5,8 @@
 // The cases are scripts in testdata: one line, one request, over one version or
 // a range of versions (script.go has the grammar). An answer is printed as flat
 // lines, one per field, in which ids, ports, clocks and folders have a neutral
-// name (show.go); two answers are equal when these lines are.
+// name (show.go); two answers are equal when these lines are. Of a timed script it
+// is compared also when they come (timed.go).
 //
 // Start at differential_test.go. To read what a broker answers:
 //

@@ -37,6 +37,21 @@ func TestParseScript(t *testing.T) {
 	}
 }
 
+func TestTimedScript(t *testing.T) {
+	s, err := ParseScript("x", "timed\nbegin one Metadata 2 Topics=[]\nend one\n")
+	if err != nil || !s.Timed || len(s.Steps) != 2 || s.Steps[1].Verb != "end" || s.Steps[1].Case != "one" {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	for took, want := range map[time.Duration]string{
+		0: "at once", 850 * time.Millisecond: "at once", 950 * time.Millisecond: "after 1 s",
+		time.Second: "after 1 s", 1800 * time.Millisecond: "after 1 s", 2001 * time.Millisecond: "after 2 s",
+	} {
+		if got := when(took); got != want {
+			t.Errorf("%v is %s, want %s", took, got, want)
+		}
+	}
+}
+
 // fakeEnv resolves what a broker would be asked for.
 type fakeEnv struct{}
 

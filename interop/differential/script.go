@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,21 +22,29 @@ import (
 //	frame CASE BYTES              raw bytes behind their length (bytes.go has the words)
 //	bytes CASE BYTES              raw bytes as they are
 //	connect                       go on with a new connection
+//	timed                         from here on compare also when answers come, as
+//	                              a line "answered"; such a script is run again
+//	                              when that differs, with another $try
+//	begin CASE API VERSION FIELDS a request on a connection of its own, whose answer
+//	                              is not waited for
+//	end CASE                      the answer to a request that was begun
 //
 // A line that begins with white space goes on with the statement above it.
 // FIELDS have the names of kmsg's structs and the values of value.go; $v is the
-// version of the request with a v in front, for names that must differ.
+// version of the request with a v in front, and $try the number of the run, for
+// names that must differ.
 type Script struct {
 	Name   string // of the file, without folder and extension
 	Broker []string
+	Timed  bool
 	Steps  []Step
 }
 
 // Step is one statement.
 type Step struct {
 	Line     int
-	Verb     string // send, keep, mask, frame, bytes, connect
-	Case     string // send, frame, bytes: the name; keep: the variable; mask: the glob
+	Verb     string // send, keep, mask, frame, bytes, connect, begin, end
+	Case     string // send, frame, bytes, begin, end: the name; keep: the variable; mask: the glob
 	API      string
 	Key      int16
 	Versions []int16
@@ -79,7 +88,11 @@ func ParseScript(name, text string) (*Script, error) {
 			s.Broker = append(s.Broker, strings.Fields(step.Text)...)
 			continue
 		}
-		if named := step.Verb == "send" || step.Verb == "frame" || step.Verb == "bytes"; named {
+		if step.Verb == "timed" {
+			s.Timed = true
+			continue
+		}
+		if named := slices.Contains([]string{"send", "begin", "frame", "bytes"}, step.Verb); named {
 			if seen[step.Case] {
 				return nil, fmt.Errorf("%d: case %s exists already", st.line, step.Case)
 			}
@@ -117,18 +130,18 @@ func parseStep(st statement) (Step, error) {
 	verb, rest, _ := strings.Cut(st.text, " ")
 	step := Step{Line: st.line, Verb: verb}
 	switch verb {
-	case "connect":
+	case "connect", "timed":
 		return step, nil
 	case "broker":
 		step.Text = rest
 		return step, nil
-	case "mask":
+	case "mask", "end":
 		step.Case = strings.TrimSpace(rest)
 		return step, nil
 	case "keep", "frame", "bytes":
 		step.Case, step.Text = cutWord(rest)
 		return step, nil
-	case "send":
+	case "send", "begin":
 		return parseSend(step, rest)
 	}
 	return step, fmt.Errorf("unknown statement %q", verb)

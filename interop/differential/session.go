@@ -43,10 +43,14 @@ type session struct {
 	dirty   bool // metadata changed since the last settle
 	answers []Answer
 	script  string
+	timed   bool
+	try     int
+	begun   map[string]*begun
 }
 
-// Run sends every request of a script and returns the answers in order.
-func Run(b *target.Broker, s *Script) ([]Answer, error) {
+// Run sends every request of a script and returns the answers in order. try is
+// the number of the run against this broker.
+func Run(b *target.Broker, s *Script, try int) ([]Answer, error) {
 	_, port, err := net.SplitHostPort(b.Addr)
 	if err != nil {
 		return nil, err
@@ -60,8 +64,11 @@ func Run(b *target.Broker, s *Script) ([]Answer, error) {
 		vars:   make(map[string]string),
 		ids:    make(map[string][16]byte),
 		script: s.Name,
+		timed:  s.Timed,
+		try:    try,
+		begun:  make(map[string]*begun),
 	}
-	defer ses.hangUp()
+	defer ses.end()
 	for _, step := range s.Steps {
 		if err := ses.step(step); err != nil {
 			return ses.answers, fmt.Errorf("%s.txt:%d: %w", s.Name, step.Line, err)
@@ -74,6 +81,13 @@ func (s *session) hangUp() {
 	if s.conn != nil {
 		s.conn.Close()
 		s.conn = nil
+	}
+}
+
+func (s *session) end() {
+	s.hangUp()
+	for _, b := range s.begun {
+		b.conn.Close()
 	}
 }
 
@@ -98,6 +112,10 @@ func (s *session) step(step Step) error {
 		return s.keep(step.Case, step.Text)
 	case "frame", "bytes":
 		return s.raw(step)
+	case "begin":
+		return s.begin(step)
+	case "end":
+		return s.await(step)
 	}
 	for _, v := range step.Versions {
 		if err := s.send(step, v); err != nil {
@@ -124,22 +142,36 @@ func (s *session) send(step Step, version int16) error {
 	if err := s.connect(); err != nil {
 		return err
 	}
+	req, err := s.build(step, version)
+	if err != nil {
+		return err
+	}
+	answer, took, err := s.request(req)
+	s.names.now = time.Now()
+	return s.answered(step, req, answer, took, err)
+}
+
+// build makes a request once the brokers know what went before.
+func (s *session) build(step Step, version int16) (kmsg.Request, error) {
 	req := kmsg.RequestForKey(step.Key)
 	if d, ok := req.(interface{ Default() }); ok {
 		d.Default()
 	}
 	s.version = version
 	if err := fill(req, step.Text, s); err != nil {
-		return err
+		return nil, err
 	}
 	req.SetVersion(version)
 	if !controllerOnly[step.API] {
 		if err := s.settle(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	answer, err := s.request(req)
-	s.names.now = time.Now()
+	return req, nil
+}
+
+// answered notes an answer, or that the broker hung up.
+func (s *session) answered(step Step, req kmsg.Request, answer wire.Answer, took time.Duration, err error) error {
 	switch {
 	case errors.Is(err, wire.ErrClosed):
 		s.hangUp()
@@ -151,7 +183,10 @@ func (s *session) send(step Step, version int16) error {
 		s.learn(answer.Response)
 		s.last = show(answer, s.names)
 	}
-	s.record(step, version)
+	if s.timed {
+		s.last.note(answeredPath, when(took))
+	}
+	s.record(step, s.version)
 	return nil
 }
 
@@ -161,16 +196,18 @@ const loadLimit = 10 * time.Second
 // request repeats what a broker refuses because it has just started: Kafka
 // fetches its first block of producer ids when the first is asked for, and makes
 // the topic of a coordinator then, too.
-func (s *session) request(req kmsg.Request) (wire.Answer, error) {
+func (s *session) request(req kmsg.Request) (wire.Answer, time.Duration, error) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(loadLimit); ; <-tick.C {
+		began := time.Now()
 		answer, err := s.conn.Request(req)
+		took := time.Since(began)
 		if err != nil || time.Now().After(deadline) {
-			return answer, err
+			return answer, took, err
 		}
 		if !comesAgain(reflect.ValueOf(answer.Response)) {
-			return answer, nil
+			return answer, took, nil
 		}
 	}
 }
@@ -272,8 +309,11 @@ func summary(frame []byte) string {
 func (p *printer) note(path, value string) { p.lines = append(p.lines, Line{path, value}) }
 
 func (s *session) variable(name string) (string, bool) {
-	if name == "v" {
+	switch name {
+	case "v":
 		return "v" + strconv.Itoa(int(s.version)), true
+	case "try":
+		return strconv.Itoa(s.try), true
 	}
 	value, ok := s.vars[name]
 	return value, ok

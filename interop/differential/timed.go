@@ -1,0 +1,76 @@
+package differential
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/interop/wire"
+)
+
+// answeredPath is the line of a timed script that tells when an answer came.
+const answeredPath = "answered"
+
+// when classes how long an answer took, in seconds: what a script waits for is
+// whole seconds, and a busy machine adds less than one. What is a little too early
+// is early.
+func when(took time.Duration) string {
+	const early = 100 * time.Millisecond
+	if n := (took + early) / time.Second; n > 0 {
+		return fmt.Sprintf("after %d s", n)
+	}
+	return "at once"
+}
+
+// begun is a request that was sent and whose answer comes later.
+type begun struct {
+	step Step
+	req  kmsg.Request
+	conn *wire.Conn
+	done chan struct{} // closed when the rest is set
+
+	answer wire.Answer
+	took   time.Duration
+	err    error
+}
+
+// settled is how long a request that was begun has to reach the broker and to be
+// handled as far as that goes, before the next one is sent.
+const settled = 300 * time.Millisecond
+
+func (s *session) begin(step Step) error {
+	req, err := s.build(step, step.Versions[0])
+	if err != nil {
+		return err
+	}
+	conn, err := wire.Dial(s.broker.Addr)
+	if err != nil {
+		return err
+	}
+	b := &begun{step: step, req: req, conn: conn, done: make(chan struct{})}
+	s.begun[step.Case] = b
+	go func() {
+		began := time.Now()
+		b.answer, b.err = conn.Request(req)
+		b.took = time.Since(began)
+		close(b.done)
+	}()
+	select {
+	case <-b.done:
+	case <-time.After(settled):
+	}
+	return nil
+}
+
+// await records the answer to a request that was begun.
+func (s *session) await(step Step) error {
+	b := s.begun[step.Case]
+	if b == nil {
+		return errors.New("no such request was begun")
+	}
+	<-b.done // the connection has a limit
+	s.version = b.step.Versions[0]
+	return s.answered(b.step, b.req, b.answer, b.took, b.err)
+}
