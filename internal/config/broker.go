@@ -154,6 +154,7 @@ type TopicDefaults struct {
 type Producers struct {
 	IDExpiration            time.Duration // producer.id.expiration.ms
 	IDExpirationCheck       time.Duration // producer.id.expiration.check.interval.ms
+	IDsMax                  int32         // ottla.producer.ids.max
 	TransactionMaxTimeout   time.Duration // transaction.max.timeout.ms
 	TransactionIDExpiration time.Duration // transactional.id.expiration.ms
 }

@@ -29,6 +29,11 @@ var ottlaKeys = []Key{
 			"0 takes GOMEMLIMIT or, on Linux, a quarter of the machine's memory or of the limit of its control "+
 			"group. What requests may hold follows from it, see queued.max.request.bytes.",
 		atLeast(0), used),
+	key("ottla.producer.ids.max", Int, "200000",
+		"Producer ids that the node remembers over all partitions, each with about 250 bytes. Beyond it the partition "+
+			"with most of them forgets those that wrote longest ago and have no transaction open; see also "+
+			"producer.id.expiration.ms.",
+		atLeast(1000), used),
 	key("ottla.http.listener", String, null,
 		"Address host:port of metrics, health and profiles over HTTP; none: they are not served. Not set: "+
 			"127.0.0.1:9644, unless another program has it.",

@@ -64,7 +64,7 @@ func TestWithoutAnything(t *testing.T) {
 			SocketTimeout: 30 * time.Second, CheckpointInterval: 5 * time.Second,
 		}},
 		"producers": {b.Producers, Producers{
-			IDExpiration: 24 * time.Hour, IDExpirationCheck: 10 * time.Minute, TransactionMaxTimeout: 15 * time.Minute,
+			IDExpiration: 24 * time.Hour, IDExpirationCheck: 10 * time.Minute, IDsMax: 200000, TransactionMaxTimeout: 15 * time.Minute,
 			TransactionIDExpiration: 7 * 24 * time.Hour,
 		}},
 	} {

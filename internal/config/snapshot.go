@@ -85,6 +85,7 @@ func (b *Broker) fill(v *values) *Error {
 	b.Producers = Producers{
 		IDExpiration:            v.ms("producer.id.expiration.ms"),
 		IDExpirationCheck:       v.ms("producer.id.expiration.check.interval.ms"),
+		IDsMax:                  v.int32("ottla.producer.ids.max"),
 		TransactionMaxTimeout:   v.ms("transaction.max.timeout.ms"),
 		TransactionIDExpiration: v.ms("transactional.id.expiration.ms"),
 	}

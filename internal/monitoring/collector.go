@@ -302,6 +302,9 @@ func (s *scrape) dirs() {
 			s.gauge("ottla_log_dir_free_bytes", "Free space of the file system of a log dir.", float64(usage.Free), "dir", path)
 		}
 	}
+	partitions, parts := s.Storage.Damaged()
+	s.gauge("ottla_log_damaged_partitions", "Partitions of which records are known to be damaged or missing on disk, or that cannot be opened.", float64(partitions))
+	s.gauge("ottla_log_damaged_ranges", "Ranges of offsets that are known to be damaged or missing on disk.", float64(parts))
 	s.gauge("kafka_log_logmanager_offlinelogdirectorycount", "Log dirs that failed.", float64(s.LogDirs-len(dirs)))
 }
 

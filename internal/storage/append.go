@@ -454,6 +454,7 @@ func (l *Log) publish(s *segment, list *batchList, from, to int, c *config.Topic
 		l.snapshots.appended += int64(len(b))
 		l.end = b.NextOffset()
 	}
+	l.countProducers()
 	l.touched = true
 }
 
@@ -475,6 +476,9 @@ func (l *Log) applyProducer(s *segment, b record.Batch, m marker) {
 func (l *Log) appendedSome(c *config.Topic, bytes int64) error {
 	if l.env.files.crowded() {
 		l.dir.relieve()
+	}
+	if l.env.limit.exceeded() && l.dir.manager != nil {
+		l.dir.manager.trimProducers()
 	}
 	if l.env.durable {
 		if l.dir.flusher != nil {

@@ -151,7 +151,7 @@ func (l *Log) recoverable(limit int64) int64 {
 	limit = min(limit, d.points[l.key()]-1)
 	d.mu.Unlock()
 	for _, s := range slices.Backward(l.segments) {
-		if s.base <= limit && slices.Contains(l.snapshots.offsets, s.base) && !slices.Contains(l.snapshots.unsynced, s.base) {
+		if s.base <= limit && l.hasSnapshot(s.base) && !slices.Contains(l.snapshots.unsynced, s.base) {
 			return s.base
 		}
 	}

@@ -104,6 +104,7 @@ func (p *cleanPass) publish(group, fresh []*segment) {
 	at := slices.Index(l.segments, group[0])
 	list := slices.Concat(l.segments[:at], fresh, l.segments[at+len(group):])
 	l.replaceSegments(list)
+	l.findLoose()
 	p.published = true
 }
 

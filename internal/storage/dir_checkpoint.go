@@ -2,8 +2,12 @@ package storage
 
 import (
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"maps"
+	"math"
 	"path/filepath"
+	"time"
 
 	"ottla/internal/vfs"
 )
@@ -26,8 +30,11 @@ func (d *dir) checkpoint(closing bool) error {
 	if err != nil {
 		return err
 	}
-	if err := d.writePoints(); err != nil || !closing {
+	if err := d.writePoints(); err != nil {
 		return err
+	}
+	if !closing {
+		return d.writeFlushed() // which has a hash of the points
 	}
 	if err := d.writeStarts(); err != nil {
 		return err
@@ -114,24 +121,156 @@ func (d *dir) writeCleaned() error {
 	return d.write(cleanerName, &d.cleaned, func(l *Log) (int64, bool) { return l.cleaned, l.cleaned != noOffset })
 }
 
+// writeFlushed writes .ottla_flushed: how far each log was flushed, for a
+// recovery to tell a torn tail from damage. It is written each flushedInterval,
+// and no append waits for it. Every line was true when it was written and stays
+// true, for a truncation writes the file first.
+//
+// Another program may open the dir after this one was killed, and make other logs
+// of the same names. So the first line has a hash of the recovery points, which
+// that program writes anew: a file with another hash is not used. A clean stop
+// removes it.
+func (d *dir) writeFlushed() error {
+	err := d.write(flushedName, &d.flushed, flushedOffset, d.pointsLine())
+	if err != nil {
+		d.flushedUnknown() // the file may be there all the same
+	}
+	return err
+}
+
+func flushedOffset(l *Log) (int64, bool) { return l.flushed, l.flushed > 0 && l.givenUp == 0 }
+
+// writeRecent writes the same into .ottla_flushed.recent each recentInterval,
+// without making it durable: that is for the end of a process, after which the
+// page cache is still there. A power loss leaves any part of it, or an older
+// one, of which the count of lines or the text is wrong, or which is true.
+func (d *dir) writeRecent() error {
+	logs := d.manager.list(d)
+	if len(logs) > recentLogs {
+		return nil
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	lines, offsets := d.lines(logs, flushedOffset, d.pointsLine())
+	if d.recentThere && maps.Equal(offsets, d.recent) {
+		return nil
+	}
+	d.recent, d.recentThere = offsets, true
+	name := filepath.Join(d.path, recentName)
+	if err := writeFile(d.env.fs, name+vfs.TempSuffix, encodeOffsets(lines)); err != nil {
+		return d.writeFailed(err)
+	}
+	if err := d.env.fs.Rename(name+vfs.TempSuffix, name); err != nil {
+		return d.writeFailed(err)
+	}
+	return nil
+}
+
+// dropRecent removes .ottla_flushed.recent, durably.
+func (d *dir) dropRecent() error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if !d.recentThere {
+		return nil
+	}
+	if err := ignoreMissing(d.env.fs.Remove(filepath.Join(d.path, recentName))); err != nil {
+		return d.writeFailed(err)
+	}
+	if err := d.env.fs.SyncDir(d.path); err != nil {
+		return d.fail(err)
+	}
+	d.recent, d.recentThere = nil, false
+	return nil
+}
+
+const (
+	// flushedInterval is how old .ottla_flushed may be, recentInterval
+	// .ottla_flushed.recent in a dir of at most recentLogs logs.
+	flushedInterval = time.Second
+	recentInterval  = 100 * time.Millisecond
+	recentLogs      = 1000
+)
+
+// pointsKey is the line of .ottla_flushed for the hash of the recovery points; no
+// topic has that name.
+var pointsKey = partitionKey{topic: "/recovery-points"}
+
+// pointsLine is the hash of the recovery points on disk.
+func (d *dir) pointsLine() offsetLine {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var sum uint64
+	for key, offset := range d.points {
+		h := fnv.New64a()
+		fmt.Fprintf(h, "%s-%d %d", key.topic, key.partition, offset)
+		sum += h.Sum64() // in any order
+	}
+	return offsetLine{pointsKey, int64(sum >> 1)}
+}
+
+// readFlushed reads .ottla_flushed and .ottla_flushed.recent. They are removed,
+// durably, if they are not of the last life of the dir.
+func (d *dir) readFlushed() error {
+	hash, removed := d.pointsLine().offset, false
+	for _, x := range []struct {
+		name string
+		to   *map[partitionKey]int64
+	}{{flushedName, &d.flushed}, {recentName, &d.recent}} {
+		name := filepath.Join(d.path, x.name)
+		offsets, err := readOffsets(d.env.fs, name)
+		var corrupt *CorruptError
+		if err != nil && !errors.As(err, &corrupt) {
+			return err
+		}
+		if err == nil && offsets == nil {
+			continue // it is missing
+		}
+		if err == nil && !d.clean && offsets[pointsKey] == hash {
+			*x.to = offsets
+			continue
+		}
+		if err := ignoreMissing(d.env.fs.Remove(name)); err != nil {
+			return err
+		}
+		removed = true
+	}
+	d.recentThere = d.recent != nil
+	if removed {
+		return d.env.fs.SyncDir(d.path)
+	}
+	return nil
+}
+
+// removeFlushed removes both files at a clean stop. The marker that is written
+// next makes that durable.
+func (d *dir) removeFlushed() error {
+	for _, name := range []string{flushedName, recentName} {
+		if err := ignoreMissing(d.env.fs.Remove(filepath.Join(d.path, name))); err != nil {
+			return d.writeFailed(err)
+		}
+	}
+	return nil
+}
+
+// flushedUnknown lets .ottla_flushed be written anew before the next truncation
+// of any log.
+func (d *dir) flushedUnknown() {
+	unknown := map[partitionKey]int64{{}: noOffset} // unlike any file
+	for _, l := range d.manager.list(d) {
+		unknown[l.key()] = math.MaxInt64
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flushed = unknown
+}
+
 // write replaces a checkpoint if its content, known from onDisk, changed.
 // offset is called with a log's mu held. A full disk keeps the old one, which
 // is behind but not wrong.
-func (d *dir) write(name string, onDisk *map[partitionKey]int64, offset func(*Log) (int64, bool)) error {
+func (d *dir) write(name string, onDisk *map[partitionKey]int64, offset func(*Log) (int64, bool), more ...offsetLine) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	var lines []offsetLine
-	offsets := make(map[partitionKey]int64)
-	for _, l := range d.manager.list(d) {
-		l.mu.Lock()
-		o, ok := offset(l)
-		ok = ok && !l.unmade
-		l.mu.Unlock()
-		if ok {
-			lines = append(lines, offsetLine{l.key(), o})
-			offsets[l.key()] = o
-		}
-	}
+	lines, offsets := d.lines(d.manager.list(d), offset, more...)
 	d.mu.Lock()
 	same := maps.Equal(offsets, *onDisk)
 	d.mu.Unlock()
@@ -147,6 +286,26 @@ func (d *dir) write(name string, onDisk *map[partitionKey]int64, offset func(*Lo
 	return nil
 }
 
+// lines are those of a checkpoint, also as a map.
+func (d *dir) lines(logs []*Log, offset func(*Log) (int64, bool), more ...offsetLine) ([]offsetLine, map[partitionKey]int64) {
+	list := more
+	offsets := make(map[partitionKey]int64)
+	for _, line := range more {
+		offsets[line.partitionKey] = line.offset
+	}
+	for _, l := range logs {
+		l.mu.Lock()
+		o, ok := offset(l)
+		ok = ok && !l.unmade
+		l.mu.Unlock()
+		if ok {
+			list = append(list, offsetLine{l.key(), o})
+			offsets[l.key()] = o
+		}
+	}
+	return list, offsets
+}
+
 func (l *Log) key() partitionKey { return partitionKey{l.tp.Topic, l.tp.Partition} }
 
 // startOnDisk is the start of a log that a crash would leave.
@@ -156,8 +315,15 @@ func (d *dir) startOnDisk(l *Log) int64 {
 	return d.starts[l.key()]
 }
 
+// pointOnDisk is the recovery point of a log that a crash would leave.
+func (d *dir) pointOnDisk(l *Log) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.points[l.key()]
+}
+
 // lines are what the checkpoints on disk say of a partition.
-type lines struct{ point, start, highWatermark, cleaned int64 }
+type lines struct{ point, start, highWatermark, cleaned, flushed int64 }
 
 // written waits for the checkpoint that is being written, which knows the
 // partition as it was when that began.
@@ -166,7 +332,7 @@ func (d *dir) written(key partitionKey) lines {
 	defer d.writing.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return lines{d.points[key], d.starts[key], d.highWatermarks[key], d.cleaned[key]}
+	return lines{d.points[key], d.starts[key], d.highWatermarks[key], d.cleaned[key], max(d.flushed[key], d.recent[key])}
 }
 
 // lowerRecoveryPoint writes the checkpoints anew when they say more of a log
@@ -178,12 +344,17 @@ func (d *dir) lowerRecoveryPoint(l *Log, offset int64) error {
 	l.mu.Lock()
 	l.generation++
 	l.point, l.start, l.cleaned = min(l.point, offset), min(l.start, offset), min(l.cleaned, offset)
+	l.flushed = min(l.flushed, offset)
 	l.mu.Unlock()
+	if err := d.dropRecent(); err != nil {
+		return err
+	}
 	on := d.written(l.key())
 	for _, c := range []struct {
 		lower bool
 		write func() error
 	}{
+		{on.flushed > offset, d.writeFlushed},
 		{on.point > offset, d.writePoints},
 		{on.start > offset, d.writeStarts},
 		{on.cleaned > offset, d.writeCleaned},
@@ -204,7 +375,7 @@ func (d *dir) forget(key partitionKey) error {
 	if known := d.written(key); known == (lines{}) {
 		return nil
 	}
-	for _, write := range []func() error{d.writePoints, d.writeStarts, d.writeHighWatermarks, d.writeCleaned} {
+	for _, write := range []func() error{d.dropRecent, d.writeFlushed, d.writePoints, d.writeStarts, d.writeHighWatermarks, d.writeCleaned} {
 		if err := write(); err != nil {
 			return err
 		}

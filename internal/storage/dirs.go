@@ -47,9 +47,13 @@ type dir struct {
 
 	mu      sync.Mutex
 	failure *StorageError
-	// points, starts, highWatermarks and cleaned are the checkpoints as they are
+	// points, starts, highWatermarks, cleaned and flushed are the checkpoints as they are
 	// on disk.
-	points, starts, highWatermarks, cleaned map[partitionKey]int64
+	points, starts, highWatermarks, cleaned, flushed map[partitionKey]int64
+	// recent is what .ottla_flushed.recent says, if it is there. Guarded by
+	// writing.
+	recent      map[partitionKey]int64
+	recentThere bool
 	// tell is called once, in a goroutine of its own, when the dir fails.
 	tell func(error)
 }
@@ -224,11 +228,14 @@ func (d *dir) readState() error {
 	}
 	name := filepath.Join(d.path, cleanName)
 	data, err := vfs.ReadFile(d.env.fs, name)
+	d.clean = err == nil
+	if err := d.readFlushed(); err != nil {
+		return err
+	}
 	if err != nil {
 		d.cleanEpoch = -1
 		return ignoreMissing(err)
 	}
-	d.clean = true
 	stop := cleanStop{BrokerEpoch: -1}
 	_ = json.Unmarshal(data, &stop) // that the file exists is what counts
 	d.cleanEpoch = stop.BrokerEpoch
@@ -326,7 +333,7 @@ func (m *Manager) loadLog(d *dir, key partitionKey) error {
 	}
 	err := l.readTopicID()
 	if err == nil {
-		err = l.load(point, d.starts[key])
+		err = l.load(point, d.written(key))
 	}
 	if err == nil && d.clean {
 		err = l.checkEnd(d.points[key])
@@ -423,6 +430,9 @@ func (d *dir) stop(logs []*Log, brokerEpoch int64) error {
 		err = d.checkpoint(true) // the reserve has made space
 	}
 	if err != nil {
+		return err
+	}
+	if err := d.removeFlushed(); err != nil {
 		return err
 	}
 	data, err := json.Marshal(cleanStop{BrokerEpoch: brokerEpoch})

@@ -23,6 +23,7 @@ type env struct {
 	// one begins, and every append asks for a flush.
 	durable          bool
 	producerExpiryMs atomic.Int64
+	limit            producerLimit
 	metrics          *metrics.Metrics
 	scanBytes        int // scanBytes but in tests
 
@@ -41,6 +42,7 @@ func newEnv(e *env, openFilesMax, openFilesLimit int, seed uint64) *env {
 		openFilesMax = DefaultOpenFiles
 	}
 	e.files = newFiles(e.fs, openFilesMax, openFilesLimit)
+	e.limit.set(0)
 	if e.metrics == nil {
 		e.metrics = new(metrics.Metrics)
 	}

@@ -71,7 +71,7 @@ func TestTxnIndexBytes(t *testing.T) {
 
 // TestSnapshotBytes: what Kafka's ProducerStateManager reads.
 func TestSnapshotBytes(t *testing.T) {
-	full := producer{id: 7, epoch: 3, lastTimestamp: 1_700_000_000_000, coordinatorEpoch: 2, txnFirst: 40, kept: 1}
+	full := producer{id: 7, epoch: 3, lastTimestamp: 1_700_000_000_000, coordinatorEpoch: 2, txnFirst: 40, seen: 44, kept: 1}
 	full.batches[0] = batchMeta{lastOffset: 44, timestamp: 1_700_000_000_000, lastSeq: 4, offsetDelta: 4}
 	empty := newProducer(8)
 	empty.epoch = 1

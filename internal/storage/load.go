@@ -278,13 +278,13 @@ func (r *recovery) checkIndexFiles(number int, s *segment) error {
 	defer s.file.release()
 	buf := l.env.scan.Get().(*[]byte)
 	defer l.env.scan.Put(buf)
-	scan := newScanner(h, 0, s.size, *buf)
 	c := l.config.Load()
-	for scan.next() {
+	err = r.walkSound(s, h, *buf, func(scan *scanner) bool {
 		s.note(scan.header, scan.pos, c.IndexIntervalBytes, c.SegmentIndexBytes)
-	}
-	if scan.err != nil {
-		return l.scanFailed(s, &scan)
+		return true
+	})
+	if err != nil {
+		return err
 	}
 	s.finish()
 	for _, x := range []*index{&s.offsets.index, &s.times.index} {

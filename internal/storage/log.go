@@ -68,6 +68,7 @@ type Log struct {
 
 	epochs    epochs
 	producers producers
+	counted   int // of the producers, in env.limit
 	snapshots snapshots
 	recent    recent
 	// appendTime is the last LogAppendTime given, which never goes back.
@@ -89,6 +90,11 @@ type Log struct {
 	// unmade tells that nothing of the log is on disk, see create.go; or only
 	// the part that an attempt left, if halfMade is set.
 	unmade, halfMade bool
+
+	// compacted tells that a recovery saw what compaction has left.
+	compacted bool
+	// damage are the parts that cannot be served, by offset.
+	damage []Damage
 
 	notify   func(int64)
 	notified int64 // what notify was told last
@@ -265,6 +271,7 @@ func (l *Log) ExpireProducers() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.producers.expire(now, l.env.producerExpiryMs.Load())
+	l.countProducers()
 }
 
 // NotifyFlushed sets the function that is told the flushed offset after each

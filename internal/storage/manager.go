@@ -61,12 +61,14 @@ func OpenManager(ctx context.Context, o Options) (*Manager, error) {
 		metrics:   o.Metrics,
 	}, o.OpenFilesMax, o.OpenFilesLimit, o.Seed)
 	m.env.producerExpiryMs.Store(o.Producers.IDExpiration.Milliseconds())
+	m.env.limit.set(int64(o.Producers.IDsMax))
 	m.cordoned = o.Logs.CordonedDirs
 	m.cleaner = newCleaner(m)
 	if err := m.open(ctx); err != nil {
 		m.abandon()
 		return nil, err
 	}
+	m.trimProducers()
 	m.start()
 	return m, nil
 }
@@ -113,6 +115,10 @@ func (m *Manager) start() {
 	}
 	m.every(o.Logs.RetentionCheckInterval, func() { _, _ = m.CheckRetention() })
 	m.every(o.Logs.RecoveryCheckpointInterval, func() { _ = m.Checkpoint() })
+	if o.Logs.RecoveryCheckpointInterval > 0 {
+		m.every(recentInterval, func() { _ = m.eachDir((*dir).writeRecent) })
+		m.every(flushedInterval, func() { _ = m.eachDir((*dir).writeFlushed) })
+	}
 	m.every(o.Logs.StartOffsetCheckpointInterval, func() { _ = m.eachDir((*dir).writeStarts) })
 	m.every(o.HighWatermarkInterval, func() { _ = m.eachDir((*dir).writeHighWatermarks) })
 	m.every(o.Producers.IDExpirationCheck, m.ExpireProducers)

@@ -254,7 +254,7 @@ func TestCreateAndDelete(t *testing.T) {
 		t.Fatal(err)
 	}
 	clone := o.mem.CrashClone(vfs.CrashOptions{})
-	if list := names(t, clone, "/data"); slices.Contains(list, "t-0") || len(list) != 6 {
+	if list := names(t, clone, "/data"); slices.Contains(list, "t-0") || len(list) != 7 {
 		t.Fatal(list)
 	}
 	o.Log = must(o.m.Create(TopicPartition{Topic: "t", TopicID: [16]byte{2}}, o.o.Default, [16]byte{}))(t)

@@ -17,6 +17,7 @@ const (
 	deletedSuffix  = ".deleted"  // behind one of the above: removed at open
 	cleanedSuffix  = ".cleaned"  // compaction was not finished: removed at open
 	swapSuffix     = ".swap"     // compaction was finished: renamed at open
+	cutSuffix      = ".cut"      // what recovery cut off a log, see recovery.cutTail
 )
 
 // The files beside the segments of a partition.
@@ -34,7 +35,9 @@ const (
 	startName       = "log-start-offset-checkpoint"
 	replicationName = "replication-offset-checkpoint"
 	cleanerName     = "cleaner-offset-checkpoint"
-	reserveName     = ".ottla_reserve" // space for a full disk; Kafka looks at folders only
+	flushedName     = ".ottla_flushed"        // how far each log was flushed, see dir.writeFlushed
+	recentName      = ".ottla_flushed.recent" // as that, but not durable
+	reserveName     = ".ottla_reserve"        // space for a full disk; Kafka looks at folders only
 )
 
 // The suffixes of partition folders that are not in use.

@@ -3,7 +3,9 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"ottla/internal/config"
 	"ottla/internal/vfs"
@@ -27,7 +29,7 @@ func OpenLog(o LogOptions) (*Log, error) {
 	if !existed {
 		point = 0
 	}
-	if err := l.load(point, o.Start); err != nil {
+	if err := l.load(point, lines{start: o.Start}); err != nil {
 		l.retire(ErrClosed)
 		return nil, fmt.Errorf("open log %s: %w", o.Path, err)
 	}
@@ -120,8 +122,14 @@ func (l *Log) AssignTopicID(id [16]byte) error {
 	return nil
 }
 
-// isFatal tells an error that concerns a whole dir from one of a single log.
+// isFatal tells an error that concerns a whole dir from one of a single log: it is
+// damaged, or has a folder or a link to nowhere in the place of a file.
 func isFatal(err error) bool {
 	var corrupt *CorruptError
-	return !errors.As(err, &corrupt) && !errors.Is(err, ErrTopicID)
+	for _, single := range []error{ErrTopicID, fs.ErrNotExist, syscall.EISDIR, syscall.ELOOP} {
+		if errors.Is(err, single) {
+			return false
+		}
+	}
+	return !errors.As(err, &corrupt)
 }

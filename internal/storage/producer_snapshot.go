@@ -33,6 +33,11 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// snapshotBytes is the size of a snapshot of so many producers.
+func snapshotBytes(producers int) int64 {
+	return snapshotHeaderLen + int64(producers)*snapshotEntryLen
+}
+
 // encodeSnapshot writes the producers in the order given.
 func encodeSnapshot(list []producer) []byte {
 	b := make([]byte, snapshotHeaderLen, snapshotHeaderLen+len(list)*snapshotEntryLen)
@@ -97,7 +102,7 @@ func decodeSnapshotEntry(b []byte) producer {
 			lastSeq:     int32(binary.BigEndian.Uint32(b[10:])),
 			offsetDelta: int32(binary.BigEndian.Uint32(b[22:])),
 		}
-		p.kept = 1
+		p.kept, p.seen = 1, lastOffset
 	}
 	return p
 }

@@ -37,6 +37,7 @@ type producer struct {
 	lastTimestamp    int64
 	txnFirst         int64 // first offset of the open transaction, noOffset if none
 	coordinatorEpoch int32
+	seen             int64 // offset of the last batch or marker
 	epoch            int16
 	kept             int8
 	batches          [batchesKept]batchMeta // the oldest first
@@ -78,7 +79,7 @@ func (p *producer) addBatch(b record.Batch) {
 	}
 	p.batches[p.kept] = batchMeta{lastOffset: b.LastOffset(), timestamp: b.MaxTimestamp(), lastSeq: b.LastSequence(), offsetDelta: b.LastOffsetDelta()}
 	p.kept++
-	p.lastTimestamp = b.MaxTimestamp()
+	p.lastTimestamp, p.seen = b.MaxTimestamp(), b.LastOffset()
 }
 
 // duplicate returns the remembered batch that has the same epoch and
@@ -188,7 +189,7 @@ func (s *producers) apply(b record.Batch, marker *record.EndTxnMarker, markerTim
 func (s *producers) applyMarker(p *producer, b record.Batch, marker *record.EndTxnMarker, timestamp int64) (doneTxn, int64, bool) {
 	p.setEpoch(b.ProducerEpoch())
 	p.coordinatorEpoch = marker.CoordinatorEpoch
-	p.lastTimestamp = timestamp
+	p.lastTimestamp, p.seen = timestamp, b.LastOffset()
 	if p.txnFirst == noOffset {
 		return doneTxn{}, 0, false
 	}

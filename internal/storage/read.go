@@ -63,7 +63,8 @@ func (s *Slice) Release() {
 //
 // What this process did not write is checked before it is returned for the
 // first time (see checks): a batch that is bad ends the region, and a read that
-// begins with it is a *CorruptError (P5).
+// begins with it is a *CorruptError (P5), as is one that begins where the log is
+// damaged (see Damage). Behind that records can be read.
 func (l *Log) Read(from, upTo int64, maxBytes int, minOne bool) (Slice, error) {
 	slice, _, err := l.readChecked(from, upTo, maxBytes, minOne, true)
 	return slice, err
@@ -83,7 +84,14 @@ func (l *Log) readChecked(from, upTo int64, maxBytes int, minOne, check bool) (S
 		p.check = p.check && check
 		slice, err := l.read(&p, maxBytes, minOne)
 		switch {
+		case errors.Is(err, errNotHere) && p.damage != nil:
+			return Slice{}, p, p.damage.error()
 		case errors.Is(err, errNotHere) && p.next < p.upTo:
+			if lost, err := l.learnGap(p.segment, p.generation); err != nil {
+				return Slice{}, p, err
+			} else if lost {
+				continue
+			}
 			return l.readChecked(p.next, p.upTo, maxBytes, minOne, check)
 		case errors.Is(err, errNotHere):
 			return Slice{}, p, nil
@@ -102,7 +110,8 @@ type readPlan struct {
 	bounded  bool  // and before the batch at to
 	next     int64 // base of the next segment, for offsets that are not in this one
 	upTo     int64
-	check    bool // some of the segment may have to be checked
+	check    bool    // some of the segment may have to be checked
+	damage   *Damage // in the segment, behind from: the region ends before it
 	// The log as it was planned with.
 	generation uint64
 	end        int64
@@ -138,6 +147,10 @@ func (l *Log) planRead(from, upTo int64) (readPlan, error) {
 	if upTo = min(upTo, l.end); from >= upTo {
 		return readPlan{}, nil
 	}
+	at, behind := l.damageAt(from)
+	if at != nil {
+		return readPlan{}, at.error()
+	}
 	i := floor(l.segments, from)
 	s := l.segments[i]
 	p := readPlan{
@@ -146,6 +159,10 @@ func (l *Log) planRead(from, upTo int64) (readPlan, error) {
 	}
 	if i+1 < len(l.segments) {
 		p.next = l.segments[i+1].base
+	}
+	if behind != nil && behind.Segment == s.base {
+		damage := *behind
+		p.damage, p.limit = &damage, damage.Pos
 	}
 	if upTo < min(p.next, l.end) {
 		p.bounded, p.to = true, l.seek(s, upTo)
@@ -178,7 +195,15 @@ func (l *Log) read(p *readPlan, maxBytes int, minOne bool) (Slice, error) {
 	s.file.release()
 	var corrupt *CorruptError
 	if errors.As(err, &corrupt) {
-		err = l.damaged(s, corrupt, p.generation)
+		found, failed := l.learnDamage(s, corrupt, p.generation)
+		switch {
+		case failed != nil:
+			err = failed
+		case found:
+			err = errAgain // the next plan passes over it, or begins in it
+		default:
+			err = l.damaged(s, corrupt, p.generation)
+		}
 	}
 	return Slice{}, err
 }
@@ -266,7 +291,7 @@ func (l *Log) walkTo(s *segment, t *target, h vfs.File, end int64) (proven bool,
 	}
 	buf := l.env.search.Get().(*[]byte)
 	defer l.env.search.Put(buf)
-	scan := newScanner(h, t.pos, end, *buf)
+	scan := s.scanner(h, t.pos, end, *buf)
 	last, before := s.base-1, t.pos
 	proven = t.pos == 0
 	for scan.next() {

@@ -27,15 +27,42 @@ const afterCleanStop int64 = math.MaxInt64
 //  3. Walk all batches from there: CRC, ascending offsets (P2), leader epochs
 //     that do not go back (P4). Each is noted in the indexes and epochs, and
 //     from P on in the producers' state: the same code as for an append.
-//  4. The first batch that is none ends the log: the file is cut there and later
-//     segments are removed (P12). That also holds for a segment that ends before
-//     the next one begins, unless compaction left the gap.
-//  5. Below the recovery point a batch with a wrong CRC is no torn write but a
-//     damaged disk. It is reported and not cut: others follow it.
+//  4. What is no batch is either a torn tail or damage. Below an offset that is
+//     known to have been flushed (see bound) it is damage: it is kept as it is,
+//     named, and passed over to the next sound batch, see Damage and resync. At
+//     or above it, it is what a power loss left of bytes that nobody was told
+//     are durable, and the log ends before it (P12): the rest is cut, and what
+//     holds sound batches is kept in a file beside the log, see cutTail.
+//  5. Offsets below bound that are missing at the end of the log are damage too.
+//     Appends go on behind them, in a segment of their own, so that no offset
+//     is given twice.
 //
-// After a clean stop the recovery point is infinite and P is the log's end, so
-// that a few KiB are read. After kill -9 the tail is in the page cache only:
-// Manager flushes it before it counts.
+// Whether bytes are torn or rotten cannot be told from the bytes: a power loss
+// leaves any selection of the blocks that were not flushed, so holes with sound
+// batches behind them, and a disk that loses blocks leaves the same. What tells
+// is how far the log was flushed. bound is the largest of
+//
+//   - the recovery point, which is at most a minute old;
+//   - the flushed offset in .ottla_flushed, at most a second old, see
+//     dir.writeFlushed. It costs an append nothing;
+//   - with ottla.durability=fsync, and in a compacted topic, the base of the last
+//     segment, for a segment is flushed before the next one is begun.
+//
+// After a clean stop everything was flushed, up to the offset at which the log
+// was closed.
+//
+// Rejected: to keep every hole that has sound batches behind it. After a power
+// loss under load with acks=1 consumers would stop at records that nobody was
+// promised, and an internal topic could not be loaded. And to write the flushed
+// offset with each flush, which doubles what a flush costs, for the sake of rot
+// in the last second before a power loss; such batches are in the file beside
+// the log.
+//
+// After a clean stop P is the log's end, so that a few KiB are read. After kill
+// -9 the tail is in the page cache only: Manager flushes it before it counts.
+//
+// A log outside a Manager keeps no damage: its owner has to know. There a bad
+// batch below the recovery point is an error, or, if only its CRC is wrong, told.
 type recovery struct {
 	log          *Log
 	folder       folder
@@ -53,12 +80,21 @@ type recovery struct {
 	rebuilt      bool  // indexes were not what they should be
 	compacted    bool  // a batch was seen from which compaction took something
 	wrongEpoch   bool  // the last batch contradicts the checkpoint of epochs
+	flushed      int64 // of .ottla_flushed, 0 if unknown
+	closedAt     int64 // where a clean stop says that the log ended, 0 if unknown
+	bound        int64 // see step 4
+	known        int64 // the log reached at least so far
+	seal         bool  // nothing may be appended to the last segment
 }
 
-// load opens the folder of the log, which exists. start is the log start
-// offset of the checkpoint.
-func (l *Log) load(point, start int64) error {
-	r := recovery{log: l, point: point, start: start}
+// load opens the folder of the log, which exists, after what the checkpoints say
+// of it: point is the recovery point, or afterCleanStop.
+func (l *Log) load(point int64, on lines) error {
+	r := recovery{log: l, point: point, start: on.start, flushed: on.flushed}
+	if point == afterCleanStop {
+		r.closedAt = on.point
+	}
+	start := on.start
 	var err error
 	if r.folder, err = tidyFolder(l.env.fs, l.path); err != nil {
 		return err
@@ -124,10 +160,12 @@ func (r *recovery) finishRetention() error {
 func (r *recovery) run() error {
 	l := r.log
 	limit := max(r.point, l.segments[0].base)
+	r.setBound()
 	// A snapshot above was not made durable: it may be torn, and the scan makes
 	// those at the base of a segment anew.
 	l.dropSnapshotsAbove(limit)
 	for {
+		r.forgetDamage()
 		if err := r.begin(limit); err != nil {
 			return err
 		}
@@ -277,7 +315,7 @@ func (r *recovery) batchAt(s *segment, pos int64, found func(record.Batch) bool)
 	return false, scan.err
 }
 
-// scan is steps 3 and 4.
+// scan is steps 3 to 5.
 func (r *recovery) scan() error {
 	l := r.log
 	l.end = l.segments[r.from].base
@@ -288,7 +326,7 @@ func (r *recovery) scan() error {
 		s, pos := l.segments[i], r.fromPos
 		if i > r.from {
 			pos = 0
-			if whole, err := r.follows(s); err != nil || !whole {
+			if whole, err := r.follows(s, l.segments[i-1]); err != nil || !whole {
 				return r.endAt(i-1, err)
 			}
 			if err := r.passTo(s, l.segments[i-1]); err != nil {
@@ -301,6 +339,7 @@ func (r *recovery) scan() error {
 			return r.endAt(i, err)
 		}
 	}
+	r.missEnd()
 	return nil
 }
 
@@ -311,34 +350,42 @@ func (r *recovery) passTo(next, finished *segment) error {
 		return err
 	}
 	finished.spilled(0)
-	r.log.takeSnapshot(next.base)
+	r.log.takeRollSnapshot(next.base)
 	next.resetIndexes(true)
 	return nil
 }
 
-// follows tells whether a segment goes on where the one before it ended.
+// follows tells whether a segment goes on where the one before it ended, or what
+// is missing between them is damage; false makes the one before it the last.
 //
-//   - Below the recovery point a gap is what Kafka's compaction left; that of
-//     Cleaner leaves none between segments.
-//   - Below the log's start it is what retention left when a crash ended it.
-//   - Else it is what a power loss left of the end of the segment before. But
-//     not in a compacted topic, where a segment is flushed before the next one
-//     begins. What a topic is may not be known yet when a node starts, and
-//     another broker may have left an old recovery point. So the checkpoint of
-//     the cleaner counts too, below whose offset whole batches may be gone, and
-//     a batch with fewer records than offsets.
-func (r *recovery) follows(s *segment) (bool, error) {
+//   - Below the log's start a gap is what retention left when a crash ended it.
+//   - In a compacted topic it is what Kafka's compaction left; that of Cleaner
+//     leaves none between segments. What a topic is may not be known yet when a
+//     node starts, so the checkpoint of the cleaner counts too, below whose offset
+//     whole batches may be gone, and what is missing within the segments beside
+//     the gap.
+//   - Else records are lost: by a power loss at or above bound, or by damage.
+func (r *recovery) follows(s, before *segment) (bool, error) {
 	l := r.log
 	switch {
 	case s.base == l.end:
 		return true, nil
-	case s.base > l.end && (s.base <= max(r.point, r.start, l.cleaned) || r.compacted || l.config.Load().Compact):
+	case s.base > l.end && (s.base <= max(r.start, l.cleaned) || r.compacted || l.config.Load().Compact || s.base <= r.point && !l.keepsDamage()):
 		return true, nil
-	case s.base < l.end && s.base < r.point:
+	case !l.keepsDamage() && s.base < min(l.end, r.point):
 		path, _ := s.file.where()
 		return false, &CorruptError{File: path, Segment: s.base, Offset: s.base, Reason: fmt.Sprintf("the segment before it reaches to offset %d", l.end)}
+	case !l.keepsDamage() || l.end >= r.bound:
+		return false, nil
 	}
-	return false, nil
+	_, compacted, err := l.endOf(before, s)
+	if err != nil || compacted {
+		return err == nil, err
+	}
+	path, _ := before.file.where()
+	l.addDamage(before, Damage{File: path, Segment: before.base, From: l.end, To: s.base, Pos: before.size, End: before.size, Reason: gapReason(s.base)})
+	l.end = s.base
+	return true, nil
 }
 
 // endAt makes segment number i the last one.
@@ -350,8 +397,7 @@ func (r *recovery) endAt(i int, err error) error {
 	r.cut = true
 	for len(l.segments) > i+1 {
 		last := l.active()
-		l.env.log.Warn("removing a segment behind the end that was found", "log", l.path, "segment", last.base, "end", l.end)
-		if err := last.removeFiles(); err != nil {
+		if err := r.moveAside(last); err != nil {
 			return err
 		}
 		l.segments = l.segments[:len(l.segments)-1]
@@ -371,25 +417,42 @@ func (r *recovery) scanSegment(s *segment, pos int64) (torn bool, err error) {
 	}
 	s.foreign = pos // the scan checks the rest
 	scan := newScanner(h, pos, s.size, r.buf)
-	for scan.next() {
-		if bad := r.checkBatch(s, &scan); bad != nil {
-			if !errors.Is(bad, errBroken) {
-				return false, bad
-			}
-			scan.err = bad
-			break
-		}
-		if err := r.noteBatch(s, &scan); err != nil {
+	for {
+		if err := r.walk(s, &scan); err != nil {
 			return false, err
 		}
-	}
-	if scan.err == nil {
-		if s.synced == s.size {
-			s.unpin()
+		if scan.err == nil {
+			if s.synced == s.size {
+				s.unpin()
+			}
+			return false, nil
 		}
-		return false, nil
+		next, cut, err := r.passDamage(s, &scan)
+		if err != nil || cut {
+			return cut, err
+		}
+		scan = newScanner(h, next, s.size, r.buf)
 	}
-	return true, r.cutAt(s, &scan)
+}
+
+// walk notes the batches up to one that is none, which scan.err tells then.
+func (r *recovery) walk(s *segment, scan *scanner) error {
+	for scan.next() {
+		if bad := r.checkBatch(s, scan); bad != nil {
+			if !errors.Is(bad, errBroken) {
+				return bad
+			}
+			scan.err = bad
+			return nil
+		}
+		if err := r.noteBatch(s, scan); err != nil {
+			return err
+		}
+	}
+	if scan.err != nil && !isDamage(scan.err) {
+		return scan.err
+	}
+	return nil
 }
 
 // checkBatch looks at what a walk does not. The error is errBroken when the
@@ -401,6 +464,8 @@ func (r *recovery) checkBatch(s *segment, scan *scanner) error {
 		return fmt.Errorf("%w: its base offset %d is below %d", errBroken, base, l.end)
 	case !s.fits(b.LastOffset()):
 		return fmt.Errorf("%w: its last offset %d is too far from the segment's base", errBroken, b.LastOffset())
+	case b.LastOffset() >= r.below(s):
+		return fmt.Errorf("%w: its last offset %d is not below %d, where the next segment begins", errBroken, b.LastOffset(), r.below(s))
 	case b.LeaderEpoch() < r.epoch:
 		return fmt.Errorf("%w: its leader epoch %d is below %d", errBroken, b.LeaderEpoch(), r.epoch)
 	}
@@ -413,7 +478,7 @@ func (r *recovery) checkBatch(s *segment, scan *scanner) error {
 	default:
 		return err
 	}
-	if l.end >= r.point {
+	if l.end >= r.point || l.keepsDamage() {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
 	r.markBad(s, scan, err.Error())
@@ -479,42 +544,26 @@ func (l *Log) noteScanned(s *segment, scan *scanner) error {
 	return nil
 }
 
-// cutAt cuts the file where the walk ended. Below the recovery point something
-// must follow there: if bytes do, they are damaged, and cutting them would
-// lose what was acknowledged.
-func (r *recovery) cutAt(s *segment, scan *scanner) error {
-	l := r.log
-	if !errors.Is(scan.err, errTorn) && !errors.Is(scan.err, errBroken) {
-		return scan.err
-	}
-	lost := l.end < r.point && r.point != afterCleanStop
-	if errors.Is(scan.err, errBroken) && (lost || r.point == afterCleanStop) {
-		return l.scanFailed(s, scan)
-	}
-	level := l.env.log.Info
-	if lost || r.point == afterCleanStop {
-		level = l.env.log.Error
-	}
-	level("cutting the end of a segment", "log", l.path, "segment", s.base, "offset", l.end, "bytes", s.size-scan.pos, "reason", scan.err)
-	if err := s.pinned.Truncate(scan.pos); err != nil {
-		return err
-	}
-	s.size = scan.pos
-	s.synced = -1 // the cut is to be flushed too
-	return nil
-}
-
 // finish sets what follows from the batches.
 func (r *recovery) finish() error {
 	l := r.log
 	clean := r.point == afterCleanStop && !r.cut
 	l.start = max(r.start, l.segments[0].base)
+	if err := r.missStart(); err != nil {
+		return err
+	}
+	if r.seal {
+		if err := r.sealLast(); err != nil {
+			return err
+		}
+	}
 	if l.end < l.start {
 		if err := r.restartAt(l.start); err != nil {
 			return err
 		}
 	}
 	l.producers.expire(l.env.nowMs(), l.env.producerExpiryMs.Load())
+	l.countProducers()
 	l.epochs.truncateEnd(l.end)
 	l.epochs.truncateStart(l.start)
 	l.epochs.changed = !r.haveEpochs || !slices.Equal(l.epochs.entries, r.epochsOnFile)
@@ -524,6 +573,8 @@ func (r *recovery) finish() error {
 	l.touched = !clean || l.epochs.changed || r.rebuilt || !l.active().leftClean()
 	l.flushed = min(r.point, l.end)
 	l.point = l.flushed
+	l.forgetDamage(l.start, math.MaxInt64)
+	l.compacted = r.compacted
 	if r.point != afterCleanStop || r.folder.changed {
 		// The last life may have ended before it made durable what the folder
 		// shows: files that were made, renamed or removed.
@@ -542,13 +593,13 @@ func (r *recovery) finish() error {
 // dropStraySnapshots keeps those at the base of a segment and the newest.
 func (r *recovery) dropStraySnapshots() {
 	l := r.log
-	if len(l.snapshots.offsets) == 0 {
-		return
+	if len(l.snapshots.offsets) > 0 {
+		newest := slices.Max(l.snapshots.offsets)
+		l.dropSnapshots(func(offset int64) bool {
+			return offset < l.segments[0].base || offset != newest && !l.isBase(offset)
+		})
 	}
-	newest := slices.Max(l.snapshots.offsets)
-	l.dropSnapshots(func(offset int64) bool {
-		return offset < l.segments[0].base || offset != newest && !slices.ContainsFunc(l.segments, func(s *segment) bool { return s.base == offset })
-	})
+	l.findLoose()
 }
 
 // restartAt empties a log that ends below its start: DeleteRecords reached
@@ -571,7 +622,7 @@ func (r *recovery) restartAt(start int64) error {
 	if err != nil {
 		return err
 	}
-	l.segments, l.end, r.cut = []*segment{s}, start, true
+	l.segments, l.end, l.damage, r.cut = []*segment{s}, start, nil, true
 	l.names++
 	l.epochs.clear()
 	l.producers.reset()

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"math"
 	"path/filepath"
 
 	"ottla/internal/vfs"
@@ -64,19 +65,47 @@ func (r *recovery) readEarlierEpochs() error {
 
 // headers notes the leader epochs of the batches of a segment below an offset.
 func (r *recovery) headers(s *segment, upTo int64) error {
+	if s.base >= upTo {
+		return nil
+	}
 	h, err := s.file.acquire()
 	if err != nil {
 		return err
 	}
 	defer s.file.release()
-	scan := newScanner(h, 0, s.size, r.buf)
-	for next := s.base; next < upTo && scan.next(); next = scan.header.NextOffset() {
-		if scan.header.BaseOffset() < upTo {
-			r.log.epochs.assignNewer(scan.header.LeaderEpoch(), scan.header.BaseOffset())
+	return r.walkSound(s, h, r.buf, func(scan *scanner) bool {
+		b := scan.header
+		if b.BaseOffset() < upTo {
+			r.log.epochs.assignNewer(b.LeaderEpoch(), b.BaseOffset())
 		}
+		return b.NextOffset() < upTo
+	})
+}
+
+// walkSound visits the headers of a segment that the scan does not look at, until
+// visit returns false. Damage is passed over: who reads it finds out how far it
+// reaches.
+func (r *recovery) walkSound(s *segment, h vfs.File, buf []byte, visit func(*scanner) bool) error {
+	l := r.log
+	scan := newScanner(h, 0, s.size, buf)
+	for from := s.base; ; {
+		for scan.next() {
+			from = max(from, scan.header.NextOffset())
+			if !visit(&scan) {
+				return nil
+			}
+		}
+		switch {
+		case scan.err == nil:
+			return nil
+		case !isDamage(scan.err) || !l.keepsDamage():
+			return l.scanFailed(s, &scan)
+		}
+		find := resync{h: h, size: s.size, from: from, below: math.MaxInt64, epoch: NoEpoch, fits: s.fits, buf: buf}
+		pos, header, err := find.after(scan.pos)
+		if err != nil || header == nil {
+			return err
+		}
+		scan = newScanner(h, pos, s.size, buf)
 	}
-	if scan.err != nil {
-		return r.log.scanFailed(s, &scan)
-	}
-	return nil
 }

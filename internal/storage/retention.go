@@ -34,6 +34,7 @@ func (l *Log) moveStart(to int64) {
 	defer l.mu.Unlock()
 	l.start = to
 	l.epochs.truncateStart(to)
+	l.forgetDamage(to, l.end+1)
 	l.touched = true
 }
 
@@ -131,12 +132,7 @@ func (l *Log) DeleteBelowStart() (int, error) {
 	if err != nil || len(gone) == 0 {
 		return 0, err
 	}
-	for _, s := range gone[1:] {
-		if err := l.keepSnapshot(s.base); err != nil {
-			return 0, err
-		}
-	}
-	if err := l.keepSnapshot(begin); err != nil {
+	if err := l.keepSnapshots(gone, begin); err != nil {
 		return 0, err
 	}
 	l.dropFirst(len(gone))
@@ -158,6 +154,8 @@ func (l *Log) DeleteBelowStart() (int, error) {
 // belowStart lists the segments that lie wholly below the log's start, as a
 // crash would leave it, and where the first one begins that stays.
 func (l *Log) belowStart() (gone []*segment, begin int64, err error) {
+	l.write.Lock()
+	defer l.write.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
@@ -171,7 +169,40 @@ func (l *Log) belowStart() (gone []*segment, begin int64, err error) {
 	for n+1 < len(l.segments) && l.segments[n+1].base <= limit {
 		n++
 	}
+	if covered := l.coveredUpTo(n); covered < n {
+		l.snapshots.wanted = true
+		n = covered
+	}
 	return l.segments[:n:n], l.segments[n].base, nil
+}
+
+// coveredUpTo returns how many of the first n segments may go: what their
+// batches say of the producers must be in a snapshot that a recovery takes,
+// also one after a crash that removed only some of them. That is one at or below the
+// recovery point, or one where each segment begins that may then be the first.
+// One at the recovery point that is the base of a segment will not do, see
+// recovery.begin. The caller holds write and mu.
+func (l *Log) coveredUpTo(n int) int {
+	point := l.point
+	if l.dir.flusher != nil {
+		point = min(point, l.dir.pointOnDisk(l))
+	}
+	i, found := slices.BinarySearch(l.snapshots.offsets, point)
+	if !found || l.isBase(point) {
+		i--
+	}
+	byBase := 0
+	for byBase < n && l.hasSnapshot(l.segments[byBase+1].base) {
+		byBase++
+	}
+	if i < 0 {
+		return byBase
+	}
+	byPoint := 0
+	for byPoint < n && l.segments[byPoint+1].base <= l.snapshots.offsets[i] {
+		byPoint++
+	}
+	return max(byBase, byPoint)
 }
 
 // dropFirst takes the first n segments out of the list.
@@ -187,24 +218,29 @@ func (l *Log) dropFirst(n int) {
 	}
 }
 
-// keepSnapshot makes the producer snapshot durable at which the log is to
-// begin, or may after a crash that removed only some of the segments: what the
-// batches before it say of the producers is gone then. The caller holds
-// Log.reshaping.
-func (l *Log) keepSnapshot(base int64) error {
+// keepSnapshots makes the producer snapshots durable that coveredUpTo found. The
+// caller holds Log.reshaping.
+func (l *Log) keepSnapshots(gone []*segment, begin int64) error {
 	l.write.Lock()
-	unsynced := slices.Contains(l.snapshots.unsynced, base)
+	var unsynced []int64
+	for _, offset := range l.snapshots.unsynced {
+		if offset > gone[0].base && offset <= max(begin, l.point) {
+			unsynced = append(unsynced, offset)
+		}
+	}
 	l.write.Unlock()
-	if !unsynced {
+	if len(unsynced) == 0 {
 		return nil
 	}
-	if err := ignoreMissing(syncFile(l.env.fs, l.snapshotPath(base))); err != nil {
-		return l.dir.fail(err)
+	for _, offset := range unsynced {
+		if err := ignoreMissing(syncFile(l.env.fs, l.snapshotPath(offset))); err != nil {
+			return l.dir.fail(err)
+		}
 	}
 	if err := l.env.fs.SyncDir(l.path); err != nil {
 		return l.dir.fail(err)
 	}
-	l.snapshotsSynced([]int64{base})
+	l.snapshotsSynced(unsynced)
 	return nil
 }
 

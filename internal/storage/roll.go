@@ -115,7 +115,7 @@ func (s *segment) firstOnDisk() int64 {
 //  3. The old segment gets its last time index entry, its indexes are written
 //     and cut to their entries, as Kafka leaves them.
 //  4. The producers' state is written as a snapshot, so that a recovery of the
-//     new segment need not read the old ones.
+//     new segment need not read the old ones; but see snapshots.
 //
 // Appends wait for all of it. Where it was measured, with 8 producers on one
 // disk: 1 to 15 ms for step 1, 0.4 ms for step 2, 0.02 and 0.1 ms for 3 and 4.
@@ -155,7 +155,7 @@ func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {
 		return s, l.removeSegments([]*segment{old})
 	}
 	l.finishIndexes(old)
-	l.takeSnapshot(base)
+	l.takeRollSnapshot(base)
 	l.dir.flushSoon(l) // also tells what step 1 made durable
 	return s, nil
 }

@@ -53,7 +53,7 @@ func (l *Log) save(closing bool) (saved, error) {
 	if err := l.spillAll(closing); err != nil {
 		return saved{}, err
 	}
-	if closing || l.snapshots.appended >= snapshotEvery {
+	if closing || l.snapshots.wanted || l.snapshots.appended >= max(snapshotEvery, snapshotBytes(len(l.producers.byID))) {
 		l.takeSnapshot(l.end)
 	}
 	if err := l.saveEpochs(&s); err != nil {
@@ -254,6 +254,8 @@ func (l *Log) retire(err error) {
 		return
 	}
 	l.closed = err
+	l.env.limit.known.Add(-int64(l.counted))
+	l.counted = 0
 	for _, s := range l.segments {
 		s.retire()
 	}

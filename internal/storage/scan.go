@@ -33,6 +33,8 @@ type scanner struct {
 	buf []byte
 	at  int64 // where buf[0] lies in the file
 	n   int   // bytes of buf that are read
+	// holes are passed over, see Log.addDamage.
+	holes []span
 
 	// The current batch. header is a view of its first record.HeaderLen bytes.
 	header    record.Batch
@@ -51,6 +53,15 @@ func newScanner(f vfs.File, pos, end int64, buf []byte) scanner {
 	return scanner{f: f, end: end, buf: buf, pos: pos}
 }
 
+// scanner is newScanner for a walk that passes over the damage that is known.
+func (s *segment) scanner(f vfs.File, pos, end int64, buf []byte) scanner {
+	scan := newScanner(f, pos, end, buf)
+	if holes := s.holes.Load(); holes != nil {
+		scan.holes = *holes
+	}
+	return scan
+}
+
 // next goes to the next batch; false at the end and on an error.
 func (s *scanner) next() bool {
 	if s.err != nil {
@@ -58,6 +69,11 @@ func (s *scanner) next() bool {
 	}
 	s.pos += s.size
 	s.size = 0
+	for _, hole := range s.holes {
+		if s.pos >= hole.from && s.pos < hole.to {
+			s.pos = hole.to
+		}
+	}
 	switch left := s.end - s.pos; {
 	case left <= 0:
 		return false

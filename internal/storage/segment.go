@@ -3,6 +3,7 @@ package storage
 import (
 	"math"
 	"path/filepath"
+	"sync/atomic"
 
 	"ottla/internal/record"
 	"ottla/internal/vfs"
@@ -42,6 +43,10 @@ type segment struct {
 	foreign  int64
 	checks   *checks
 	jitterMs int64
+	// holes are the damaged bytes that are known, in order: a walk passes over
+	// them. gapSeen tells that what follows the segment was looked at.
+	holes   atomic.Pointer[[]span]
+	gapSeen atomic.Bool
 	// foreignTxns are the aborted transactions that another process noted.
 	foreignTxns foreignTxns
 }

@@ -9,13 +9,24 @@ import (
 )
 
 // snapshots are the producer snapshots of a partition by offset, ascending.
-// Which ones are kept: one at the base of each segment, made when it was
+// Which ones are kept: those at the base of a segment, made when it was
 // rolled, and one above all of them, made at the last checkpoint or clean
 // close, so that a recovery reads little of the active segment.
+//
+// A roll makes one only when at least as many bytes were appended since the
+// newest one as it will have. So all snapshots together are never larger than
+// the log, however small its segments are and however many producers it knows;
+// and a recovery replays at most as many bytes more as it reads for the
+// snapshot. Kafka makes one for each segment.
 //
 // Changed under Log.write.
 type snapshots struct {
 	offsets []int64
+	// loose are those of offsets that were not the base of a segment when they
+	// were made, or when segments were merged.
+	loose []int64
+	// wanted tells that retention waits for one, see Log.coveredUpTo.
+	wanted bool
 	// unsynced are those that are not known to be on disk, until a save or
 	// retention has made them durable. A snapshot that a crash tears fails its
 	// CRC, and the one before it is taken.
@@ -34,7 +45,7 @@ func (l *Log) snapshotPath(offset int64) string {
 // shortcut for recovery: a failure takes the dir offline unless the disk is
 // full, but fails nothing else.
 func (l *Log) takeSnapshot(offset int64) {
-	if slices.Contains(l.snapshots.offsets, offset) || offset == l.segments[0].base {
+	if l.hasSnapshot(offset) || offset == l.segments[0].base {
 		return
 	}
 	if err := writeFile(l.env.fs, l.snapshotPath(offset), encodeSnapshot(l.producers.sorted())); err != nil {
@@ -45,7 +56,33 @@ func (l *Log) takeSnapshot(offset int64) {
 	l.dropCheckpointSnapshots()
 	l.snapshots.offsets = append(l.snapshots.offsets, offset)
 	l.snapshots.unsynced = append(l.snapshots.unsynced, offset)
-	l.snapshots.appended = 0
+	if !l.isBase(offset) {
+		l.snapshots.loose = append(l.snapshots.loose, offset)
+	}
+	l.snapshots.appended, l.snapshots.wanted = 0, false
+}
+
+// takeRollSnapshot is takeSnapshot at the base of a new segment, if it is worth
+// its bytes.
+func (l *Log) takeRollSnapshot(base int64) {
+	if l.snapshots.appended >= snapshotBytes(len(l.producers.byID)) {
+		l.takeSnapshot(base)
+	}
+}
+
+// hasSnapshot tells whether there is one at an offset.
+func (l *Log) hasSnapshot(offset int64) bool {
+	_, ok := slices.BinarySearch(l.snapshots.offsets, offset)
+	return ok
+}
+
+// isBase tells whether a segment begins at an offset. The caller holds write.
+func (l *Log) isBase(offset int64) bool { return l.segments[floor(l.segments, offset)].base == offset }
+
+// findLoose lists the snapshots that are not at the base of a segment, after
+// segments went. The caller holds write.
+func (l *Log) findLoose() {
+	l.snapshots.loose = slices.DeleteFunc(slices.Clone(l.snapshots.offsets), l.isBase)
 }
 
 // dropCheckpointSnapshots removes the snapshots that are not at the base of a
@@ -53,15 +90,20 @@ func (l *Log) takeSnapshot(offset int64) {
 // flushed offset, which is what a recovery can use until the new one is below
 // it too.
 func (l *Log) dropCheckpointSnapshots() {
-	keep, flushed := noOffset, l.FlushedOffset()
-	for _, offset := range l.snapshots.offsets {
-		if offset <= flushed {
-			keep = max(keep, offset)
-		}
+	if len(l.snapshots.loose) == 0 {
+		return
 	}
-	l.dropSnapshots(func(offset int64) bool {
-		return offset != keep && !slices.ContainsFunc(l.segments, func(s *segment) bool { return s.base == offset })
-	})
+	keep, flushed := noOffset, l.FlushedOffset()
+	if i, found := slices.BinarySearch(l.snapshots.offsets, flushed); found {
+		keep = flushed
+	} else if i > 0 {
+		keep = l.snapshots.offsets[i-1]
+	}
+	l.snapshots.loose = slices.DeleteFunc(l.snapshots.loose, l.isBase)
+	drop := slices.DeleteFunc(slices.Clone(l.snapshots.loose), func(offset int64) bool { return offset == keep })
+	if len(drop) > 0 {
+		l.dropSnapshots(func(offset int64) bool { return slices.Contains(drop, offset) })
+	}
 }
 
 // dropSnapshots removes those that drop selects.
@@ -82,6 +124,7 @@ func (l *Log) forgetSnapshots(drop func(offset int64) bool) (gone []int64) {
 		return false
 	})
 	l.snapshots.unsynced = slices.DeleteFunc(l.snapshots.unsynced, drop)
+	l.snapshots.loose = slices.DeleteFunc(l.snapshots.loose, drop)
 	return gone
 }
 

@@ -152,7 +152,7 @@ func (l *Log) walk(s *segment, visit func(*scanner) error) error {
 	l.mu.Unlock()
 	buf := l.env.scan.Get().(*[]byte)
 	defer l.env.scan.Put(buf)
-	scan := newScanner(h, 0, end, *buf)
+	scan := s.scanner(h, 0, end, *buf)
 	for scan.next() {
 		if err := visit(&scan); err != nil {
 			return err
@@ -206,7 +206,7 @@ func (l *Log) provenLargest(s *segment, latest timeEntry) (timeEntry, error) {
 	buf := l.env.search.Get().(*[]byte)
 	defer l.env.search.Put(buf)
 	latest = s.times.none()
-	scan := newScanner(h, 0, end, *buf)
+	scan := s.scanner(h, 0, end, *buf)
 	for scan.next() {
 		if b := scan.header; b.MaxTimestamp() > latest.timestamp {
 			latest = timeEntry{b.MaxTimestamp(), b.LastOffset()}
@@ -259,7 +259,7 @@ func (l *Log) findTimestamp(s *segment, timestampMs, start int64) (TimestampOffs
 	}
 	buf := l.env.search.Get().(*[]byte)
 	defer l.env.search.Put(buf)
-	scan := newScanner(h, pos, end, *buf)
+	scan := s.scanner(h, pos, end, *buf)
 	for scan.next() {
 		if scan.header.MaxTimestamp() < timestampMs || scan.header.LastOffset() < start {
 			continue

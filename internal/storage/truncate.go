@@ -61,6 +61,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.dropSegments(dropped); err != nil {
 		return err
 	}
+	l.dropSnapshotsAbove(end)
 	if err := l.cutSegment(s, size, end); err != nil {
 		return l.dir.fail(err)
 	}
@@ -117,8 +118,10 @@ func (l *Log) restart(offset int64) error {
 	l.mu.Lock()
 	l.shorten([]*segment{s}, offset)
 	l.start, l.hw, l.flushed = offset, offset, offset
+	l.damage = nil
 	l.epochs.clear()
 	l.producers.reset()
+	l.countProducers()
 	l.mu.Unlock()
 	if err := l.dropSegments(old); err != nil {
 		return err
@@ -174,6 +177,7 @@ func (l *Log) shorten(segments []*segment, end int64) {
 	l.notified = noOffset // the same offset is another one now
 	l.epochs.truncateEnd(end)
 	l.recent.reset()
+	l.forgetDamage(l.start, end)
 	l.touched = true
 }
 
@@ -193,13 +197,16 @@ func (l *Log) findCut(s *segment, offset int64) (pos, end int64, err error) {
 	}
 	buf := l.env.search.Get().(*[]byte)
 	defer l.env.search.Put(buf)
-	end = s.base
-	scan := newScanner(h, e.pos, s.size, *buf)
+	if s.holes.Load() != nil {
+		e.pos = 0 // the entry may be about a batch that is damaged
+	}
+	pos, end = e.pos, s.base
+	scan := s.scanner(h, e.pos, s.size, *buf)
 	for scan.next() {
 		if scan.header.LastOffset() >= offset {
-			return scan.pos, end, nil
+			return pos, end, nil // damage between the two goes as well
 		}
-		end = scan.header.NextOffset()
+		pos, end = scan.pos+scan.size, scan.header.NextOffset()
 	}
 	if scan.err != nil {
 		return 0, 0, l.scanFailed(s, &scan)
@@ -310,7 +317,7 @@ func (l *Log) noteAgain(s *segment) error {
 	defer s.file.release()
 	buf := l.env.search.Get().(*[]byte)
 	defer l.env.search.Put(buf)
-	scan := newScanner(h, s.lastIndexed, s.size, *buf)
+	scan := s.scanner(h, s.lastIndexed, s.size, *buf)
 	c := l.config.Load()
 	for scan.next() {
 		l.mu.Lock()
@@ -347,6 +354,7 @@ func (l *Log) reloadProducers() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.producers = state
+	l.countProducers()
 	l.producers.replicated(l.hw)
 	return nil
 }
@@ -367,7 +375,7 @@ func (l *Log) replayProducers(state *producers, s *segment, from int64) error {
 	}
 	buf := l.env.scan.Get().(*[]byte)
 	defer l.env.scan.Put(buf)
-	scan := newScanner(h, t.pos, s.size, *buf)
+	scan := s.scanner(h, t.pos, s.size, *buf)
 	for scan.next() {
 		if !scan.header.HasProducer() {
 			continue

@@ -67,6 +67,7 @@ const defaultProblems = 1000
 //
 //	batches     P2 ascending offsets, P4 leader epochs, P5 CRC, P6 offset
 //	            deltas, P8 largest timestamp
+//	segments    P12: none is missing
 //	indexes     P9: every entry leads to what it says, and none is missing at
 //	            the end
 //	producers   every snapshot can be read and is what the batches make of the
@@ -288,6 +289,7 @@ type partitionCheck struct {
 	// compacted tells that something is missing between the batches so far, or
 	// in one: then the fold of what is left may say less than was there.
 	compacted bool
+	gaps      []span // of offsets, between segments
 	// left are the producers of which records of the open transaction are there.
 	// abortMarkers are those of the current segment, by offset: what they end.
 	left         map[int64]bool
@@ -325,6 +327,9 @@ func (v *verifier) partition(path string, clean bool) (extent, error) {
 			return extent{}, err
 		}
 	}
+	if err := p.missing(); err != nil {
+		return extent{}, err
+	}
 	reach := extent{first: f.bases[0], end: p.end, epochStart: -1, compacted: p.compacted}
 	if list := p.log.epochs.entries; len(list) > 0 {
 		reach.epochStart = list[0].start
@@ -337,6 +342,27 @@ func (v *verifier) partition(path string, clean bool) (extent, error) {
 		}
 	}
 	return reach, p.snapshot(p.end)
+}
+
+// missing reports segments that are not there: between others, or, after a clean
+// stop, before the first one. Of a compacted log that cannot be told.
+func (p *partitionCheck) missing() error {
+	if p.compacted {
+		return nil
+	}
+	for _, gap := range p.gaps {
+		err := p.report(Problem{File: p.path, Invariant: "P12", Segment: -1, Offset: gap.from, Pos: -1,
+			Message: fmt.Sprintf("the offsets from %d to %d are missing before the next segment", gap.from, gap.to-1)})
+		if err != nil {
+			return err
+		}
+	}
+	list, first := p.log.epochs.entries, p.folder.bases[0]
+	if !p.clean || len(list) == 0 || list[0].start >= first {
+		return nil
+	}
+	return p.report(Problem{File: p.path, Invariant: "P12", Segment: -1, Offset: list[0].start, Pos: -1,
+		Message: fmt.Sprintf("the log began at offset %d, but its first segment begins at %d", list[0].start, first)})
 }
 
 // readEpochs reads the leader epoch checkpoint, whose entries must ascend.

@@ -43,6 +43,9 @@ func (p *partitionCheck) segment(base int64, last bool) error {
 			return err
 		}
 	}
+	if base > p.end {
+		p.gaps = append(p.gaps, span{p.end, base})
+	}
 	p.end, p.aborted, p.abortMarkers = max(p.end, base), nil, make(map[int64]endedTxn)
 	c.s.size = p.folder.sizes[segmentName(base, logSuffix)]
 	c.max = c.s.times.none()

@@ -225,3 +225,17 @@ func TestVerifyErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyFindsMissingSegments: Verify tells of lost segments as the start
+// does.
+func TestVerifyFindsMissingSegments(t *testing.T) {
+	for _, base := range []int64{0, 17, 34} {
+		o, _ := damaged(t)
+		o.down(true)
+		o.edit(segmentName(base, logSuffix), func([]byte) []byte { return nil })
+		problems := must(Verify("/data", VerifyOptions{FS: o.mem, Codecs: o.o.Codecs}))(t)
+		if !slices.ContainsFunc(problems, func(p Problem) bool { return p.Invariant == "P12" && p.Offset == base }) {
+			t.Errorf("without segment %d: %v", base, problems)
+		}
+	}
+}

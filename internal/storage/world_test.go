@@ -398,6 +398,11 @@ func (w *world) flush() {
 			}
 		}
 		d.flusher.round()
+		if w.rng.IntN(2) == 0 { // as every second
+			w.must(d.writeFlushed())
+		} else {
+			w.must(d.writeRecent())
+		}
 	}
 }
 
