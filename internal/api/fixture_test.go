@@ -124,7 +124,7 @@ func (x *fixture) start(cfg *config.Broker) {
 		NodeID: cfg.NodeID, Replicas: replicas, Config: x.config.Load, Now: time.Now, Elapsed: func() time.Duration { return time.Since(begin) },
 		Random: rand.New(rand.NewPCG(5, 6)), Codecs: codecs, Log: log, Code: CoordinatorCode,
 	})
-	x.controller = controller.New(controller.Options{NodeID: cfg.NodeID, ClusterID: clusterID, Config: cfg, Rand: rand.New(rand.NewPCG(1, 2)), Log: log})
+	x.controller = controller.New(controller.Options{NodeID: cfg.NodeID, ClusterID: clusterID, Config: cfg, Rand: rand.New(rand.NewPCG(1, 2)), Elapsed: func() time.Duration { return time.Since(begin) }, Log: log})
 	dir := store.Dirs()[0]
 	x.quorum, err = raft.Open(raft.Options{
 		FS: x.faults, Dir: dir.Path, NodeID: cfg.NodeID, DirectoryID: dir.ID, Now: time.Now, Elapsed: func() time.Duration { return time.Since(begin) }, Log: log, Codecs: codecs,

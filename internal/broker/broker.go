@@ -39,6 +39,7 @@ type Node struct {
 	static    *config.Broker                // what the node started with
 	config    atomic.Pointer[config.Broker] // with what was altered at run time
 	clusterID string
+	clock     *clock
 	// advertised are the listeners that clients are told of.
 	advertised []config.Listener
 
@@ -140,6 +141,7 @@ func (n *Node) watch(ctx context.Context) {
 //  4. The quorum stops, then the controller.
 //  5. The logs are flushed and marked as cleanly closed.
 //  6. The HTTP listener closes: until here it tells that the node goes down.
+//     The clock is stopped.
 func (n *Node) shutdown(cause error) {
 	n.closing.Do(func() {
 		go func() {
@@ -182,6 +184,7 @@ func (n *Node) close(orderly bool) error {
 	}
 	errs = append(errs, n.closeMonitoring())
 	n.logs.Report(context.Background(), n.env.Now())
+	n.clock.stop()
 	return errors.Join(errs...)
 }
 

@@ -23,8 +23,8 @@ type Env struct {
 	// jump in either direction; nothing that must be safe depends on it.
 	Now func() time.Time
 	// Elapsed is the time since some moment before the node started, which never
-	// goes back: what sessions and timeouts count by. It runs as package time's
-	// timers do.
+	// goes back. It runs as package time's timers do, also while the process
+	// stands still; sessions count by clock, which does not.
 	Elapsed func() time.Duration
 	// FS holds every file of the node.
 	FS vfs.FS

@@ -50,6 +50,8 @@ func Start(ctx context.Context, cfg *config.Broker, env Env) (*Node, error) {
 		n.env.LogLevel = new(slog.LevelVar)
 	}
 	n.config.Store(cfg)
+	n.clock = newClock(env.Elapsed, env.Log)
+	n.clock.start()
 	running, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	for _, warning := range cfg.Warnings {
@@ -130,11 +132,11 @@ func (n *Node) openQuorum(context.Context) error {
 		NodeID: n.static.NodeID, Storage: n.storage, Durability: n.static.Ottla.Durability, TopicConfig: n.topicConfig, Log: n.env.Log, Metrics: &n.metrics,
 	})
 	n.groups = group.NewCoordinator(group.Options{
-		NodeID: n.static.NodeID, Replicas: n.replicas, Config: n.config.Load, Now: n.env.Now, Elapsed: n.env.Elapsed,
+		NodeID: n.static.NodeID, Replicas: n.replicas, Config: n.config.Load, Now: n.env.Now, Elapsed: n.clock.Elapsed,
 		Random: n.env.random("groups"), Codecs: n.codecs, Log: n.env.Log, Code: api.CoordinatorCode,
 	})
 	n.controller = controller.New(controller.Options{
-		NodeID: n.static.NodeID, ClusterID: n.clusterID, Config: n.static, Rand: n.env.random("controller"), Log: n.env.Log,
+		NodeID: n.static.NodeID, ClusterID: n.clusterID, Config: n.static, Rand: n.env.random("controller"), Elapsed: n.clock.Elapsed, Log: n.env.Log,
 		Bootstrap: n.bootstrap, KRaftVersion: func() int16 { return n.quorum.KRaftVersion() },
 	})
 	dir, err := n.metadataDir()

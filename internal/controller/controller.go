@@ -25,6 +25,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ottla/internal/config"
 	"ottla/internal/metadata"
@@ -50,7 +51,11 @@ type Options struct {
 	Config *config.Broker
 	// Rand makes topic ids and spreads replicas. The controller alone uses it.
 	Rand *rand.Rand
-	Log  *slog.Logger
+	// Elapsed is the time that this process ran, by which sessions count. It never
+	// goes back. It may fall behind package time's timers: it stands still while
+	// the process does.
+	Elapsed func() time.Duration
+	Log     *slog.Logger
 	// Bootstrap are the first records of a new cluster; nil: those of one that
 	// runs at the newest level of every feature.
 	Bootstrap []metadata.Message

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -138,7 +139,11 @@ func newController(t testing.TB, set ...string) (*Controller, *quorum) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := New(Options{NodeID: 1, ClusterID: clusterID, Config: cfg, Rand: rand.New(rand.NewPCG(1, 2)), Log: slog.New(slog.DiscardHandler)})
+	began := time.Now()
+	c := New(Options{
+		NodeID: 1, ClusterID: clusterID, Config: cfg, Rand: rand.New(rand.NewPCG(1, 2)),
+		Elapsed: func() time.Duration { return time.Since(began) }, Log: slog.New(slog.DiscardHandler),
+	})
 	q := &quorum{c: c, epoch: -1}
 	c.Attach(q)
 	t.Cleanup(c.Close)

@@ -21,6 +21,8 @@ type session struct {
 	// it began, so that one that was over too late to be stopped is known.
 	timer *time.Timer
 	heard uint64
+	// ends is when the session is over (Options.Elapsed).
+	ends time.Duration
 	// connected tells that the broker talked to this controller and that its
 	// connection has not been closed since.
 	connected bool
@@ -61,8 +63,14 @@ func (s *session) stop() {
 func (c *Controller) startTimer(broker int32, s *session) {
 	s.stop()
 	s.heard++
+	s.ends = c.o.Elapsed() + c.o.Config.Metadata.BrokerSessionTimeout
+	c.armTimer(broker, s)
+}
+
+// armTimer sets the timer to the end of the session. The caller holds mu.
+func (c *Controller) armTimer(broker int32, s *session) {
 	heard := s.heard
-	s.timer = time.AfterFunc(c.o.Config.Metadata.BrokerSessionTimeout, func() { c.expire(broker, s, heard) })
+	s.timer = time.AfterFunc(s.ends-c.o.Elapsed(), func() { c.expire(broker, s, heard) })
 }
 
 // silent tells whether nothing was heard of a broker since its timer began for
@@ -71,10 +79,16 @@ func (c *Controller) silent(broker int32, s *session, heard uint64) bool {
 	return c.sessions[broker] == s && s.heard == heard && !c.closed
 }
 
-// expire fences a broker that was not heard of for too long.
+// expire fences a broker that was not heard of for too long. After a pause of
+// this process the timer is early: the heartbeats of that time may be on their
+// way.
 func (c *Controller) expire(broker int32, s *session, heard uint64) {
 	c.mu.Lock()
 	silent := c.silent(broker, s, heard)
+	if silent && c.o.Elapsed() < s.ends {
+		c.armTimer(broker, s)
+		silent = false
+	}
 	if silent {
 		s.connected = false
 		c.background.Add(1)

@@ -294,6 +294,29 @@ func TestSessions(t *testing.T) {
 	})
 }
 
+// TestSessionsAfterAPause: the time while the process stood still is in no
+// session, though the timers went on.
+func TestSessionsAfterAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := oneNode(t)
+		pass(5 * time.Second)
+		c.mu.Lock()
+		began, stood := time.Now().Add(-5*time.Second), 20*time.Second
+		c.o.Elapsed = func() time.Duration { return max(5*time.Second, time.Since(began)-stood) }
+		c.mu.Unlock()
+		pass(stood + 4*time.Second - 1)
+		synctest.Wait()
+		if c.Image().Broker(1).Fenced {
+			t.Fatal("fenced for a pause of the process")
+		}
+		pass(1)
+		synctest.Wait()
+		if !c.Image().Broker(1).Fenced {
+			t.Fatal("not fenced after the rest of its session")
+		}
+	})
+}
+
 // TestLateFence: a broker that is heard of while the fence waits for its turn is
 // not fenced: that the controller is behind is not the broker's fault.
 func TestLateFence(t *testing.T) {

@@ -57,8 +57,8 @@ type Machine interface {
 type Moment struct {
 	// Wall is the clock of timestamps and expiry, in ms since 1970. It may jump.
 	Wall int64
-	// Mono is the time since the node started, which never goes back: it is what
-	// sessions and timeouts count by.
+	// Mono is the time that the process ran, which never goes back: it is what
+	// sessions and timeouts count by. It stands still while the process does.
 	Mono time.Duration
 	// Image is the committed metadata.
 	Image *metadata.Image

@@ -47,8 +47,9 @@ type Options[M Machine] struct {
 	Open func(partition, epoch int32) (Log, error)
 	// New makes the machine of a partition, empty.
 	New func(partition int32) M
-	// Now is the wall clock; Elapsed the time since the node started, which
-	// never goes back.
+	// Now is the wall clock; Elapsed the time that the process ran, which never
+	// goes back. It may fall behind package time's timers: it stands still while
+	// the process does.
 	Now     func() time.Time
 	Elapsed func() time.Duration
 	// Timeout bounds how long a reply waits for the high watermark.
@@ -79,6 +80,8 @@ type Options[M Machine] struct {
 //     state, committed or not; its records are appended as one batch, in the
 //     shard's own leader epoch, so that a shard that should be gone cannot write;
 //     then they are applied.
+//     A deadline is looked at after the requests that were in the queue when it
+//     was found to be over: a heartbeat that waited for its turn came in time.
 //  4. The replies are parked behind the offset of the last record applied, in
 //     order, and leave when the high watermark passes it; those of steps that
 //     wrote nothing, too, since they may tell of records that are not committed.

@@ -443,6 +443,66 @@ func TestTick(t *testing.T) {
 	})
 }
 
+// A deadline comes after the requests that were in the queue when it was found
+// to be over, and before those that came later.
+func TestTickAfterTheQueue(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		_, err := w.do(func(m *toy, at Moment, to Ticket) Output {
+			m.timers.Set("alive", at.Mono+time.Second)
+			m.timers.Set("dead", at.Mono+time.Second)
+			return Answer(to, count(0))
+		})
+		w.must(err)
+		hold := make(chan struct{})
+		begin := func(step Step[*toy]) { w.runtime.Begin(context.Background(), 0, step) }
+		begin(func(_ *toy, _ Moment, to Ticket) Output { <-hold; return Answer(to, count(0)) })
+		begin(func(m *toy, at Moment, to Ticket) Output {
+			m.timers.Set("alive", at.Mono+time.Hour)
+			return write(to, "alive")
+		})
+		late := 0
+		var another Step[*toy]
+		another = func(_ *toy, _ Moment, to Ticket) Output {
+			if late++; late < 100 {
+				begin(another)
+			}
+			return write(to, "request")
+		}
+		begin(another)
+		<-time.After(2 * time.Second)
+		close(hold)
+		synctest.Wait()
+		w.machine.mu.Lock()
+		defer w.machine.mu.Unlock()
+		if got := fmt.Sprint(w.machine.values[:min(4, len(w.machine.values))]); got != "[alive request due dead request]" || len(w.machine.values) != 102 {
+			t.Errorf("%d values, first %s", len(w.machine.values), got)
+		}
+	})
+}
+
+// While the process stands still no deadline comes nearer.
+func TestTickAfterAPause(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.lead(self)
+		synctest.Wait()
+		_, err := w.do(func(m *toy, at Moment, to Ticket) Output {
+			m.timers.Set("x", at.Mono+10*time.Second)
+			return Answer(to, count(0))
+		})
+		w.must(err)
+		<-time.After(time.Second)
+		w.stood.Store(int64(15 * time.Second))
+		<-time.After(15 * time.Second)
+		w.must(w.write("late"))
+		<-time.After(9*time.Second - 1)
+		w.wantValues("late")
+		<-time.After(1)
+		w.wantValues("late", "due x")
+	})
+}
+
 // Who waits for a deadline is told when it comes, whether or not something was
 // written then.
 func TestTickAnswers(t *testing.T) {

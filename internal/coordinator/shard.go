@@ -62,6 +62,10 @@ type shard[M Machine] struct {
 	timer   *time.Timer
 	armed   time.Duration // what the timer is set for; valid while set
 	set     bool
+	// Deadlines until due are over, and are looked at once the oldest ahead of the
+	// requests in the queue were served.
+	due   time.Duration
+	ahead int
 }
 
 // news is what Follow brought and the machine was not told yet: an image, and the
@@ -140,6 +144,13 @@ func (s *shard[M]) dequeue() *Call[M] {
 		signal(s.called)
 	}
 	return c
+}
+
+// queued is the number of requests that wait for their turn.
+func (s *shard[M]) queued() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls.count
 }
 
 // signal puts a token into a channel for one.
@@ -258,6 +269,7 @@ func (s *shard[M]) loop() error {
 			s.now()
 		case <-s.ready():
 			if c := s.dequeue(); c != nil {
+				s.ahead = max(0, s.ahead-1)
 				s.serve(c)
 			}
 		}
@@ -292,10 +304,16 @@ func (s *shard[M]) moment() Moment {
 	return Moment{Wall: o.Now().UnixMilli(), Mono: o.Elapsed(), Image: s.image}
 }
 
-// tick does one thing that is due; the timer brings it back for the next.
+// tick does one thing that is due, if the requests that came before were served;
+// the timer brings it back for the next.
 func (s *shard[M]) tick() {
 	next, some := s.machine.Next()
-	if !some || next > s.runtime.options.Elapsed() {
+	if some && next > s.due {
+		if now := s.runtime.options.Elapsed(); next <= now {
+			s.due, s.ahead = now, s.queued()
+		}
+	}
+	if !some || next > s.due || s.ahead > 0 {
 		return
 	}
 	if at := s.now(); next <= at.Mono {
@@ -304,9 +322,11 @@ func (s *shard[M]) tick() {
 }
 
 // arm sets the timer to the next thing that is due: the machine's, or the
-// timeout of the oldest parked reply.
+// timeout of the oldest parked reply. What waits for requests needs no timer:
+// the last of them brings it.
 func (s *shard[M]) arm() {
 	next, some := s.machine.Next()
+	some = some && (s.ahead == 0 || next > s.due)
 	if first := s.parked.front(); first != nil && (!some || first.deadline < next) {
 		next, some = first.deadline, true
 	}

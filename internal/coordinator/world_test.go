@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -323,6 +324,8 @@ type world struct {
 	// machine is the newest; it belongs to its shard's goroutine, which rests
 	// after synctest.Wait.
 	machine *toy
+	// stood is how long the process stood still, of the time since the start.
+	stood atomic.Int64
 	// codec compresses what is written from now on.
 	codec record.Compression
 }
@@ -343,7 +346,7 @@ func bubble(t *testing.T, test func(w *world)) {
 				w.machine = &toy{pending: map[int64][]string{}}
 				return w.machine
 			},
-			Now: time.Now, Elapsed: func() time.Duration { return time.Since(start) },
+			Now: time.Now, Elapsed: func() time.Duration { return time.Since(start) - time.Duration(w.stood.Load()) },
 			Timeout:     func() time.Duration { return 5 * time.Second },
 			Size:        func(r kmsg.Response) int64 { return int64(number(r)) },
 			ParkedMost:  func() int64 { return parkedMost },
