@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"ottla/internal/coordinator"
 	"ottla/internal/group/assignor"
@@ -73,9 +74,13 @@ type consumerGroup struct {
 	// checked is the image that the metadata hash is known to be right for.
 	checked *metadata.Image
 	// resolved is the image that the regular expressions were last matched
-	// against, at resolvedAt (Moment.Wall).
-	resolved   *metadata.Image
-	resolvedAt int64
+	// against, at resolvedAt (Moment.Wall). matches is what came of it until a
+	// heartbeat has taken it; no other is asked for until matchingUntil
+	// (Moment.Mono).
+	resolved      *metadata.Image
+	resolvedAt    int64
+	matches       *matches
+	matchingUntil time.Duration
 }
 
 type partitionID struct {

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -61,15 +62,38 @@ func (e *room) metadata(records ...metadata.Message) []metadata.TopicDelta {
 	return delta.Topics
 }
 
-// beat does a heartbeat; the response is nil when it could not be written.
-func (e *room) beat(req *kmsg.ConsumerGroupHeartbeatRequest) (resp *kmsg.ConsumerGroupHeartbeatResponse) {
-	to := e.ticket(func(r kmsg.Response) {
-		if r != nil {
-			resp = r.(*kmsg.ConsumerGroupHeartbeatResponse)
-		}
-	})
-	e.do(e.m.ConsumerGroupHeartbeat(e.at(), to, Client{ID: "client", Host: "/127.0.0.1"}, req))
+// beat does a heartbeat, and matches regular expressions as the Coordinator does;
+// the response is nil when it could not be written.
+func (e *room) beat(req *kmsg.ConsumerGroupHeartbeatRequest) *kmsg.ConsumerGroupHeartbeatResponse {
+	e.t.Helper()
+	resp := e.decide(req, nil)
+	if u, ok := resp.(*unresolved); ok && u.ConsumerGroupHeartbeatResponse == nil {
+		resp = e.decide(req, e.match(u))
+	}
+	switch r := resp.(type) {
+	case nil:
+		return nil
+	case *unresolved:
+		e.m.regexesMatched(e.at(), req.Group, e.match(r))
+		return r.ConsumerGroupHeartbeatResponse
+	}
+	return resp.(*kmsg.ConsumerGroupHeartbeatResponse)
+}
+
+// decide is one decision on a heartbeat.
+func (e *room) decide(req *kmsg.ConsumerGroupHeartbeatRequest, found *matches) (resp kmsg.Response) {
+	to := e.ticket(func(r kmsg.Response) { resp = r })
+	e.do(e.m.ConsumerGroupHeartbeat(e.at(), to, Client{ID: "client", Host: "/127.0.0.1"}, req, found))
 	return resp
+}
+
+func (e *room) match(u *unresolved) *matches {
+	e.t.Helper()
+	found, err := newMatcher().match(context.Background(), u.image, u.exprs)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return found
 }
 
 // consumers is the consumer group of the tests.

@@ -33,13 +33,18 @@ func refuse(code protocol.Code, format string, args ...any) *refusal {
 }
 
 // ConsumerGroupHeartbeat answers a heartbeat of a member of a consumer group,
-// by which it also joins and leaves. The request passed checkHeartbeat.
-func (m *Machine) ConsumerGroupHeartbeat(at coordinator.Moment, to coordinator.Ticket, c Client, req *kmsg.ConsumerGroupHeartbeatRequest) coordinator.Output {
-	out, resp, fail := m.consumerHeartbeat(at, c, req)
-	if fail != nil {
-		out = coordinator.Output{}
-		resp = newHeartbeatResponse(req)
-		resp.ErrorCode, resp.ErrorMessage = int16(fail.code), kmsg.StringPtr(fail.message)
+// by which it also joins and leaves. The request passed checkHeartbeat. The
+// response may be unresolved; then it is called again, with what found has of
+// the expressions, which is nil at first.
+func (m *Machine) ConsumerGroupHeartbeat(at coordinator.Moment, to coordinator.Ticket, c Client, req *kmsg.ConsumerGroupHeartbeatRequest, found *matches) coordinator.Output {
+	out, resp, fail := m.consumerHeartbeat(at, c, req, found)
+	switch {
+	case fail == notMatched:
+		return coordinator.Answer(to, &unresolved{image: at.Image, exprs: []string{strings.Clone(*req.SubscribedTopicRegex)}})
+	case fail != nil:
+		refused := newHeartbeatResponse(req)
+		refused.ErrorCode, refused.ErrorMessage = int16(fail.code), kmsg.StringPtr(fail.message)
+		return coordinator.Answer(to, refused)
 	}
 	out.Replies = append(out.Replies, coordinator.Reply{To: to, Response: resp})
 	return out
@@ -51,18 +56,22 @@ func newHeartbeatResponse(req *kmsg.ConsumerGroupHeartbeatRequest) *kmsg.Consume
 	return resp
 }
 
-func (m *Machine) consumerHeartbeat(at coordinator.Moment, c Client, req *kmsg.ConsumerGroupHeartbeatRequest) (coordinator.Output, *kmsg.ConsumerGroupHeartbeatResponse, *refusal) {
+func (m *Machine) consumerHeartbeat(at coordinator.Moment, c Client, req *kmsg.ConsumerGroupHeartbeatRequest, found *matches) (coordinator.Output, kmsg.Response, *refusal) {
 	all := &m.config().ConsumerGroups
 	if req.MemberEpoch < 0 {
-		return m.consumerLeave(at, req)
+		out, resp, fail := m.consumerLeave(at, req)
+		return out, resp, fail
 	}
-	h := &heartbeat{Machine: m, at: at, all: all, own: m.config().ConsumerGroup(at.Image.Configs(metadata.ResourceGroup, req.Group)), req: req, client: c}
+	h := &heartbeat{Machine: m, at: at, all: all, matches: found, own: m.config().ConsumerGroup(at.Image.Configs(metadata.ResourceGroup, req.Group)), req: req, client: c}
 	for _, step := range heartbeatSteps {
 		if fail := step(h); fail != nil {
 			return coordinator.Output{}, nil, fail
 		}
 	}
 	m.timers.Set(timerKey{h.group.groupID, h.member.id, sessionTimeout}, at.Mono+h.own.SessionTimeout)
+	if h.due != nil {
+		return coordinator.Output{Records: h.records}, &unresolved{h.reply(), at.Image, h.due}, nil
+	}
 	return coordinator.Output{Records: h.records}, h.reply(), nil
 }
 
@@ -143,6 +152,10 @@ type heartbeat struct {
 	// regexes are the regular expressions that the group has after this; nil for
 	// no change.
 	regexes map[string]*ConsumerGroupRegularExpressionValue
+	// matches is what was matched for this heartbeat, nil for nothing; due are the
+	// regular expressions that are to be matched for later ones.
+	matches *matches
+	due     []string
 
 	epoch       int32 // of the group
 	targetEpoch int32

@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -30,13 +31,55 @@ func (c *Coordinator) ConsumerGroupHeartbeat(ctx context.Context, client Client,
 	if refused := checkHeartbeat(req, c.options.Config().ConsumerGroups.Assignors); refused != nil {
 		return fail(refused.code, &refused.message)
 	}
-	resp, err := ask[*kmsg.ConsumerGroupHeartbeatResponse](ctx, c, req.Group, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
-		return m.ConsumerGroupHeartbeat(at, to, client, req)
-	})
+	resp, err := c.heartbeat(ctx, client, req)
 	if err != nil {
 		return fail(c.options.Code(err), nil)
 	}
 	return resp
+}
+
+// heartbeat has the shard decide a heartbeat, and matches the regular expressions
+// that it lacks.
+func (c *Coordinator) heartbeat(ctx context.Context, client Client, req *kmsg.ConsumerGroupHeartbeatRequest) (*kmsg.ConsumerGroupHeartbeatResponse, error) {
+	decide := func(found *matches) (kmsg.Response, error) {
+		return ask[kmsg.Response](ctx, c, req.Group, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
+			return m.ConsumerGroupHeartbeat(at, to, client, req, found)
+		})
+	}
+	resp, err := decide(nil)
+	if u, ok := resp.(*unresolved); ok && u.ConsumerGroupHeartbeatResponse == nil {
+		var found *matches
+		if found, err = c.matcher.match(ctx, u.image, u.exprs); err != nil {
+			return nil, err
+		}
+		resp, err = decide(found)
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch r := resp.(type) {
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		return r, nil
+	case *unresolved:
+		c.matchLater(strings.Clone(req.Group), r)
+		return r.ConsumerGroupHeartbeatResponse, nil
+	}
+	return nil, errResponse
+}
+
+// matchLater matches the regular expressions of a group for its next heartbeat.
+func (c *Coordinator) matchLater(group string, u *unresolved) {
+	c.matcher.later(func(ctx context.Context) {
+		found, err := c.matcher.match(ctx, u.image, u.exprs)
+		if err != nil {
+			return // the node goes down
+		}
+		// An error means that the group is not here any more.
+		_, _ = ask[kmsg.Response](ctx, c, group, func(m *Machine, at coordinator.Moment, to coordinator.Ticket) coordinator.Output {
+			m.regexesMatched(at, group, found)
+			return coordinator.Answer(to, kmsg.NewPtrConsumerGroupHeartbeatResponse())
+		})
+	})
 }
 
 // ConsumerGroupDescribe answers ConsumerGroupDescribe, versions 0–1, in the

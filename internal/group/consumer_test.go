@@ -276,7 +276,7 @@ func BenchmarkConsumerHeartbeats(b *testing.B) {
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		e.m.ConsumerGroupHeartbeat(e.at(), 1, client, requests[i%len(requests)])
+		e.m.ConsumerGroupHeartbeat(e.at(), 1, client, requests[i%len(requests)], nil)
 		i++
 	}
 }

@@ -67,6 +67,7 @@ type Options struct {
 type Coordinator struct {
 	options Options
 	runtime *coordinator.Runtime[*Machine]
+	matcher *matcher
 	mu      sync.Mutex
 	// random is shared by the machines, each of which gets a source of its own.
 	random *rand.Rand
@@ -76,7 +77,7 @@ type Coordinator struct {
 
 // NewCoordinator returns a coordinator that leads nothing; Follow tells it what.
 func NewCoordinator(o Options) *Coordinator {
-	c := &Coordinator{options: o, random: o.Random, ledgers: map[int32]*ledger{}}
+	c := &Coordinator{options: o, random: o.Random, ledgers: map[int32]*ledger{}, matcher: newMatcher()}
 	c.runtime = coordinator.New(coordinator.Options[*Machine]{
 		Topic: Topic, NodeID: o.NodeID, Open: coordinator.Replicas(o.Replicas, Topic), New: c.machine,
 		Now: o.Now, Elapsed: o.Elapsed, Codecs: o.Codecs, Log: o.Log,
@@ -106,7 +107,10 @@ func (c *Coordinator) Follow(img *metadata.Image, delta *metadata.Delta) {
 func (c *Coordinator) Retry() { c.runtime.Retry() }
 
 // Close ends all groups here; whoever waits gets NOT_COORDINATOR.
-func (c *Coordinator) Close() { c.runtime.Close() }
+func (c *Coordinator) Close() {
+	c.matcher.close()
+	c.runtime.Close()
+}
 
 // Partition is the partition of Topic that holds a group. Before the topic
 // exists it is that of the topic as it will be.
