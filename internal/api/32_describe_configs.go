@@ -174,6 +174,7 @@ func clientMetricsEntries(values map[string]string) []config.Entry {
 		e := config.Entry{Name: key.Name, Value: &key.Default, Type: key.Type, Source: config.SourceDefault, IsDefault: true}
 		if value, ok := values[key.Name]; ok {
 			e.Value, e.Source, e.IsDefault = &value, config.SourceClientMetrics, false
+			e.Synonyms = []config.EntrySynonym{{Name: key.Name, Value: &value, Source: e.Source}}
 		}
 		entries = append(entries, e)
 	}

@@ -217,6 +217,7 @@ func TestAlterConfigsRoundTrip(t *testing.T) {
 			{op{aBroker, "1", "node.id", opSet, "7"}, protocol.InvalidRequest, "1", kmsg.ConfigSourceDefaultConfig},
 			{op{aMetrics, "m", "interval.ms", opSet, "60000"}, 0, "60000", 7},
 			{op{aMetrics, "m", "interval.ms", opDelete, "-"}, 0, "300000", kmsg.ConfigSourceDefaultConfig},
+			{op{aMetrics, "m", "match", 2, "client_id=a"}, protocol.InvalidConfig, "", kmsg.ConfigSourceDefaultConfig},
 			{op{aGroup, "g", "consumer.session.timeout.ms", opSet, "50000"}, 0, "50000", 8},
 		} {
 			for version := range int16(2) {
@@ -238,6 +239,9 @@ func TestAlterConfigsRoundTrip(t *testing.T) {
 			after := one(x, x.describe(4, c.op.kind, c.op.name, c.op.key))
 			if deref(after.Value) != c.value || after.Source != c.source {
 				t.Errorf("%v: is %q of %v afterwards, want %q of %v", c.op, deref(after.Value), after.Source, c.value, c.source)
+			}
+			if s := after.ConfigSynonyms; c.source != kmsg.ConfigSourceDefaultConfig && (len(s) == 0 || deref(s[0].Value) != c.value || s[0].Source != c.source) {
+				t.Errorf("%v: the synonyms are %+v", c.op, s)
 			}
 		}
 		// The topic without an override takes the cluster's value.

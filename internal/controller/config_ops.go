@@ -131,17 +131,14 @@ func changeList(list, items []string, op kmsg.IncrementalAlterConfigOp) []string
 	})
 }
 
-// lookup finds the key of a resource's config.
+// lookup finds the key of a resource's config. As in Kafka, only those of topics
+// and brokers have types here.
 func lookup(at metadata.ConfigResource, name string) (config.Key, bool) {
 	switch at.Type {
 	case metadata.ResourceTopic:
 		return config.Lookup(config.ScopeTopic, name)
 	case metadata.ResourceBroker:
 		return config.Lookup(config.ScopeBroker, name)
-	case metadata.ResourceGroup:
-		return config.Lookup(config.ScopeGroup, name)
-	case metadata.ResourceClientMetrics:
-		return clientMetricsKey(name)
 	}
 	return config.Key{}, false
 }
