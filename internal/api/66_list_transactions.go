@@ -2,11 +2,11 @@ package api
 
 import (
 	"context"
-	"regexp"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/internal/pattern"
 	"ottla/internal/protocol"
 )
 
@@ -28,7 +28,7 @@ func (h *Handler) listTransactions(_ context.Context, _ *Request, req *kmsg.List
 		}
 	}
 	// Kafka uses RE2, too.
-	if _, err := regexp.Compile(deref(req.TransactionalIDPattern)); err != nil {
+	if pattern.Check(deref(req.TransactionalIDPattern)) != nil {
 		resp.ErrorCode = int16(protocol.InvalidRegularExpression)
 	}
 	return resp, nil

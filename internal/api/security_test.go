@@ -91,6 +91,7 @@ func TestListTransactions(t *testing.T) {
 				{[]string{"Ongoing", "Dreaming"}, nil, 0, 1},
 				{nil, ptr("a.*"), 0, 0},
 				{nil, ptr("("), protocol.InvalidRegularExpression, 0},
+				{nil, ptr("(?:abcdefghijk){1000}"), protocol.InvalidRegularExpression, 0},
 			} {
 				req := kmsg.NewPtrListTransactionsRequest()
 				req.StateFilters, req.TransactionalIDPattern = c.states, c.pattern

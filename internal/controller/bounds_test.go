@@ -122,3 +122,38 @@ func TestNamedResourcesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// The patterns of clients are regular expressions: they are bounded, and checked
+// before the controller's lock is taken.
+func TestClientPatternsAreBounded(t *testing.T) {
+	c, _ := oneNode(t)
+	const good = "client_id=a.*"
+	values := []string{good, good, "client_id=(", "client_id=" + strings.Repeat(".?", 5000), `client_id=a{1000}b{1000}` + strings.Repeat(`(c{900})?`, 10), "x"}
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	for i, value := range values {
+		r := kmsg.NewIncrementalAlterConfigsRequestResource()
+		r.ResourceType, r.ResourceName = 16, fmt.Sprint(i)
+		r.Configs = []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: matchKey, Value: &value}}
+		req.Resources = append(req.Resources, r)
+	}
+	for i, r := range c.IncrementalAlterConfigs(t.Context(), req).Resources {
+		if refused := protocol.Code(r.ErrorCode) == protocol.InvalidConfig; refused != (i > 1) {
+			t.Errorf("%.30s: %v", values[i], protocol.Code(r.ErrorCode))
+		}
+	}
+	all := incrementalAlterations(req)
+	checked := checkMatches(t.Context(), all)
+	if len(checked) != len(values)-1 || checked[good] != nil {
+		t.Errorf("checked before the lock: %v", checked)
+	}
+	v := c.view()
+	v.checked = map[string]error{good: protocol.PolicyViolation}
+	if _, resp, err := incrementalAlterConfigs(v, req, all); err != nil || protocol.Code(resp.Resources[0].ErrorCode) != protocol.PolicyViolation {
+		t.Errorf("checked again under the lock: %v %v", resp.Resources[0].ErrorCode, err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if checked := checkMatches(gone, all); len(checked) != 0 {
+		t.Errorf("checked for nobody: %v", checked)
+	}
+}

@@ -1,19 +1,24 @@
 package controller
 
 import (
-	"regexp"
+	"context"
 	"slices"
 	"strconv"
 	"strings"
 
 	"ottla/internal/config"
+	"ottla/internal/metadata"
+	"ottla/internal/pattern"
 	"ottla/internal/protocol"
 )
+
+// matchKey has the patterns of the clients that a subscription is for.
+const matchKey = "match"
 
 // The configs of a client metrics subscription (KIP-714).
 var clientMetricsKeys = []config.Key{
 	{Name: "interval.ms", Type: config.Int, Default: "300000", HasDefault: true},
-	{Name: "match", Type: config.List, HasDefault: true},
+	{Name: matchKey, Type: config.List, HasDefault: true},
 	{Name: "metrics", Type: config.List, HasDefault: true},
 }
 
@@ -31,7 +36,7 @@ func clientMetricsKey(name string) (config.Key, bool) {
 
 // validateClientMetrics checks a subscription: its name, its interval of 100 ms
 // to an hour, and the patterns of the clients that it is for.
-func validateClientMetrics(name string, configs map[string]string) error {
+func validateClientMetrics(v *view, name string, configs map[string]string) error {
 	if name == "" {
 		return protocol.Errorf(protocol.InvalidRequest, "Subscription name can't be empty")
 	}
@@ -49,18 +54,51 @@ func validateClientMetrics(name string, configs map[string]string) error {
 			return protocol.Errorf(protocol.InvalidRequest, "Invalid value %d for interval.ms, interval must be between 100 and 3600000 (1 hour)", ms)
 		}
 	}
-	for _, pattern := range strings.Split(configs["match"], ",") {
-		if pattern = strings.TrimSpace(pattern); pattern != "" && !validClientMatch(pattern) {
-			return protocol.Errorf(protocol.InvalidConfig, "Illegal client matching pattern: %s", pattern)
+	return v.checkMatch(configs[matchKey])
+}
+
+// checkMatch checks the patterns of the clients that a subscription is for.
+func (v *view) checkMatch(value string) error {
+	if err, ok := v.checked[value]; ok {
+		return err
+	}
+	return validMatch(value)
+}
+
+// checkMatches checks the client patterns of a request before the controller's
+// lock is taken: regular expressions may take long. It ends with ctx.
+func checkMatches(ctx context.Context, all []alteration) map[string]error {
+	checked := map[string]error{}
+	for _, a := range all {
+		if a.at.Type != metadata.ResourceClientMetrics {
+			continue
+		}
+		for _, op := range a.ops {
+			if op.name != matchKey || op.value == nil || ctx.Err() != nil {
+				continue
+			}
+			if _, ok := checked[*op.value]; !ok {
+				checked[*op.value] = validMatch(*op.value)
+			}
+		}
+	}
+	return checked
+}
+
+// validMatch checks a list of client patterns.
+func validMatch(value string) error {
+	for _, match := range strings.Split(value, ",") {
+		if match = strings.TrimSpace(match); match != "" && !validClientMatch(match) {
+			return protocol.Errorf(protocol.InvalidConfig, "Illegal client matching pattern: %s", match)
 		}
 	}
 	return nil
 }
 
 // validClientMatch checks one name=pattern, where the pattern is a regular
-// expression.
-func validClientMatch(pattern string) bool {
-	parts := strings.Split(pattern, "=")
+// expression within the bounds of package pattern.
+func validClientMatch(match string) bool {
+	parts := strings.Split(match, "=")
 	if len(parts) != 2 {
 		return false
 	}
@@ -69,6 +107,5 @@ func validClientMatch(pattern string) bool {
 	default:
 		return false
 	}
-	_, err := regexp.Compile(strings.TrimSpace(parts[1]))
-	return err == nil
+	return pattern.Check(strings.TrimSpace(parts[1])) == nil
 }

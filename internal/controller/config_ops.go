@@ -179,7 +179,7 @@ func validateConfigs(v *view, at metadata.ConfigResource, configs map[string]str
 		}
 		return configError(v.cfg.ValidateGroup(configs))
 	case metadata.ResourceClientMetrics:
-		return validateClientMetrics(at.Name, configs)
+		return validateClientMetrics(v, at.Name, configs)
 	}
 	return protocol.Errorf(protocol.InvalidRequest, "Unknown resource type %d", at.Type)
 }

@@ -14,8 +14,11 @@ import (
 // client metrics subscriptions (KIP-339). Each resource succeeds or fails as a
 // whole; all that succeed are one batch.
 func (c *Controller) IncrementalAlterConfigs(ctx context.Context, req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
+	all := incrementalAlterations(req)
+	checked := checkMatches(ctx, all)
 	resp, err := submit(ctx, c, func(v *view) (outcome[*kmsg.IncrementalAlterConfigsResponse], error) {
-		records, resp, err := incrementalAlterConfigs(v, req)
+		v.checked = checked
+		records, resp, err := incrementalAlterConfigs(v, req, all)
 		return outcome[*kmsg.IncrementalAlterConfigsResponse]{records: records, reply: resp}, err
 	})
 	if err == nil {
@@ -28,7 +31,8 @@ func (c *Controller) IncrementalAlterConfigs(ctx context.Context, req *kmsg.Incr
 	return resp
 }
 
-func incrementalAlterConfigs(v *view, req *kmsg.IncrementalAlterConfigsRequest) ([]metadata.Message, *kmsg.IncrementalAlterConfigsResponse, error) {
+// incrementalAlterations are what a request asks for.
+func incrementalAlterations(req *kmsg.IncrementalAlterConfigsRequest) []alteration {
 	all := make([]alteration, len(req.Resources))
 	for i, r := range req.Resources {
 		all[i].at = resourceOf(r.ResourceType, r.ResourceName)
@@ -36,6 +40,10 @@ func incrementalAlterConfigs(v *view, req *kmsg.IncrementalAlterConfigsRequest) 
 			all[i].ops = append(all[i].ops, configOp{name: c.Name, op: c.Op, value: c.Value})
 		}
 	}
+	return all
+}
+
+func incrementalAlterConfigs(v *view, req *kmsg.IncrementalAlterConfigsRequest, all []alteration) ([]metadata.Message, *kmsg.IncrementalAlterConfigsResponse, error) {
 	records, errs := alterEach(v, all, false)
 	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
 	for i, err := range errs {
@@ -47,8 +55,11 @@ func incrementalAlterConfigs(v *view, req *kmsg.IncrementalAlterConfigsRequest) 
 // AlterConfigs replaces all configs of topics, brokers, groups and client
 // metrics subscriptions: what the request does not name is removed.
 func (c *Controller) AlterConfigs(ctx context.Context, req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
+	all := replacingAlterations(req)
+	checked := checkMatches(ctx, all)
 	resp, err := submit(ctx, c, func(v *view) (outcome[*kmsg.AlterConfigsResponse], error) {
-		records, resp, err := alterConfigs(v, req)
+		v.checked = checked
+		records, resp, err := alterConfigs(v, req, all)
 		return outcome[*kmsg.AlterConfigsResponse]{records: records, reply: resp}, err
 	})
 	if err == nil {
@@ -61,7 +72,8 @@ func (c *Controller) AlterConfigs(ctx context.Context, req *kmsg.AlterConfigsReq
 	return resp
 }
 
-func alterConfigs(v *view, req *kmsg.AlterConfigsRequest) ([]metadata.Message, *kmsg.AlterConfigsResponse, error) {
+// replacingAlterations are what a request asks for.
+func replacingAlterations(req *kmsg.AlterConfigsRequest) []alteration {
 	all := make([]alteration, len(req.Resources))
 	for i, r := range req.Resources {
 		all[i].at = resourceOf(r.ResourceType, r.ResourceName)
@@ -69,6 +81,10 @@ func alterConfigs(v *view, req *kmsg.AlterConfigsRequest) ([]metadata.Message, *
 			all[i].ops = append(all[i].ops, configOp{name: c.Name, op: kmsg.IncrementalAlterConfigOpSet, value: c.Value})
 		}
 	}
+	return all
+}
+
+func alterConfigs(v *view, req *kmsg.AlterConfigsRequest, all []alteration) ([]metadata.Message, *kmsg.AlterConfigsResponse, error) {
 	records, errs := alterEach(v, all, true)
 	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
 	for i, err := range errs {

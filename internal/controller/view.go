@@ -24,6 +24,8 @@ type view struct {
 	bootstrap    []metadata.Message
 
 	altered *config.DynamicValues // of img, once it was asked for
+	// checked has what checkMatches found before the lock was taken.
+	checked map[string]error
 	// collides finds the existing topic with which a new one collides.
 	collides func(name string) string
 	// done tells whether nobody waits for the decision any more; nil is never.
