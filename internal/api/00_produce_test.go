@@ -298,7 +298,8 @@ func TestProduceCodecs(t *testing.T) {
 // hold makes every flush of a partition's log wait until the test lets it go.
 func (x *fixture) hold() (release func()) {
 	gate := make(chan struct{})
-	x.faults.Add(vfs.Rule{Op: vfs.OpSync | vfs.OpSyncFS, Path: "", Hook: func(vfs.Event) { <-gate }})
+	wait := func(vfs.Event) { <-gate }
+	x.faults.Add(vfs.Rule{Op: vfs.OpSync, Path: ".log", Hook: wait}, vfs.Rule{Op: vfs.OpSyncFS, Hook: wait})
 	return func() {
 		x.faults.Clear()
 		close(gate)

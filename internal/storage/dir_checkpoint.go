@@ -149,7 +149,9 @@ func (d *dir) writeRecent() error {
 	if len(logs) > recentLogs {
 		return nil
 	}
-	d.writing.Lock()
+	if !d.writing.TryLock() {
+		return nil // another file is being written: the next round comes soon
+	}
 	defer d.writing.Unlock()
 	lines, offsets := d.lines(logs, flushedOffset, d.pointsLine())
 	if d.recentThere && maps.Equal(offsets, d.recent) {
