@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"ottla/internal/vfs"
 )
@@ -26,9 +25,10 @@ import (
 //  3. Until then a flush and a checkpoint find nothing to do, no checkpoint names
 //     the partition, and deleting it touches no file but those that an attempt on
 //     a full disk left. After a crash the metadata creates it anew.
-//  4. A clean stop does step 2 for those that had no record, so that it leaves the
-//     folders that Kafka would.
 //
+// Rejected: a clean stop that does step 2 for those that had no record, so that it
+// leaves the folders that Kafka would. With 9,000 such partitions a stop took 24
+// seconds on ext4. Kafka creates a folder that is missing when it starts.
 // Rejected: folders that a goroutine makes later. The work is the same, at a
 // moment when nobody expects it, and a stop would have to wait for it.
 
@@ -85,24 +85,6 @@ func (l *Log) putOnDisk() error {
 	l.names++
 	l.touched, l.epochs.changed = true, true
 	return nil
-}
-
-// putAllOnDisk is step 4. A full disk leaves out what has no room: there is
-// nothing in it.
-func (d *dir) putAllOnDisk(logs []*Log) error {
-	errs := make([]error, len(logs))
-	parallel(len(logs), d.flusher.width(), func(i int) {
-		l := logs[i]
-		l.write.Lock()
-		defer l.write.Unlock()
-		if errs[i] = l.usable(); errs[i] == nil && l.unmade {
-			errs[i] = l.putOnDisk()
-			l.mu.Lock()
-			l.active().unpinSynced()
-			l.mu.Unlock()
-		}
-	})
-	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return isClosed(err) || Passes(err) })...)
 }
 
 // makeFiles makes the folder and what is in it at first: the segment, which is

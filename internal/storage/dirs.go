@@ -415,9 +415,6 @@ func (d *dir) close(brokerEpoch int64) error {
 }
 
 func (d *dir) stop(logs []*Log, brokerEpoch int64) error {
-	if err := d.putAllOnDisk(logs); err != nil {
-		return err
-	}
 	for _, l := range logs {
 		d.flusher.add(l)
 	}

@@ -508,7 +508,9 @@ func (w *world) closeAndOpen() {
 	w.doing = "close"
 	w.must(w.m.Close(7))
 	for _, p := range w.partitions {
-		p.durable, p.startLow, p.unflushed, p.made = p.end, p.start, false, true
+		if p.made {
+			p.durable, p.startLow, p.unflushed = p.end, p.start, false
+		}
 	}
 	w.verify(w.mem)
 	w.open()
