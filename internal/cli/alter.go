@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ type configFlags struct {
 	set    []string
 	remove []string
 	all    bool
+	doc    bool
 	dryRun bool
 }
 
@@ -31,10 +33,34 @@ func (f *configFlags) add(cmd *cobra.Command, scope config.Scope) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.set, "set", nil, "set `name=value` (repeatable)")
 	flags.StringArrayVar(&f.remove, "delete", nil, "give `name` its default back (repeatable)")
-	flags.BoolVarP(&f.all, "all", "a", false, "show every config, not only what was set here")
+	if scope == config.ScopeTopic {
+		f.all = true
+		flags.Var(negation{&f.all}, "overrides", "show only what was set for the topic itself")
+		flags.Lookup("overrides").NoOptDefVal = "true"
+		flags.BoolP("all", "a", true, "show every config") // as it was before; now the default
+		if err := flags.MarkHidden("all"); err != nil {
+			panic(err) // the flag is defined above
+		}
+	} else {
+		flags.BoolVarP(&f.all, "all", "a", false, "show every config, not only what was set here")
+	}
+	flags.BoolVar(&f.doc, "doc", false, "show what each config means, as the cluster tells it")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only let the cluster check whether it would work")
 	mustComplete(cmd, "set", completeKeys("=", scope))
 	mustComplete(cmd, "delete", completeKeys("", scope))
+}
+
+// negation is a flag that turns a value off.
+type negation struct{ value *bool }
+
+func (n negation) String() string { return strconv.FormatBool(n.value != nil && !*n.value) }
+
+func (n negation) Type() string { return "bool" }
+
+func (n negation) Set(text string) error {
+	on, err := strconv.ParseBool(text)
+	*n.value = !on
+	return err
 }
 
 func (f *configFlags) alters() bool { return len(f.set)+len(f.remove) > 0 }
@@ -52,6 +78,9 @@ type describedConfig struct {
 	Source    string  `json:"source"`
 	ReadOnly  bool    `json:"read_only"`
 	Sensitive bool    `json:"sensitive"`
+	Doc       string  `json:"doc,omitempty"`
+
+	own bool // set for the resource itself
 }
 
 // alteredResource is what became of altering one resource.
@@ -67,24 +96,25 @@ func (a *App) runConfigs(ctx context.Context, client *kgo.Client, kind kmsg.Conf
 	if f.alters() {
 		return a.alterConfigs(ctx, client, kind, what, names, f)
 	}
-	return a.showConfigs(ctx, client, kind, what, names, f.all)
+	return a.showConfigs(ctx, client, kind, what, names, f)
 }
 
-func (a *App) showConfigs(ctx context.Context, client *kgo.Client, kind kmsg.ConfigResourceType, what string, names []string, all bool) error {
+func (a *App) showConfigs(ctx context.Context, client *kgo.Client, kind kmsg.ConfigResourceType, what string, names []string, f *configFlags) error {
 	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.IncludeDocumentation = f.doc
 	for _, name := range names {
 		r := kmsg.NewDescribeConfigsRequestResource()
 		r.ResourceType, r.ResourceName = kind, name
 		req.Resources = append(req.Resources, r)
 	}
-	failures := &items{app: a}
+	failures := &items{app: a, names: topicNames(ctx, client)}
 	resources := []describedResource{}
 	for _, shard := range client.RequestSharded(ctx, req) {
 		if shard.Err != nil {
 			return shard.Err
 		}
 		for _, r := range shard.Resp.(*kmsg.DescribeConfigsResponse).Resources {
-			d := describeResource(r, all)
+			d := describeResource(r, f.all)
 			failures.check(what+" "+r.ResourceName, d.Error)
 			resources = append(resources, d)
 		}
@@ -123,9 +153,18 @@ func describeResource(r kmsg.DescribeConfigsResponseResource, all bool) describe
 		}
 		d.Configs = append(d.Configs, describedConfig{
 			Name: c.Name, Value: c.Value, Source: sources[c.Source], ReadOnly: c.ReadOnly, Sensitive: c.IsSensitive,
+			Doc: deref(c.Documentation), own: c.Source == kmsg.ConfigSourceDynamicTopicConfig,
 		})
 	}
-	slices.SortFunc(d.Configs, func(x, y describedConfig) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(d.Configs, func(x, y describedConfig) int {
+		switch {
+		case x.own && !y.own: // overrides first
+			return -1
+		case y.own && !x.own:
+			return 1
+		}
+		return strings.Compare(x.Name, y.Name)
+	})
 	return d
 }
 
@@ -145,6 +184,11 @@ func (r describedResource) write(w io.Writer, what string, heading bool) {
 		table.row(c.Name, value, c.Source)
 	}
 	table.write(w)
+	for _, c := range r.Configs {
+		if c.Doc != "" {
+			fmt.Fprintf(w, "\n%s\n  %s\n", c.Name, c.Doc)
+		}
+	}
 }
 
 // configLines prints configs as name=value, sorted.
@@ -192,7 +236,7 @@ func (a *App) alterConfigs(ctx context.Context, client *kgo.Client, kind kmsg.Co
 	if err != nil {
 		return err
 	}
-	failures := &items{app: a}
+	failures := &items{app: a, names: topicNames(ctx, client)}
 	altered := []alteredResource{}
 	for _, shard := range client.RequestSharded(ctx, req) {
 		if shard.Err != nil {

@@ -6,9 +6,9 @@
 //
 //   - exit code 0 ok, 1 something failed (one failed item among many too), 2 a
 //     wrong call or configuration;
-//   - --format json prints exactly one JSON object on standard output, also when
-//     the result is empty or an error; what is not the result goes to standard
-//     error;
+//   - --format json and yaml print exactly one object on standard output, also
+//     when the result is empty or an error; what is not the result goes to
+//     standard error;
 //   - kcat's habits where kcat has one (-b -t -o -e -c -f -J -K -D -Z -X),
 //     Kafka's words elsewhere.
 //
@@ -20,7 +20,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +50,9 @@ type Streams struct {
 	Program string
 	// ReadFile reads a file that the user named.
 	ReadFile func(name string) ([]byte, error)
+	// WriteFile replaces a file of the user's settings, and makes its folder; nil:
+	// settings cannot be written.
+	WriteFile func(name string, content []byte) error
 }
 
 // lookupEnv returns the value of an environment variable, the last one as the
@@ -98,20 +100,24 @@ ottla consume greetings`),
 	a.Root.SetOut(s.Out)
 	a.Root.SetErr(s.Err)
 	a.Root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	a.Root.PersistentFlags().StringVar(&a.format, "format", "text", "form of the output: text or json")
+	a.Root.PersistentFlags().StringVar(&a.format, "format", "text", "form of the output: text, json or yaml")
 	a.Root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkFormat() }
-	a.Root.AddCommand(a.topic(), a.group(), a.produce(), a.consume(), a.bench(), a.cluster(), a.config(), a.version())
+	a.Root.AddCommand(a.topic(), a.group(), a.produce(), a.consume(), a.copy(), a.bench(), a.cluster(), a.config(), a.doctor(), a.profile(), a.version())
 	return a
 }
 
 func (a *App) checkFormat() error {
-	if a.format == "text" || a.format == "json" {
+	switch a.format {
+	case "text", "json", "yaml":
 		return nil
 	}
 	bad := a.format
 	a.format = "text"
-	return usagef("--format %s: must be text or json", bad)
+	return usagef("--format %s: must be text, json or yaml", bad)
 }
+
+// structured tells that the result is an object for programs, not text.
+func (a *App) structured() bool { return a.format == "json" || a.format == "yaml" }
 
 // Execute runs the command that args name and returns the exit code. It is the
 // only place that tells the user of an error.
@@ -124,7 +130,7 @@ func (a *App) Execute(ctx context.Context, args []string) int {
 	if strings.HasPrefix(err.Error(), "unknown command ") {
 		err = usage(err)
 	}
-	a.report(cmd, err)
+	a.report(cmd, suggest(cmd, err))
 	if isUsage(err) {
 		return ExitUsage
 	}
@@ -143,19 +149,19 @@ func (a *App) report(cmd *cobra.Command, err error) {
 	if errors.As(err, &u) {
 		fmt.Fprintf(a.Err, "See '%s --help'.\n", cmd.CommandPath())
 	}
-	if a.jsonWanted(cmd) && !a.printed {
-		a.printJSON(struct {
+	if a.objectWanted(cmd) && !a.printed {
+		a.printObject(struct {
 			Error *problem `json:"error"`
 		}{newProblem(err, "")})
 	}
 }
 
-// jsonWanted also answers when the flags could not be parsed to their end.
-func (a *App) jsonWanted(cmd *cobra.Command) bool {
-	if f := cmd.Flag("format"); f != nil && f.Value.String() == "json" {
+// objectWanted also answers when the flags could not be parsed to their end.
+func (a *App) objectWanted(cmd *cobra.Command) bool {
+	if f := cmd.Flag("format"); f != nil && (f.Value.String() == "json" || f.Value.String() == "yaml") {
 		return true
 	}
-	return a.format == "json"
+	return a.structured()
 }
 
 // usageError is a wrong call of a command.
@@ -235,15 +241,4 @@ func (p *problem) String() string {
 // at the front, two spaces in.
 func example(text string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
-}
-
-// printJSON prints v as the one JSON object of the command.
-func (a *App) printJSON(v any) {
-	a.printed = true
-	e := json.NewEncoder(a.Out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		fmt.Fprintf(a.Err, "ottla: writing the result: %v\n", err)
-	}
 }

@@ -71,7 +71,7 @@ func TestExitCodes(t *testing.T) {
 		{"topic list -X security.protocol=SSL", 2, "not supported"},
 		{"topic list -F missing", 2, "no file missing"},
 		{"topic list -b host:port:1", 2, "not host:port"},
-		{"topic list --format yaml", 2, "must be text or json"},
+		{"topic list --format xml", 2, "must be text, json or yaml"},
 		{"topic list -b " + nobody, 1, "no Kafka at " + nobody + ": "},
 		{"produce", 2, "accepts 1 arg"},
 		{"produce t -z rar", 2, "none of none, gzip"},

@@ -24,6 +24,7 @@ type link struct {
 	servers    string
 	properties []string
 	file       string
+	profile    string
 	timeout    time.Duration
 	verbose    bool
 }
@@ -32,16 +33,38 @@ type link struct {
 // to a cluster.
 func (a *App) linkFlags(f *pflag.FlagSet) *link {
 	l := &link{app: a}
-	f.StringVarP(&l.servers, "bootstrap-server", "b", "", "`host:port`,… to begin with (default: $"+BootstrapEnv+", else "+defaultBootstrap+")")
+	f.StringVarP(&l.servers, "bootstrap-server", "b", "", "`host:port`,… to begin with (default: $"+BootstrapEnv+", the current profile, "+defaultBootstrap+")")
 	f.StringArrayVarP(&l.properties, "property", "X", nil, "client setting `name=value` with Kafka's or librdkafka's name (repeatable)")
 	f.StringVarP(&l.file, "command-config", "F", "", "`file` of client settings; -X stands above it")
+	f.StringVar(&l.profile, "profile", "", "take the settings of this profile (see ottla profile)")
 	f.DurationVar(&l.timeout, "timeout", 10*time.Second, "how long to wait for the cluster")
 	f.BoolVarP(&l.verbose, "verbose", "v", false, "tell on standard error what the client does")
 	return l
 }
 
-// settings merges -X over -F.
+// settings merges -X over -F over the profile.
 func (l *link) settings() (properties, error) {
+	profile, chosen, err := l.profileSettings()
+	if err != nil {
+		return nil, err
+	}
+	p, err := l.given()
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range profile {
+		if _, set := p[name]; set || name == "bootstrap.servers" && !chosen && l.app.lookupEnv(BootstrapEnv) != "" {
+			continue
+		}
+		if err := p.set(name + "=" + value); err != nil {
+			return nil, usagef("profile: %w", err)
+		}
+	}
+	return p, nil
+}
+
+// given merges -X over -F.
+func (l *link) given() (properties, error) {
 	p := properties{}
 	if l.file != "" {
 		content, err := l.app.ReadFile(l.file)
@@ -60,7 +83,7 @@ func (l *link) settings() (properties, error) {
 	return p, nil
 }
 
-// bootstrap picks the servers: flag, -X or -F, environment, default.
+// bootstrap picks the servers: flag, settings, environment, default.
 func (l *link) bootstrap(p properties) ([]string, error) {
 	servers := l.servers
 	for _, other := range []string{p["bootstrap.servers"], l.app.lookupEnv(BootstrapEnv), defaultBootstrap} {

@@ -41,7 +41,7 @@ func (a *App) consume() *cobra.Command {
 		Short: "Print the records of topics",
 		Long: "Print the records of topics, from the first on, and wait for more until interrupted.\n\n" +
 			offsetGrammar + "\n\n" + formatGrammar + "\n\n" +
-			"--format json prints the same lines as -J: one object for each record.\n\n" + groupGrammar,
+			"--format json prints the same lines as -J: one object for each record. --format yaml\nprints them as YAML documents.\n\n" + groupGrammar,
 		Args:              usageArgs(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: a.completeTopics(func() *link { return f.link }, 0),
 		Example: example(`
@@ -102,7 +102,7 @@ func (f *consumeFlags) printer(json bool) (formatter, error) {
 }
 
 func (a *App) runConsume(ctx context.Context, f *consumeFlags, topics []string) error {
-	format, err := f.printer(a.format == "json")
+	format, err := f.printer(a.structured())
 	if err != nil {
 		return usage(err)
 	}
@@ -209,7 +209,9 @@ func (f *consumeFlags) topics(ctx context.Context, admin *kadm.Client, names []s
 	}
 	for _, t := range topics.Sorted() {
 		if t.Err != nil {
-			return nil, fmt.Errorf("topic %s: %s", t.Topic, newProblem(t.Err, ""))
+			p := newProblem(t.Err, "")
+			there := items{names: func() []string { return allTopics(ctx, admin) }}
+			return nil, fmt.Errorf("topic %s: %s%s", t.Topic, p, there.suggestion("topic "+t.Topic, p))
 		}
 	}
 	return topics, nil

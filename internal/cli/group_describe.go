@@ -30,7 +30,7 @@ func (a *App) describeGroups(ctx context.Context, admin *kadm.Client, names []st
 	if err != nil {
 		return err
 	}
-	failures := &items{app: a}
+	failures := &items{app: a, names: groupNames(ctx, admin)}
 	for _, g := range groups {
 		failures.check("group "+g.Name, g.Error)
 	}

@@ -321,7 +321,7 @@ func (t *tally) finish(err error, quiet bool) error {
 	if !quiet {
 		t.app.Notef("%d of %d records written to %s", t.produced, t.sent, t.topic)
 	}
-	if t.app.format == "json" {
+	if t.app.structured() {
 		result := struct {
 			Topic      string            `json:"topic"`
 			Produced   int64             `json:"produced"`
@@ -332,7 +332,7 @@ func (t *tally) finish(err error, quiet bool) error {
 		for _, p := range slices.Sorted(maps.Keys(t.parts)) {
 			result.Partitions = append(result.Partitions, t.parts[p])
 		}
-		t.app.printJSON(result)
+		t.app.printObject(result)
 	}
 	if err == nil && t.failed > 0 {
 		return errItems

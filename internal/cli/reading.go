@@ -16,13 +16,15 @@ type reading struct {
 	app    *App
 	client *kgo.Client
 	print  formatter // nil: envelopes
-	left   map[partition]*partitionPlan
-	count  int64 // 0: no limit
-	done   int64
-	idle   time.Duration   // how long nothing may come before the leaders are asked
-	stop   func(partition) // makes the client leave a partition alone
-	out    *bufio.Writer
-	buf    []byte
+	// each takes the records instead of printing them; nil prints.
+	each  func(*kgo.Record)
+	left  map[partition]*partitionPlan
+	count int64 // 0: no limit
+	done  int64
+	idle  time.Duration   // how long nothing may come before the leaders are asked
+	stop  func(partition) // makes the client leave a partition alone
+	out   *bufio.Writer
+	buf   []byte
 }
 
 func (r *reading) run(ctx context.Context) error {
@@ -54,6 +56,9 @@ func (r *reading) run(ctx context.Context) error {
 		}
 		if full, err := r.records(fetches); full || err != nil {
 			return err
+		}
+		if r.out == nil {
+			continue
 		}
 		if err := r.out.Flush(); err != nil {
 			return fmt.Errorf("printing records: %w", err)
@@ -134,8 +139,20 @@ func (r *reading) finish(p partition, plan *partitionPlan, records []*kgo.Record
 }
 
 func (r *reading) one(rec *kgo.Record, broker int32) error {
+	if r.each != nil {
+		r.each(rec)
+		r.done++
+		return nil
+	}
 	if r.print == nil {
 		r.buf = appendEnvelope(r.buf[:0], rec, broker)
+		if r.app.format == "yaml" {
+			doc, err := toYAML(r.buf)
+			if err != nil {
+				return fmt.Errorf("printing records: %w", err)
+			}
+			r.buf = append(append(r.buf[:0], "---\n"...), doc...)
+		}
 	} else {
 		r.buf = r.print.append(r.buf[:0], rec)
 	}

@@ -13,7 +13,7 @@ import (
 func (a *App) topic() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "topic",
-		Short: "List, create, describe, delete and configure topics",
+		Short: "List, create, describe, configure, grow, trim and delete topics",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  needCommand,
 		Example: example(`
@@ -21,7 +21,7 @@ ottla topic create orders -p 6
 ottla topic describe orders`),
 	}
 	l := a.linkFlags(cmd.PersistentFlags())
-	cmd.AddCommand(a.topicList(l), a.topicCreate(l), a.topicDescribe(l), a.topicDelete(l), a.topicConfig(l))
+	cmd.AddCommand(a.topicList(l), a.topicCreate(l), a.topicDescribe(l), a.topicDelete(l), a.topicConfig(l), a.topicAddPartitions(l), a.topicTrim(l))
 	return cmd
 }
 

@@ -13,12 +13,15 @@ import (
 func (a *App) topicConfig(l *link) *cobra.Command {
 	f := &configFlags{}
 	cmd := &cobra.Command{
-		Use:               "config TOPIC…",
-		Short:             "Show or alter the configs of topics",
+		Use:   "config TOPIC…",
+		Short: "Show or alter the configs of topics",
+		Long: "Show every config of topics with its value and where that was set, what was set for the topic itself\n" +
+			"first; or alter configs.",
 		Args:              usageArgs(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: a.completeTopics(func() *link { return l }, 0),
 		Example: example(`
 ottla topic config orders
+ottla topic config orders --overrides --format yaml
 ottla topic config orders --set retention.ms=3600000 --delete segment.bytes`),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := f.request(kmsg.ConfigResourceTypeTopic, nil); err != nil {

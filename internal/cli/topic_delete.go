@@ -33,7 +33,7 @@ func (a *App) topicDelete(l *link) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.printDeleted(args, errs, ifExists, dryRun)
+				return a.printDeleted(topicNames(ctx, client), args, errs, ifExists, dryRun)
 			})
 		},
 	}
@@ -65,8 +65,8 @@ func deleteTopics(ctx context.Context, admin *kadm.Client, names []string, dryRu
 	return errs, nil
 }
 
-func (a *App) printDeleted(names []string, errs map[string]*problem, ifExists, dryRun bool) error {
-	failures := &items{app: a}
+func (a *App) printDeleted(there func() []string, names []string, errs map[string]*problem, ifExists, dryRun bool) error {
+	failures := &items{app: a, names: there}
 	topics := []deletedTopic{}
 	for _, name := range names {
 		d := deletedTopic{Name: name, Error: errs[name], Deleted: errs[name] == nil && !dryRun}

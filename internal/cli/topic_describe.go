@@ -61,7 +61,7 @@ func (a *App) describeTopics(ctx context.Context, admin *kadm.Client, names []st
 	if err != nil {
 		return err
 	}
-	failures := &items{app: a}
+	failures := &items{app: a, names: func() []string { return allTopics(ctx, admin) }}
 	all := []describedTopic{}
 	for _, t := range topics.Sorted() {
 		d := describeTopic(t, starts, ends, configs[t.Topic])

@@ -35,6 +35,12 @@ func Main() int {
 		Env:      os.Environ(),
 		Program:  program(os.Args[0]),
 		ReadFile: os.ReadFile,
+		WriteFile: func(name string, content []byte) error {
+			if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+				return err
+			}
+			return os.WriteFile(name, content, 0o600)
+		},
 	}).Execute(ctx, os.Args[1:])
 }
 
