@@ -83,7 +83,7 @@ func Table() []Endpoint {
 		{3, "Metadata", 0, 13, OnBroker, listFrame, describes((*Handler).metadata)},
 		{8, "OffsetCommit", 2, 10, OnBroker, largeFrame, plain((*Handler).offsetCommit)},
 		{9, "OffsetFetch", 1, 10, OnBroker, listFrame, describes((*Handler).offsetFetch)},
-		{10, "FindCoordinator", 0, 6, OnBroker, listFrame, describes((*Handler).findCoordinator)},
+		{10, "FindCoordinator", 0, 6, OnBroker, listFrame, plain((*Handler).findCoordinator)},
 		{11, "JoinGroup", 0, 9, OnBroker, largeFrame, waits((*Handler).joinGroup)},
 		{12, "Heartbeat", 0, 4, OnBroker, smallFrame, plain((*Handler).heartbeat)},
 		{13, "LeaveGroup", 0, 5, OnBroker, smallFrame, plain((*Handler).leaveGroup)},
