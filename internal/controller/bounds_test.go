@@ -46,6 +46,25 @@ func TestRequestsAreLinear(t *testing.T) {
 	})
 }
 
+// Of topics that do not exist a few have their configs checked; for the others that
+// they do not exist is enough.
+func TestMissingTopicsAreCheap(t *testing.T) {
+	c, _ := oneNode(t)
+	value := "x" // of retention.ms: wrong
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	for i := range mostMissing + 1 {
+		r := kmsg.NewIncrementalAlterConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeTopic, fmt.Sprint("t", i)
+		r.Configs = []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "retention.ms", Value: &value}}
+		req.Resources = append(req.Resources, r)
+	}
+	resp := c.IncrementalAlterConfigs(t.Context(), req)
+	first, last := resp.Resources[mostMissing-1], resp.Resources[mostMissing]
+	if protocol.Code(first.ErrorCode) != protocol.InvalidConfig || protocol.Code(last.ErrorCode) != protocol.UnknownTopicOrPartition {
+		t.Errorf("%v, then %v", protocol.Code(first.ErrorCode), protocol.Code(last.ErrorCode))
+	}
+}
+
 // A table of names and a scan find the same collisions.
 func TestCollisionsOfMany(t *testing.T) {
 	c, _ := oneNode(t)

@@ -111,10 +111,15 @@ func alterEach(v *view, all []alteration, replace bool) (records []metadata.Mess
 	for _, a := range all {
 		times[a.at]++
 	}
-	unknown := newResources(v.img)
+	unknown, missing := newResources(v.img), 0
 	for _, a := range all {
 		var made []metadata.Message
 		err := v.gaveUp()
+		if absent := checkExists(v, a.at); absent != nil && err == nil {
+			if missing++; missing > mostMissing {
+				err = absent
+			}
+		}
 		if err == nil {
 			err = checkAlteration(v, a.at, a.ops, times[a.at])
 		}
@@ -131,6 +136,11 @@ func alterEach(v *view, all []alteration, replace bool) (records []metadata.Mess
 	}
 	return records, errs
 }
+
+// mostMissing is how many topics that do not exist have their configs checked in
+// one request, as Kafka checks them before it looks for the topic. A request of 8
+// MiB can name 850,000, which took 5 s under the controller's lock.
+const mostMissing = 1000
 
 // maxNamedResources bounds the groups, and the client metrics subscriptions, that
 // have configs: they need not exist, so that a client can make any number.
