@@ -21,17 +21,14 @@ func takeSignals(w io.Writer) (stop func()) {
 	signal.Ignore(syscall.SIGPIPE)
 	quit := make(chan os.Signal, 1)
 	signal.Notify(quit, syscall.SIGQUIT)
-	ended := make(chan struct{})
 	go func() {
-		defer close(ended)
 		for range quit {
 			_ = pprof.Lookup("goroutine").WriteTo(w, 2) // nobody may read it; at most 64 MB
 		}
 	}()
 	return func() {
 		signal.Stop(quit)
-		close(quit)
-		<-ended
+		close(quit) // a dump that nobody reads is not waited for
 		signal.Reset(syscall.SIGPIPE)
 	}
 }

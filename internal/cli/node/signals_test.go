@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // process is a node in a process of its own.
 type process struct {
 	cmd               *exec.Cmd
-	out, errs         *bufio.Reader
+	out, errs         <-chan string // lines
 	outPipe, errsPipe io.Closer
 	data, address     string
 }
@@ -58,7 +58,7 @@ func startProcess(t *testing.T, env []string, program ...string) *process {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: cmd, out: bufio.NewReader(out), errs: bufio.NewReader(errs), outPipe: out, errsPipe: errs, data: data}
+	p := &process{cmd: cmd, out: lines(out), errs: lines(errs), outPipe: out, errsPipe: errs, data: data}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -68,20 +68,38 @@ func startProcess(t *testing.T, env []string, program ...string) *process {
 	return p
 }
 
+// lines reads all that a process writes, so that it never waits for a reader: a
+// dump of goroutines is larger than a pipe. The channel closes at the end.
+func lines(r io.Reader) <-chan string {
+	all := make(chan string, 1<<20)
+	go func() {
+		defer close(all)
+		b := bufio.NewReader(r)
+		for {
+			line, err := b.ReadString('\n')
+			if line != "" {
+				all <- line
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return all
+}
+
 // line reads to the first line with a prefix.
-func (p *process) line(t *testing.T, r *bufio.Reader, prefix string) string {
+func (p *process) line(t *testing.T, r <-chan string, prefix string) string {
 	t.Helper()
 	var all strings.Builder
-	for {
-		line, err := r.ReadString('\n')
+	for line := range r {
 		if strings.HasPrefix(line, prefix) {
 			return line
 		}
 		all.WriteString(line)
-		if err != nil {
-			t.Fatalf("no line %q: %v\n%s", prefix, err, all.String())
-		}
 	}
+	t.Fatalf("no line %q\n%s", prefix, all.String())
+	return ""
 }
 
 // serves sends a bad request, which the node logs, and waits for it to close
@@ -111,7 +129,9 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 // endsInOrder waits for the process and looks for the mark of a clean stop.
 func (p *process) endsInOrder(t *testing.T) {
 	t.Helper()
-	_, _ = io.Copy(io.Discard, p.errs) // Wait closes the pipe
+	for range p.errs { // to its end: Wait closes the pipe
+		continue
+	}
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("ended by %v", err)
 	}
