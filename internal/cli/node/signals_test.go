@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -166,6 +167,11 @@ func TestQuitDumps(t *testing.T) {
 
 // TestHangupEnds: SIGHUP ends the node in order, under nohup it does nothing.
 func TestHangupEnds(t *testing.T) {
+	// Tests that run under nohup would hand the ignored SIGHUP on to the node. A
+	// signal that is caught here has its default in a child.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	p := startProcess(t, nil)
 	p.signal(t, syscall.SIGHUP)
 	p.endsInOrder(t)
