@@ -8,7 +8,7 @@ import (
 	"ottla/internal/vfs"
 )
 
-// benchNode is a voter alone on the machine's disk.
+// benchNode is a single voter on the machine's disk.
 func benchNode(b *testing.B, dir string) (*Node, int32) {
 	o := testOptions(vfs.OS{})
 	o.Dir, o.Now, o.Tick = dir, time.Now, defaultTick
@@ -23,7 +23,7 @@ func benchNode(b *testing.B, dir string) (*Node, int32) {
 	return n, untilLeads(n, owner)
 }
 
-// BenchmarkFirstStart is from an empty folder to a leader.
+// BenchmarkFirstStart measures the time from an empty folder to a leader.
 func BenchmarkFirstStart(b *testing.B) {
 	for b.Loop() {
 		n, _ := benchNode(b, b.TempDir())
@@ -33,7 +33,8 @@ func BenchmarkFirstStart(b *testing.B) {
 	}
 }
 
-// BenchmarkPropose is one proposal after the other, to its commit: the fsync.
+// BenchmarkPropose measures sequential proposals until their commit, mostly the
+// fsync.
 func BenchmarkPropose(b *testing.B) {
 	n, term := benchNode(b, b.TempDir())
 	for b.Loop() {
@@ -46,7 +47,8 @@ func BenchmarkPropose(b *testing.B) {
 	}
 }
 
-// BenchmarkProposeTogether is what many at once cost each.
+// BenchmarkProposeTogether measures the cost per proposal of many concurrent
+// ones.
 func BenchmarkProposeTogether(b *testing.B) {
 	n, term := benchNode(b, b.TempDir())
 	var waiting []<-chan error

@@ -15,9 +15,9 @@ import (
 const bootstrapFile = "bootstrap.checkpoint"
 
 // ReadBootstrap reads the first records of a cluster whose folder Kafka
-// formatted: metadata.version, other features, SCRAM credentials. They are not in
-// the metadata log before the first start. A log dir without the file has none.
-// A file that is damaged is a *CorruptError.
+// formatted: metadata.version, other features, SCRAM credentials. Before the
+// first start they are not in the metadata log. A log dir without the file has
+// none. A damaged file is a *CorruptError.
 func ReadBootstrap(fsys vfs.FS, dir string, codecs *record.Codecs) ([]metadata.Message, error) {
 	file := filepath.Join(dir, bootstrapFile)
 	data, err := vfs.ReadFile(fsys, file)

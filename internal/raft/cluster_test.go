@@ -17,9 +17,9 @@ import (
 	"ottla/internal/vfs"
 )
 
-// cluster is a few voters in one loop without goroutines: what happens next,
-// what the network loses and what survives a crash comes from one seed. After
-// each step the invariants are checked (M1 to M4, M7, M8).
+// cluster is a few voters in one loop without goroutines. One seed decides what
+// happens next, what the network loses and what survives a crash. After each
+// step the invariants are checked (M1 to M4, M7, M8).
 type cluster struct {
 	t      *testing.T
 	random *rand.Rand
@@ -28,9 +28,9 @@ type cluster struct {
 	wire   []wireMessage
 	codecs *record.Codecs
 
-	// lossy makes the network lose, repeat and reorder; apart is a voter that
-	// nobody hears, nil for none; survive is the chance of an unsynced block or
-	// name to survive a crash.
+	// lossy makes the network lose, repeat and reorder messages. apart is a
+	// voter whose messages are all lost, nil for none. survive is the chance of
+	// an unsynced block or name to survive a crash.
 	lossy   bool
 	apart   *simNode
 	survive float64
@@ -56,7 +56,7 @@ type simNode struct {
 	options Options
 	fs      *vfs.Mem
 	faults  *vfs.Fault // in front of fs, if not nil
-	term    int32      // the highest in which it voted or acknowledged (M2)
+	term    int32      // the highest term in which it voted or acknowledged (M2)
 
 	core    *core
 	applier *applier
@@ -68,7 +68,7 @@ type simNode struct {
 type simOwner struct {
 	c     *cluster
 	names []string
-	index uint64 // the entries applied so far
+	index uint64 // index of the last applied entry
 	next  int64
 }
 
@@ -130,7 +130,7 @@ func (c *cluster) start(n *simNode) {
 	c.after(n)
 }
 
-// crash loses power and starts again from what survived.
+// crash simulates a power loss and starts again from what survived.
 func (c *cluster) crash(n *simNode) {
 	c.crashes++
 	n.core.failParked(ErrClosed)
@@ -138,7 +138,7 @@ func (c *cluster) crash(n *simNode) {
 	c.start(n)
 }
 
-// apply checks that every node applies the very same batches (M3, M4, M7).
+// apply checks that every node applies the same batches (M3, M4, M7).
 func (o *simOwner) apply(got Committed) error {
 	c := o.c
 	if got.Snapshot {
@@ -175,7 +175,7 @@ func (o *simOwner) source() iter.Seq[metadata.Message] {
 	}
 }
 
-// replay is the state up to an offset, from the committed batches (M8).
+// replay computes the state up to an offset from the committed batches (M8).
 func (c *cluster) replay(end int64) []string {
 	var names []string
 	for _, batch := range c.committed {
@@ -195,7 +195,7 @@ func (c *cluster) replay(end int64) []string {
 	return names
 }
 
-// after collects what a node has to do and checks what it says.
+// after collects a node's work and checks its messages and its state.
 func (c *cluster) after(n *simNode) {
 	c.t.Helper()
 	if err := n.core.collect(); err != nil {
@@ -229,8 +229,8 @@ func (c *cluster) after(n *simNode) {
 	}
 }
 
-// checkMessage checks that nobody votes twice in a term (M2), and remembers the
-// terms that must not be forgotten: those of votes and acknowledgements.
+// checkMessage checks that no node votes twice in a term (M2), and records the
+// terms that a node must remember: those of votes and acknowledgements.
 func (c *cluster) checkMessage(n *simNode, m *Message) {
 	if m.GetType() == raftpb.MsgVoteResp || m.GetType() == raftpb.MsgAppResp {
 		n.term = max(n.term, int32(m.GetTerm()))
@@ -259,7 +259,7 @@ func (c *cluster) byID(id uint64) *simNode {
 	return nil
 }
 
-// deliver hands over a random message, or loses or repeats it.
+// deliver delivers, loses or repeats a random message.
 func (c *cluster) deliver() {
 	if len(c.wire) == 0 {
 		return
@@ -304,7 +304,7 @@ func (c *cluster) fetch(w wireMessage, to *simNode) {
 	from.core.reportSnapshot(to.key, true)
 }
 
-// save lets the saver of a node do some of its work.
+// save runs some work of a node's saver.
 func (c *cluster) save(n *simNode) {
 	if len(n.core.toSave) == 0 {
 		return
@@ -330,7 +330,7 @@ func (c *cluster) save(n *simNode) {
 	c.after(n)
 }
 
-// apply lets the applier of a node do one piece of its work.
+// apply runs one task of a node's applier.
 func (c *cluster) apply(n *simNode) {
 	if len(n.core.toApply) == 0 {
 		return
@@ -357,7 +357,8 @@ func (c *cluster) apply(n *simNode) {
 	c.after(n)
 }
 
-// checkCommitted compares a committed entry with what others applied there.
+// checkCommitted compares a committed entry with what other nodes applied at
+// its index.
 func (c *cluster) checkCommitted(n *simNode, e entry) {
 	switch at := int(e.index) - 1; {
 	case at < len(c.committed):
@@ -402,7 +403,8 @@ func (c *cluster) propose(n *simNode) {
 	c.after(n)
 }
 
-// step does one thing; without faults nothing new is proposed either.
+// step performs one random action. Without faults it proposes nothing new
+// either.
 func (c *cluster) step(faults bool) {
 	c.nowMs += c.random.Int64N(3)
 	n := c.nodes[c.random.IntN(len(c.nodes))]
@@ -474,7 +476,7 @@ func (c *cluster) check() {
 	}
 	for name, times := range seen {
 		if times > 1 {
-			c.t.Fatalf("%s is there %d times", name, times)
+			c.t.Fatalf("%s is in the state %d times", name, times)
 		}
 	}
 	for name := range c.acked {
@@ -495,7 +497,7 @@ func (c *cluster) check() {
 	}
 }
 
-// chaos is one run.
+// chaos runs one seed.
 func chaos(t *testing.T, seed uint64) *cluster {
 	cryptotest.SetGlobalRandom(t, seed) // raft's election timeouts
 	c := newCluster(t, seed, 3, []float64{0, 0.1, 0.5, 1}[seed%4])
@@ -508,8 +510,8 @@ func chaos(t *testing.T, seed uint64) *cluster {
 	return c
 }
 
-// TestClusterChaos runs three voters through loss, repetition, reordering and
-// power loss at every chance of survival.
+// TestClusterChaos runs three voters with message loss, repetition, reordering,
+// and power loss with every chance of survival.
 func TestClusterChaos(t *testing.T) {
 	var acked, snapshots, installs, cuts, crashes, terms int
 	seeds := 60
@@ -535,6 +537,6 @@ func TestClusterChaos(t *testing.T) {
 	t.Logf("%d seeds: %d proposals acknowledged, %d leaders, %d crashes, %d conflicts cut off, %d snapshots installed, %d of %d nodes made one",
 		seeds, acked, terms, crashes, cuts, installs, snapshots, 3*seeds)
 	if acked < 100*seeds || snapshots < 2*seeds || installs < seeds || cuts < seeds || terms < 3*seeds {
-		t.Fatal("too little of that happened to prove anything")
+		t.Fatal("too few of these events happened for a meaningful test")
 	}
 }

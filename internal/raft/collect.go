@@ -11,7 +11,7 @@ import (
 	"ottla/internal/record"
 )
 
-// collect moves what raft has ready into toSave, toApply and toSend.
+// collect moves raft's ready work to toSave, toApply and toSend.
 func (c *core) collect() error {
 	for c.err == nil && c.raw.HasReady() {
 		ready := c.raw.Ready()
@@ -63,7 +63,7 @@ func (c *core) collectSave(m *Message) error {
 		}
 		task.snapshot = &id
 		meta := m.GetSnapshot().GetMetadata()
-		clear(c.own) // none of them is going to be applied
+		clear(c.own) // none of them will be applied
 		c.tip = anchor{meta.GetIndex(), id.Epoch, id.EndOffset}
 	}
 	for _, e := range m.GetEntries() {
@@ -84,7 +84,7 @@ func (c *core) collectSave(m *Message) error {
 	return err
 }
 
-// keyOf is the voter or candidate with a raft id.
+// keyOf returns the voter or candidate with a raft id.
 func (c *core) keyOf(id uint64) (ReplicaKey, error) {
 	if id == c.id {
 		return c.self, nil
@@ -98,8 +98,8 @@ func (c *core) keyOf(id uint64) (ReplicaKey, error) {
 	return ReplicaKey{}, fmt.Errorf("raft: voted for %x, of which no message came", id)
 }
 
-// register takes an entry that raft wants to be stored: it moves the tip, and
-// makes the batch of an entry that has none.
+// register handles an entry that raft wants stored: it moves the tip, and makes
+// the batch of an entry that has none.
 func (c *core) register(e *raftpb.Entry) (record.Batch, error) {
 	if batch := c.own[e.GetIndex()]; batch != nil && uint64(batch.LeaderEpoch()) == e.GetTerm() {
 		return c.settle(e, batch)
@@ -111,7 +111,7 @@ func (c *core) register(e *raftpb.Entry) (record.Batch, error) {
 			return nil, err
 		}
 		c.own[e.GetIndex()] = batch
-	} else if e.GetIndex() <= c.tip.index { // another leader's, in the place of what this one had
+	} else if e.GetIndex() <= c.tip.index { // an entry of another leader, which replaces this node's
 		maps.DeleteFunc(c.own, func(i uint64, _ record.Batch) bool { return i >= e.GetIndex() })
 	} else if e.GetIndex() != c.tip.index+1 || batch.BaseOffset() != c.tip.offset {
 		return nil, fmt.Errorf("raft: entry %d has the offset %d, but entry %d at offset %d is next", e.GetIndex(), batch.BaseOffset(), c.tip.index+1, c.tip.offset)
@@ -121,7 +121,8 @@ func (c *core) register(e *raftpb.Entry) (record.Batch, error) {
 }
 
 // settle returns the batch of an entry that this node proposed; the tip moved
-// then. Raft replaces a change of voters that it refuses by an empty entry.
+// when it was proposed. Raft replaces a change of voters that it refuses with
+// an empty entry.
 func (c *core) settle(e *raftpb.Entry, batch record.Batch) (record.Batch, error) {
 	if len(e.GetData()) > 0 {
 		return batch, nil
@@ -139,8 +140,8 @@ func (c *core) settle(e *raftpb.Entry, batch record.Batch) (record.Batch, error)
 	return batch, nil
 }
 
-// mintLeaderChange makes the batch of the empty entry that begins a term of
-// this node's.
+// mintLeaderChange makes the batch of the empty entry that begins a term that
+// this node leads.
 func (c *core) mintLeaderChange(e *raftpb.Entry) (record.Batch, error) {
 	if e.GetIndex() != c.tip.index+1 || e.GetTerm() > math.MaxInt32 {
 		return nil, fmt.Errorf("raft: the empty entry %d of term %d does not follow entry %d", e.GetIndex(), e.GetTerm(), c.tip.index)
@@ -156,7 +157,7 @@ func (c *core) mintLeaderChange(e *raftpb.Entry) (record.Batch, error) {
 	return newLeaderChangeBatch(c.tip, int32(e.GetTerm()), c.nowMs(), c.self.NodeID, voters, granting)
 }
 
-// batchOf is the batch of an entry that was registered.
+// batchOf returns the batch of a registered entry.
 func (c *core) batchOf(e *raftpb.Entry) (record.Batch, error) {
 	if batch := c.own[e.GetIndex()]; batch != nil && uint64(batch.LeaderEpoch()) == e.GetTerm() {
 		return batch, nil
@@ -206,8 +207,8 @@ func (c *core) convertAll(messages []*Message) ([]*Message, error) {
 	return list, nil
 }
 
-// convert makes the entries of a message to another voter batches. The message
-// of raft stays as it is.
+// convert replaces the entries of a message to another voter by their batches.
+// Raft's message is not modified.
 func (c *core) convert(m *Message) (*Message, error) {
 	if m.GetType() != raftpb.MsgApp || len(m.GetEntries()) == 0 {
 		return m, nil

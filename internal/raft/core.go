@@ -16,42 +16,45 @@ import (
 	"ottla/internal/record"
 )
 
-// Bounds of what waits.
+// Limits of pending work.
 const (
-	// maxParked proposals wait for their commit.
+	// maxParked is the number of proposals that may wait for their commit.
 	maxParked = 10_000
-	// maxUncommittedBytes of entries wait for their commit.
+	// maxUncommittedBytes is the size of entries that may wait for their
+	// commit.
 	maxUncommittedBytes = 64 << 20
-	// maxMessageBytes of entries go into one message, or to the owner at once.
+	// maxMessageBytes is the size of entries in one message, and of those
+	// handed to the owner at once.
 	maxMessageBytes = 1 << 20
-	// maxInflightMessages go to a voter before it answers.
+	// maxInflightMessages is the number of messages sent to a voter before it
+	// answers.
 	maxInflightMessages = 256
-	// electionTicks without a leader begin an election.
+	// electionTicks is the number of ticks without a leader after which an
+	// election begins.
 	electionTicks = 10
 )
 
-// core is this voter as a state machine: raft.RawNode and, around it, what
-// makes Kafka's log of raft's. It has no goroutine, no lock and no clock of its
-// own; whoever drives it (Node in a node, a loop in a test) calls one method
-// after the other:
+// core is the state machine of this voter: raft.RawNode, and the translation
+// between raft's log and Kafka's. It has no goroutine, no lock and no clock.
+// Its driver (Node in a node, a loop in a test) calls one method at a time:
 //
-//  1. Give it what happens: tick, step, propose, and with saved and finished the
-//     ends of the work it gave out.
-//  2. Call collect. What is to be done lies in toSave, toApply and toSend. Each
-//     of the first two lists is worked off in order by one worker: store.save
-//     and applier.run. They may take their time while raft goes on, so that a
-//     slow disk stops no heartbeat (raft's AsyncStorageWrites).
+//  1. Pass in events: tick, step, propose, and saved and finished for completed
+//     work.
+//  2. Call collect. It puts work into toSave, toApply and toSend. One worker
+//     each processes the first two lists in order: store.save and applier.run.
+//     Raft continues meanwhile, so a slow disk does not delay heartbeats
+//     (raft's AsyncStorageWrites).
 //
-// Any error that collect, saved or finished return is final: the node must stop.
+// An error of collect, saved or finished is final: the node must stop.
 //
-// Raft knows an entry by its index, the log by its offset. The leader gives a
-// batch its offset when it proposes it, since it knows what it proposed
-// before (tip); to everybody else, and to raft when it reads the log, the batch
-// is the entry's data. Only two kinds of entries do not come so out of raft: the
-// empty entry, which begins a term or stands for a refused change of voters,
-// and a change of voters, whose data raft must be able to read. Their batches
-// lie in own until they are applied. So followers store and observers fetch the
-// very bytes of the leader.
+// Raft knows an entry by its index, the log by its offset. The leader assigns
+// the offset of a batch when it proposes it; tip is the end of what it proposed
+// before. For all other nodes, and for raft when it reads the log, the batch is
+// the entry's data. Two kinds of entries leave raft without their batch: the
+// empty entry, which begins a term or replaces a refused change of voters, and
+// a change of voters, whose data raft must be able to read. Their batches are
+// kept in own until they are applied. So followers store, and observers fetch,
+// exactly the leader's bytes.
 type core struct {
 	self  ReplicaKey
 	id    uint64
@@ -64,67 +67,68 @@ type core struct {
 	toApply []*applyTask
 	toSend  []*Message
 
-	// tip is the place behind the last entry that raft has, durable or not.
+	// tip is the position after the last entry that raft has, durable or not.
 	tip anchor
-	// own are the batches of this node's entries that are not applied yet.
+	// own holds the batches of this node's entries that are not applied yet.
 	own map[uint64]record.Batch
-	// parked are the proposals that wait, by index ascending.
+	// parked holds the waiting proposals, by ascending index.
 	parked []parkedProposal
 
 	voters  *metadata.VotersRecord // as applied
-	static  bool                   // voters are not written down, see snapshotMeta
+	static  bool                   // voters are not stored, see snapshotMeta
 	peers   map[uint64]*peer
-	applied anchor // as the owner has it
-	// leads is the term that this node leads, 0 for none; updated tells that
-	// its endpoints were looked at in that term.
+	applied anchor // the owner's position
+	// leads is the term that this node leads, 0 for none. updated is true when
+	// its endpoints were checked in that term.
 	leads   uint64
 	updated bool
-	// began is the last epoch whose LeaderChange reached the owner; the applier
-	// sets it.
+	// began is the last epoch whose LeaderChange was handed to the owner. The
+	// applier sets it.
 	began     *atomic.Int32
-	granting  map[uint64]bool // who voted for this node in term grantTerm
+	granting  map[uint64]bool // nodes that voted for this node in term grantTerm
 	grantTerm uint64
 	leader    int32
 	epoch     int32
-	err       error // what went wrong for good, told by collect
-	// pendingVoters is the last entry of this node's that changes the voters.
+	err       error // final error, returned by collect
+	// pendingVoters is the index of this node's last entry that changes the
+	// voters.
 	pendingVoters uint64
 	endpoints     []metadata.VoterEndpoint // of this node
 	// leaderChanged is Options.LeaderChanged.
 	leaderChanged func(leader, epoch int32)
 }
 
-// peer is what is remembered of another voter or of a candidate.
+// peer is the recorded state of another voter or candidate.
 type peer struct {
 	key ReplicaKey
 	// lastFetch and lastCaughtUp are as in VoterStatus.
 	lastFetch, lastCaughtUp int64
 }
 
-// parkedProposal waits until the entry is applied.
+// parkedProposal is a proposal that waits until its entry is applied.
 type parkedProposal struct {
 	index uint64
 	done  chan<- error
 	at    time.Duration // when it was proposed, by watch.elapsed
 }
 
-// saveTask is work for the saver: a change of vote, entries or a snapshot to be
-// made durable, and the messages that may be sent then.
+// saveTask is work for the saver: a changed vote, entries or a snapshot to make
+// durable, and the messages that may be sent afterwards.
 type saveTask struct {
 	term      int32 // -1: no change
 	vote      *ReplicaKey
 	entries   []entry
 	snapshot  *SnapshotID
 	responses []*Message
-	// appended and fetched are how many records the entries have, of this node as
-	// the leader and of another one.
+	// appended and fetched are the numbers of records in the entries: those of
+	// this node as the leader, and those of another leader.
 	appended, fetched int
-	// installed is the snapshot, once it is.
+	// installed is the snapshot, once it is installed.
 	installed *snapshot
 }
 
-// applyTask is work for the applier: batches or a snapshot for the owner, or
-// nothing but a look at whether a snapshot is due.
+// applyTask is work for the applier: batches or a snapshot for the owner. An
+// empty task only checks whether a snapshot is due.
 type applyTask struct {
 	entries   []entry
 	snapshot  *snapshot
@@ -150,7 +154,7 @@ func newCore(o *Options, s *store) (*core, error) {
 	return c, err
 }
 
-// config is what raft is told.
+// config returns raft's configuration.
 func (c *core) config(o *Options) *etcd.Config {
 	return &etcd.Config{
 		ID:                        c.id,
@@ -171,14 +175,14 @@ func (c *core) config(o *Options) *etcd.Config {
 	}
 }
 
-// tick lets a unit of raft's time pass.
+// tick advances raft's clock by one unit.
 func (c *core) tick() {
 	c.raw.Tick()
 	c.observe()
 }
 
-// campaignAlone begins an election at once when there is nobody to wait for. A
-// single voter wins it without a message.
+// campaignAlone starts an election at once if this node is the only voter. It
+// wins the election without a message.
 func (c *core) campaignAlone() error {
 	if !soleVoter(c.voters, c.self) || c.raw.BasicStatus().RaftState != etcd.StateFollower {
 		return nil
@@ -186,8 +190,8 @@ func (c *core) campaignAlone() error {
 	return c.raw.Campaign()
 }
 
-// step takes a message of another voter. What raft does not want is dropped, as
-// a network may do with any message.
+// step processes a message of another voter. A message that raft refuses is
+// dropped, as if the network had lost it.
 func (c *core) step(from ReplicaKey, m *Message) {
 	if from.RaftID() != m.GetFrom() || m.GetTo() != c.id || !c.takes(m) {
 		return
@@ -197,8 +201,7 @@ func (c *core) step(from ReplicaKey, m *Message) {
 	c.observe()
 }
 
-// takes tells whether a message may come from another voter and holds what it
-// must.
+// takes tells whether a message may come from another voter and is well formed.
 func (c *core) takes(m *Message) bool {
 	switch m.GetType() {
 	case raftpb.MsgSnap:
@@ -220,12 +223,12 @@ func checkWireEntry(e *raftpb.Entry) error {
 	}
 	kind, err := kindOf(batch)
 	if err == nil && (uint64(batch.LeaderEpoch()) != e.GetTerm() || (kind&changesVoters != 0) != (e.GetType() == raftpb.EntryConfChangeV2)) {
-		err = fmt.Errorf("entry %d is not the batch that it carries", e.GetIndex())
+		err = fmt.Errorf("entry %d does not match the batch that it carries", e.GetIndex())
 	}
 	return err
 }
 
-// hear remembers when a voter was heard of and who votes for this node.
+// hear records when a voter last sent a message, and its vote for this node.
 func (c *core) hear(from ReplicaKey, m *Message) {
 	p := c.meet(from)
 	switch m.GetType() {
@@ -241,8 +244,9 @@ func (c *core) hear(from ReplicaKey, m *Message) {
 // maxPeers bounds core.peers; there are few voters.
 const maxPeers = 64
 
-// meet returns what is remembered of a peer. When there are too many, those are
-// forgotten that neither vote nor lead nor have this node's vote.
+// meet returns the peer with a key and adds it if necessary. When there are too
+// many, it removes those that are neither voters nor the leader and do not have
+// this node's vote.
 func (c *core) meet(key ReplicaKey) *peer {
 	id := key.RaftID()
 	if p := c.peers[id]; p != nil {
@@ -259,7 +263,7 @@ func (c *core) meet(key ReplicaKey) *peer {
 	return p
 }
 
-// countVote remembers a vote for this node, for the LeaderChange record.
+// countVote records a vote for this node, for the LeaderChange record.
 func (c *core) countVote(m *Message) {
 	if m.GetType() != raftpb.MsgVoteResp || m.GetReject() {
 		return
@@ -280,12 +284,13 @@ func (c *core) reportSnapshot(to ReplicaKey, ok bool) {
 	c.raw.ReportSnapshot(to.RaftID(), status)
 }
 
-// active tells whether this node leads and its owner was told so: then the owner
-// has applied everything before its term.
+// active tells whether this node leads and its owner was handed the
+// LeaderChange of the term. The owner has then applied everything before the
+// term.
 func (c *core) active() bool { return c.leads != 0 && uint64(c.began.Load()) == c.leads }
 
-// observe looks for a change of leader or term after whatever happened. With a
-// term that this node led everything ends that was proposed in it (rule 8).
+// observe checks for a change of leader or term. When a term that this node led
+// ends, all proposals of that term fail (rule 8).
 func (c *core) observe() {
 	status := c.raw.BasicStatus()
 	if status.GetTerm() > math.MaxInt32 {
@@ -319,7 +324,7 @@ func (c *core) observe() {
 
 func (c *core) nowMs() int64 { return c.now().UnixMilli() }
 
-// release ends the wait of the proposal with an index, if it waits.
+// release completes the waiting proposal with an index, if there is one.
 func (c *core) release(i uint64, err error) {
 	if at, found := c.findParked(i); found {
 		c.parked[at].done <- err
@@ -331,7 +336,7 @@ func (c *core) findParked(i uint64) (at int, found bool) {
 	return slices.BinarySearchFunc(c.parked, i, func(p parkedProposal, i uint64) int { return cmp.Compare(p.index, i) })
 }
 
-// failParked ends every wait.
+// failParked fails all waiting proposals.
 func (c *core) failParked(err error) {
 	for _, p := range c.parked {
 		p.done <- err

@@ -12,8 +12,8 @@ import (
 	"ottla/internal/vfs"
 )
 
-// singleRun is a voter alone that proposes, makes snapshots and restarts, with
-// a look at what a crash would leave before every I/O that changes anything.
+// singleRun is a single voter that proposes, makes snapshots and restarts.
+// Before every I/O that changes anything, it checks what a crash would leave.
 type singleRun struct {
 	*cluster
 	node     *simNode
@@ -24,9 +24,10 @@ type singleRun struct {
 }
 
 // TestCrashAtEveryIO clones the file system at every I/O of a run, with 0, 10,
-// 50 and 100 % of what was not synced surviving, and opens the clone: what was
-// acknowledged is there, what is there is a prefix of what was proposed, and the
-// term that begins was never led before (P12, M2, M4, M8).
+// 50 and 100 % of the unsynced data surviving, and opens the clone. All
+// acknowledged proposals must be there, the state must be a prefix of the
+// proposals, and the new term must never have been led before (P12, M2, M4,
+// M8).
 func TestCrashAtEveryIO(t *testing.T) {
 	crashes, rounds := 0, 50
 	if raceDetector {
@@ -48,12 +49,12 @@ func TestCrashAtEveryIO(t *testing.T) {
 	}
 	t.Logf("%d crashes", crashes)
 	if crashes < 80*rounds {
-		t.Fatal("too few crashes to prove anything")
+		t.Fatal("too few crashes for a meaningful test")
 	}
 }
 
-// checkStatic looks at the files: with static voters neither a snapshot nor
-// quorum-state is one of kraft.version 1.
+// checkStatic checks the files: with static voters no snapshot and no
+// quorum-state has the form of kraft.version 1.
 func (r *singleRun) checkStatic() {
 	r.t.Helper()
 	s, static := r.node.core.store, r.node.options.Static
@@ -73,7 +74,8 @@ func (r *singleRun) checkStatic() {
 	}
 }
 
-// TestCrashDuringTheFirstStart: whatever a first start left, the next one works.
+// TestCrashDuringTheFirstStart checks that a start works after a crash at any
+// point of the first start.
 func TestCrashDuringTheFirstStart(t *testing.T) {
 	for _, static := range []bool{false, true} {
 		crashDuringTheFirstStart(t, static)
@@ -111,9 +113,9 @@ func crashDuringTheFirstStart(t *testing.T, static bool) {
 	}
 }
 
-// TestCrashOfAGroup tears what was written at once: a hundred proposals of 1 KiB
-// that gathered during one fsync. Whatever blocks survive, it is a torn tail,
-// never corruption.
+// TestCrashOfAGroup tears a group of a hundred proposals of 1 KiB that
+// accumulated during one fsync. Whatever blocks survive, the result is a torn
+// tail, never corruption.
 func TestCrashOfAGroup(t *testing.T) {
 	for seed := range uint64(20) {
 		r := newSingleRun(t, seed, seed%2 == 1)
@@ -157,7 +159,7 @@ func (r *singleRun) watch() {
 	}})
 }
 
-// reopen closes the log and starts again, up to the lead.
+// reopen closes the log and starts again, until the node leads.
 func (r *singleRun) reopen() {
 	if err := r.node.core.store.log.Close(); err != nil {
 		r.t.Fatal(err)
@@ -166,7 +168,8 @@ func (r *singleRun) reopen() {
 	r.lead()
 }
 
-// lead campaigns and works until the first entry of the term is applied.
+// lead campaigns and runs the workers until the first entry of the term is
+// applied.
 func (r *singleRun) lead() {
 	if err := r.node.core.campaignAlone(); err != nil {
 		r.t.Fatal(err)
@@ -174,7 +177,7 @@ func (r *singleRun) lead() {
 	r.after(r.node)
 	r.drain()
 	if !r.node.core.active() {
-		r.t.Fatal("a voter alone does not lead")
+		r.t.Fatal("a single voter does not lead")
 	}
 }
 
@@ -199,7 +202,7 @@ func (r *singleRun) proposeOne(filler string) {
 	r.after(r.node)
 }
 
-// work lets the workers do something n times.
+// work runs n steps of the workers.
 func (r *singleRun) work(n int) {
 	for range n {
 		switch r.random.IntN(3) {
@@ -223,7 +226,7 @@ func (r *singleRun) drain() {
 	}
 }
 
-// verify opens what a crash left and compares.
+// verify opens the folder after a crash and compares the state.
 func (r *singleRun) verify(what string, fsys *vfs.Mem) {
 	r.t.Helper()
 	o := r.node.options
@@ -240,7 +243,7 @@ func (r *singleRun) verify(what string, fsys *vfs.Mem) {
 	}
 }
 
-// recoverState opens a folder as a voter alone and returns its state and term
+// recoverState opens a folder as a single voter and returns its state and term
 // once it leads.
 func recoverState(o *Options) ([]string, int32, error) {
 	s, snap, err := openStore(o, testLog)
@@ -269,10 +272,10 @@ func recoverState(o *Options) ([]string, int32, error) {
 			return owner.list(), c.epoch, nil
 		}
 	}
-	return nil, 0, errors.New("a voter alone does not lead")
+	return nil, 0, errors.New("a single voter does not lead")
 }
 
-// runAll works off what there is.
+// runAll runs all pending work.
 func (c *core) runAll(a *applier) error {
 	if err := c.collect(); err != nil {
 		return err

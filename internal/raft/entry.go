@@ -7,8 +7,8 @@ import (
 	"ottla/internal/record"
 )
 
-// entryKind is what a batch of the log is to raft: nothing in particular, or
-// one of these, or both (Kafka's first leader writes them together).
+// entryKind is the meaning of a batch to raft: 0 for an ordinary entry, one of
+// these, or both (Kafka's first leader writes them together).
 type entryKind int8
 
 const (
@@ -17,9 +17,10 @@ const (
 )
 
 // newDataBatch makes the batch of a proposal. Offset and epoch are set when it
-// is proposed: the CRC does not cover them. All records carry one timestamp,
-// because Kafka's reader takes no timestamp delta but 0. Their versions are those
-// of a metadata.version, which a record of the batch may change.
+// is proposed; the CRC does not cover them. All records have the same
+// timestamp, because Kafka's reader accepts only the timestamp delta 0. The
+// record versions follow from the metadata.version, which a record of the batch
+// may change.
 func newDataBatch(nowMs int64, level int16, records []metadata.Message) (record.Batch, error) {
 	b := record.NewBuilder(record.BuilderOptions{})
 	var value []byte
@@ -34,8 +35,8 @@ func newDataBatch(nowMs int64, level int16, records []metadata.Message) (record.
 	return b.Build()
 }
 
-// newNoOpBatch stands for an empty entry in the middle of a term: raft makes
-// one of a change of voters that it refuses.
+// newNoOpBatch makes the batch of an empty entry within a term. Raft replaces a
+// change of voters that it refuses with such an entry.
 func newNoOpBatch(at anchor, term int32, nowMs int64) (record.Batch, error) {
 	batch, err := newDataBatch(nowMs, metadata.CurrentLevel, []metadata.Message{&metadata.NoOpRecord{}})
 	if err == nil {
@@ -44,14 +45,14 @@ func newNoOpBatch(at anchor, term int32, nowMs int64) (record.Batch, error) {
 	return batch, err
 }
 
-// stamp writes what the leader owns of a batch.
+// stamp writes the fields that the leader sets: offset and epoch.
 func stamp(batch record.Batch, baseOffset int64, term int32) {
 	batch.SetBaseOffset(baseOffset)
 	batch.SetLeaderEpoch(term)
 }
 
-// newLeaderChangeBatch stands for the empty entry that begins a term. Kafka
-// writes version 0, which knows node ids only.
+// newLeaderChangeBatch makes the batch of the empty entry that begins a term.
+// Kafka writes version 0, which has only node ids.
 func newLeaderChangeBatch(at anchor, term int32, nowMs int64, leader int32, voters, granting []int32) (record.Batch, error) {
 	m := metadata.LeaderChangeMessage{LeaderID: leader}
 	for _, id := range voters {
@@ -69,8 +70,8 @@ func newVotersBatch(nowMs int64, voters *metadata.VotersRecord) (record.Batch, e
 	return record.ControlBatch(record.BuilderOptions{}, nowMs, record.ControlKRaftVoters, voters.AppendTo(nil, 0))
 }
 
-// checkEntryBatch checks bytes that are to be one entry: exactly one whole
-// batch within the limits with a good checksum (P5).
+// checkEntryBatch checks that bytes can be one entry: exactly one whole batch
+// within the limits and with a valid checksum (P5).
 func checkEntryBatch(data []byte) (record.Batch, error) {
 	batch, rest, err := record.Next(data)
 	if err != nil {
@@ -82,7 +83,7 @@ func checkEntryBatch(data []byte) (record.Batch, error) {
 	return batch, checkBatch(batch)
 }
 
-// checkBatch is checkEntryBatch for a batch that was split off already.
+// checkBatch does the same for a single batch.
 func checkBatch(batch record.Batch) error {
 	if err := batch.CheckCRC(); err != nil {
 		return err
@@ -116,7 +117,7 @@ func kindOf(batch record.Batch) (entryKind, error) {
 	return kind, err
 }
 
-// controlRecords calls each for the records of a control batch.
+// controlRecords calls each with every record of a control batch.
 func controlRecords(batch record.Batch, each func(record.ControlType, []byte) error) error {
 	if batch.Compression() != record.None {
 		return fmt.Errorf("the control batch at offset %d is compressed", batch.BaseOffset())
@@ -136,7 +137,8 @@ func controlRecords(batch record.Batch, each func(record.ControlType, []byte) er
 	return nil
 }
 
-// votersOf is the set in a batch that changes voters; the last one counts.
+// votersOf returns the set of a batch that changes voters. If it has several,
+// the last one counts.
 func votersOf(batch record.Batch) (*metadata.VotersRecord, error) {
 	var voters *metadata.VotersRecord
 	err := controlRecords(batch, func(t record.ControlType, value []byte) error {
@@ -155,7 +157,7 @@ func votersOf(batch record.Batch) (*metadata.VotersRecord, error) {
 	return voters, err
 }
 
-// committed is a batch as its owner gets it.
+// committed converts a batch to the form that the owner gets.
 func committed(batch record.Batch, codecs *record.Codecs) (Committed, error) {
 	c := Committed{
 		BaseOffset: batch.BaseOffset(),

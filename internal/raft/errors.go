@@ -6,14 +6,14 @@ import (
 	"ottla/internal/storage"
 )
 
-// CorruptError says that a file of the metadata log does not hold what it must.
-// Nothing was repaired or removed.
+// CorruptError reports a file of the metadata log with invalid content. Nothing
+// was repaired or removed.
 type CorruptError struct {
 	// File is the path of the file.
 	File string
-	// Offset is the first record that is lost, -1 when that is not known.
+	// Offset is the offset of the first lost record, -1 if it is not known.
 	Offset int64
-	// Pos is where in the file the trouble begins, in bytes.
+	// Pos is the byte position in the file where the damage begins.
 	Pos    int64
 	Reason string
 }
@@ -26,14 +26,14 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("%s is corrupt at byte %d, offset %d: %s", e.File, e.Pos, e.Offset, e.Reason)
 }
 
-// noRoomError is a write that failed because the disk is full: nothing of it is
-// in a file, and it may be tried again.
+// noRoomError reports a write that failed because the disk is full. No part of
+// it is in a file, and it may be retried.
 type noRoomError struct{ err error }
 
 func (e *noRoomError) Error() string { return e.err.Error() }
 func (e *noRoomError) Unwrap() error { return e.err }
 
-// noRoom marks an error that says so.
+// noRoom wraps an error that reports a full disk.
 func noRoom(err error) error {
 	if err != nil && storage.IsNoSpace(err) {
 		return &noRoomError{err}

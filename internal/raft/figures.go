@@ -9,61 +9,64 @@ import (
 	"ottla/internal/metrics"
 )
 
-// State is the part that a node plays in the quorum, as Kafka's metric
-// current-state names it.
+// State is the role of a node in the quorum, named as in Kafka's metric
+// current-state.
 type State string
 
-// The states. Voted ones have voted for another voter in the epoch.
+// The states. In the voted states the node has voted for another voter in the
+// epoch.
 const (
 	Leader           State = "leader"
 	Candidate        State = "candidate"
 	Prospective      State = "prospective" // asks whether it would be voted for (KIP-996)
 	ProspectiveVoted State = "prospective-voted"
 	Follower         State = "follower"
-	Observer         State = "observer" // follows without being a voter
+	Observer         State = "observer" // follows, but is not a voter
 	Unattached       State = "unattached"
 	UnattachedVoted  State = "unattached-voted"
 )
 
-// Figures are what there is to see of a node's part of the quorum (Kafka's
-// raft-metrics). Rates, means and maxima are of the last 30 to 60 s.
+// Figures are the metrics of a node's part of the quorum (Kafka's
+// raft-metrics). Rates, means and maxima cover the last 30 to 60 s.
 type Figures struct {
 	Status
 	State State
-	// Vote is for whom the node voted in the epoch, -1: for nobody.
+	// Vote is the node id that the node voted for in the epoch, -1 for none.
 	Vote int32
 	// LogEndOffset is the offset after the last record in the log, LogEndEpoch
 	// that record's epoch.
 	LogEndOffset int64
 	LogEndEpoch  int32
-	// UnknownVoters have no endpoint on record.
+	// UnknownVoters is the number of voters without a recorded endpoint.
 	UnknownVoters int
-	// VoterChange tells a leader's change of voters that is not committed.
+	// VoterChange is true while a change of voters by this leader is not
+	// committed.
 	VoterChange bool
-	// Appended and Fetched are records for each second that were written, as the
-	// leader and as a follower.
+	// Appended and Fetched are the records written per second, as the leader
+	// and as a follower.
 	Appended, Fetched float64
 	// CommitAvg and CommitMax are ms from the proposal of an entry, a batch of
-	// records, until it is committed; ElectionAvg and ElectionMax from when the
-	// node stands for an election until there is a leader. NaN: none was.
+	// records, until it is committed; ElectionAvg and ElectionMax are ms from
+	// the moment the node becomes a candidate until a leader is known. NaN: no
+	// such event.
 	CommitAvg, CommitMax     float64
 	ElectionAvg, ElectionMax float64
-	// Idle is how much of its time the node's goroutine waits for something to
-	// do, 0 to 1.
+	// Idle is the fraction of time that the node's goroutine waits for work, 0
+	// to 1.
 	Idle float64
 }
 
-// watch gathers what Figures tell of. It is the core's and its driver's, and so
-// is used by one goroutine; elapsed is Options.Elapsed.
+// watch collects the values of Figures. Only the core and its driver use it, so
+// it is used by one goroutine. elapsed is Options.Elapsed.
 type watch struct {
 	elapsed           func() time.Duration
 	appended, fetched metrics.Window // records
 	commit, election  metrics.Window // ms
 	idle, all         metrics.Window // seconds
-	// electing is since when there is an election in which the node stands, -1
-	// for none.
+	// electing is the start of the election in which the node is a candidate,
+	// -1 for none.
 	electing time.Duration
-	// loopAt is the last moment that idle and all know of.
+	// loopAt is the time up to which idle and all are counted.
 	loopAt time.Duration
 }
 
@@ -71,7 +74,7 @@ func newWatch(elapsed func() time.Duration) watch {
 	return watch{elapsed: elapsed, electing: -1, loopAt: elapsed()}
 }
 
-// stands tells whether the node stands in an election, and whether there is a
+// stands records whether the node is a candidate, and whether there is a
 // leader.
 func (w *watch) stands(candidate, led bool) {
 	switch {
@@ -84,13 +87,13 @@ func (w *watch) stands(candidate, led bool) {
 	}
 }
 
-// committed tells of a proposal that raft has committed.
+// committed records a proposal that raft has committed.
 func (w *watch) committed(proposed time.Duration) {
 	now := w.elapsed()
 	w.commit.Add(now, milliseconds(now-proposed))
 }
 
-// written tells of batches that are in the log now.
+// written records batches that were written to the log.
 func (w *watch) written(tasks []*saveTask) {
 	now := w.elapsed()
 	for _, task := range tasks {
@@ -103,7 +106,7 @@ func (w *watch) written(tasks []*saveTask) {
 	}
 }
 
-// turn tells that the loop has worked until now, or that it has waited.
+// turn records that the loop has worked until now, or that it has waited.
 func (w *watch) turn(waited bool) {
 	now := w.elapsed()
 	took := (now - w.loopAt).Seconds()
@@ -116,8 +119,8 @@ func (w *watch) turn(waited bool) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// Figures tells how the node's part of the quorum does. Of a node that stopped
-// it is a Status like that of Status, and nothing that it would have measured.
+// Figures returns the metrics of the node's part of the quorum. For a stopped
+// node only Status is set, as by the method Status.
 func (n *Node) Figures() Figures {
 	f := Figures{Status: Status{LeaderID: -1}, State: Unattached, Vote: -1, CommitAvg: math.NaN(), CommitMax: math.NaN(), ElectionAvg: math.NaN(), ElectionMax: math.NaN()}
 	// The error can only be that the node stopped.
@@ -154,7 +157,7 @@ func (c *core) figures() Figures {
 	return f
 }
 
-// state names what raft is in.
+// state returns raft's current state.
 func (c *core) state() State {
 	status := c.raw.BasicStatus()
 	voted := status.GetVote() != etcd.None

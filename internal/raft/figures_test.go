@@ -11,8 +11,8 @@ import (
 	"ottla/internal/vfs"
 )
 
-// TestFigures of a voter alone: the election of its start, a batch that a slow
-// disk delays, and what is left of both two minutes later.
+// TestFigures checks the figures of a single voter: the election at its start,
+// a batch that a slow disk delays, and the figures two minutes later.
 func TestFigures(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const toElect, toCommit = 40 * time.Millisecond, 1500 * time.Millisecond
@@ -44,7 +44,7 @@ func TestFigures(t *testing.T) {
 		if records := f.Appended * (30*time.Second + o.Elapsed()).Seconds(); math.Abs(records-4) > 1e-6 || f.Fetched != 0 {
 			t.Errorf("%v records appended, %v fetched per second", records, f.Fetched)
 		}
-		<-time.After(2 * time.Minute) // of the bubble
+		<-time.After(2 * time.Minute) // in the bubble's time
 		if f = n.Figures(); !math.IsNaN(f.CommitAvg) || !math.IsNaN(f.CommitMax) || !math.IsNaN(f.ElectionAvg) || !math.IsNaN(f.ElectionMax) || f.Appended != 0 || f.Idle != 1 {
 			t.Errorf("later: %+v", f)
 		}
@@ -65,8 +65,8 @@ func TestFigures(t *testing.T) {
 	})
 }
 
-// TestStates: what three voters are through an election, and what is told of what
-// the leader writes and the others take from it.
+// TestStates checks the states of three voters during an election, and the
+// figures of the leader's writes and the followers' fetches.
 func TestStates(t *testing.T) {
 	cryptotest.SetGlobalRandom(t, 11)
 	c := newCluster(t, 11, 3, 0)
@@ -92,7 +92,7 @@ func TestStates(t *testing.T) {
 			for _, n := range c.nodes {
 				c.save(n)
 			}
-			c.deliver() // in order, and nothing is lost
+			c.deliver() // in order, without loss
 		}
 		want(all...)
 	}
@@ -131,7 +131,7 @@ func TestStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !first.core.figures().VoterChange {
-		t.Error("a change of voters under way is not told of")
+		t.Error("a pending change of voters is not reported")
 	}
 	c.after(first)
 	if err := c.commit(done); err != nil {

@@ -10,7 +10,7 @@ import (
 	"ottla/internal/record"
 )
 
-// saved takes tasks that the saver finished, in order.
+// saved processes tasks that the saver finished, in order.
 func (c *core) saved(tasks []*saveTask) error {
 	c.watch.written(tasks)
 	for _, task := range tasks {
@@ -33,7 +33,7 @@ func (c *core) deliver(messages []*Message) error {
 			continue
 		}
 		c.countVote(m)
-		// A node that is no voter any more does not count its own log.
+		// A node that is no longer a voter does not count its own log.
 		if err := c.raw.Step(m); err != nil && !errors.Is(err, etcd.ErrStepPeerNotFound) {
 			return err
 		}
@@ -41,7 +41,7 @@ func (c *core) deliver(messages []*Message) error {
 	return nil
 }
 
-// finished takes a task that the applier finished.
+// finished processes a task that the applier finished.
 func (c *core) finished(task *applyTask) error {
 	if task.snapshot != nil {
 		c.applied = task.snapshot.anchor()
@@ -72,7 +72,7 @@ func (c *core) finished(task *applyTask) error {
 	return nil
 }
 
-// applyVoters lets raft know of a change of voters.
+// applyVoters applies a change of voters to raft.
 func (c *core) applyVoters(batch record.Batch) error {
 	if kind, err := kindOf(batch); err != nil || kind&changesVoters == 0 {
 		return err

@@ -16,8 +16,8 @@ import (
 	"ottla/internal/vfs"
 )
 
-// fixChecksums makes the checksum of each batch right, so that a fuzzer gets
-// beyond it.
+// fixChecksums corrects the checksum of each batch, so that a fuzzer gets past
+// it.
 func fixChecksums(data []byte) []byte {
 	data = slices.Clone(data)
 	for rest := data; ; {
@@ -30,8 +30,8 @@ func fixChecksums(data []byte) []byte {
 	}
 }
 
-// FuzzSnapshot: any bytes are a snapshot or an error, and a snapshot that is
-// written again holds the same.
+// FuzzSnapshot checks that any bytes are a snapshot or an error, and that a
+// snapshot written again has the same content.
 func FuzzSnapshot(f *testing.F) {
 	kafka, err := hex.DecodeString(strings.Join(strings.Fields(kafkaCheckpoint), ""))
 	if err != nil {
@@ -78,8 +78,8 @@ func FuzzSnapshot(f *testing.F) {
 	})
 }
 
-// FuzzLog: whatever is written over a log, what is recovered is a prefix of it,
-// or the folder is refused.
+// FuzzLog overwrites parts of a log. Either a prefix of it is recovered, or the
+// folder is refused.
 func FuzzLog(f *testing.F) {
 	f.Add(uint16(0), []byte("x"), false)
 	f.Add(uint16(300), []byte{}, true)
@@ -115,7 +115,7 @@ func FuzzLog(f *testing.F) {
 	})
 }
 
-// FuzzScan: any bytes can be scanned.
+// FuzzScan checks that any bytes can be scanned.
 func FuzzScan(f *testing.F) {
 	batch, err := newLeaderChangeBatch(anchor{}, 1, 5, 1, []int32{1}, []int32{1})
 	if err != nil {
@@ -157,7 +157,8 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// FuzzQuorumState: any bytes are a vote or an error, and a vote is read back.
+// FuzzQuorumState checks that any bytes are a vote or an error, and that a vote
+// is read back.
 func FuzzQuorumState(f *testing.F) {
 	f.Add([]byte(`{"leaderId":-1,"leaderEpoch":4,"votedId":2,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAACQ","data_version":1}`))
 	f.Add([]byte(`{"clusterId":"","leaderId":1,"leaderEpoch":2,"votedId":-1,"appliedOffset":0,"currentVoters":[],"data_version":0}`))
@@ -188,7 +189,8 @@ func FuzzQuorumState(f *testing.F) {
 	})
 }
 
-// FuzzEntry: a batch of another voter is refused or can be applied by kind.
+// FuzzEntry checks that a batch of another voter is refused or can be applied
+// by its kind.
 func FuzzEntry(f *testing.F) {
 	batch, err := newDataBatch(5, metadata.CurrentLevel, topics("a", "b"))
 	if err != nil {

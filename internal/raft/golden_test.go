@@ -9,8 +9,8 @@ import (
 	"ottla/internal/vfs"
 )
 
-// compareHex compares bytes with a commented hex dump: what follows # in a line
-// is left out.
+// compareHex compares bytes with a commented hex dump: text after # in a line
+// is ignored.
 func compareHex(t *testing.T, got []byte, want string) {
 	t.Helper()
 	var plain strings.Builder
@@ -23,7 +23,8 @@ func compareHex(t *testing.T, got []byte, want string) {
 	}
 }
 
-// TestFirstCheckpointBytes is the file that a first start writes.
+// TestFirstCheckpointBytes checks the bytes of the file that a first start
+// writes.
 func TestFirstCheckpointBytes(t *testing.T) {
 	fsys := vfs.NewMem()
 	o := testOptions(fsys)
@@ -107,7 +108,7 @@ func TestQuorumStateBytes(t *testing.T) {
 	}
 	other := ReplicaKey{3, metadata.UUID{15: 9}}
 	if s.save(4, &other) == nil || s.save(4, nil) == nil || s.save(3, &key) == nil {
-		t.Fatal("a vote was changed or an epoch taken back (M2)")
+		t.Fatal("a vote was changed or an epoch decreased (M2)")
 	}
 }
 

@@ -7,27 +7,28 @@ import (
 	"sort"
 )
 
-// anchor is a place between two entries: index and term of the entry before it
-// and the offset after it. The zero anchor is the beginning of time.
+// anchor is a position between two entries: index and term of the entry before
+// it, and the offset after that entry. The zero anchor is the position before
+// the first entry.
 type anchor struct {
 	index  uint64
 	term   int32
 	offset int64
 }
 
-// index is the table that leads from raft's index to the offset, for the
-// entries that the log holds, and from there to the term.
+// index is the table that maps raft's index to offset and term, for the entries
+// that the log holds.
 //
-// An entry takes one batch and a batch any number of offsets, so nothing but a
-// table can tell; it is rebuilt from the batch headers when the log is opened.
-// A metadata log may hold a million entries (a week of no-ops), so that offsets
-// are stored as 4-byte distances from the first of every 512, and terms as the
-// few places where they change. A table of every 64th entry would be smaller
-// still, but then each lookup reads the log.
+// An entry is one batch, and a batch covers any number of offsets, so a table
+// is needed. It is rebuilt from the batch headers when the log is opened. A
+// metadata log may hold a million entries (a week of no-ops). Offsets are
+// therefore stored as 4-byte distances from the first of every 512 entries, and
+// terms as the indexes where they change. A table of every 64th entry would be
+// smaller, but then each lookup would read the log.
 type index struct {
-	before anchor // in front of the first entry
+	before anchor // before the first entry
 	chunks []*chunk
-	skip   int // entries of chunks[0] that are gone
+	skip   int // dropped entries of chunks[0]
 	count  int
 	next   int64     // the offset after the last entry
 	terms  []termRun // ascending; the first covers before.index
@@ -36,7 +37,7 @@ type index struct {
 const chunkEntries = 512
 
 // chunk holds the offsets of 512 entries. Batches are limited to MaxBatchBytes
-// and a record takes at least 7 bytes: the distances fit 32 bits.
+// and a record takes at least 7 bytes, so the distances fit into 32 bits.
 type chunk struct {
 	base   int64
 	deltas [chunkEntries]uint32
@@ -48,7 +49,7 @@ type termRun struct {
 	term int32
 }
 
-// newIndex makes an empty table behind a.
+// newIndex makes an empty table that begins at a.
 func newIndex(a anchor) index {
 	return index{before: a, next: a.offset, terms: []termRun{{a.index, a.term}}}
 }
@@ -61,19 +62,19 @@ func (x *index) shift(by uint64) {
 	}
 }
 
-// first and last are the indexes of the entries; first is last+1 when there
-// are none.
+// first and last are the indexes of the entries; first is last+1 if the table
+// is empty.
 func (x *index) first() uint64 { return x.before.index + 1 }
 func (x *index) last() uint64  { return x.before.index + uint64(x.count) }
 
-// lastTerm is the term of the last entry, or of what precedes the first.
+// lastTerm is the term of the last entry, or of the entry before the first.
 func (x *index) lastTerm() int32 { return x.terms[len(x.terms)-1].term }
 
-// end is the place behind the last entry.
+// end is the position after the last entry.
 func (x *index) end() anchor { return anchor{x.last(), x.lastTerm(), x.next} }
 
-// add appends an entry that takes the offsets from base to next-1. Offsets
-// have no gaps and terms never go back (P4).
+// add appends an entry with the offsets base to next-1. Offsets have no gaps
+// and terms never decrease (P4).
 func (x *index) add(term int32, base, next int64) error {
 	if base != x.next || next <= base {
 		return fmt.Errorf("entry %d takes the offsets [%d, %d), but %d is next", x.last()+1, base, next, x.next)
@@ -114,11 +115,11 @@ func (x *index) term(i uint64) int32 {
 	return x.terms[after-1].term
 }
 
-// at is the place behind entry i, from first-1 to last.
+// at is the position after entry i, from first-1 to last.
 func (x *index) at(i uint64) anchor { return anchor{i, x.term(i), x.offset(i + 1)} }
 
-// find returns the place whose offset is given, false when that is not
-// between two entries of the table.
+// find returns the position with the given offset, or false if the offset is
+// not between two entries of the table.
 func (x *index) find(offset int64) (anchor, bool) {
 	k := sort.Search(x.count+1, func(k int) bool { return x.offset(x.first()+uint64(k)) >= offset })
 	if k > x.count || x.offset(x.first()+uint64(k)) != offset {
@@ -127,7 +128,7 @@ func (x *index) find(offset int64) (anchor, bool) {
 	return x.at(x.before.index + uint64(k)), true
 }
 
-// truncate drops entry i and all behind it.
+// truncate drops entry i and all later entries.
 func (x *index) truncate(i uint64) {
 	x.next = x.offset(i)
 	x.count = int(i - x.first())
@@ -139,7 +140,7 @@ func (x *index) truncate(i uint64) {
 	}
 }
 
-// dropTo drops what precedes the place behind entry i, which is in the table.
+// dropTo drops all entries up to entry i, which is in the table.
 func (x *index) dropTo(i uint64) {
 	if i <= x.before.index {
 		return

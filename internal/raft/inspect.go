@@ -12,27 +12,30 @@ import (
 	"ottla/internal/vfs"
 )
 
-// Inspection is what the folder of the metadata log of a stopped node holds.
+// Inspection describes the metadata log of a stopped node.
 type Inspection struct {
-	// Image is the cluster's metadata after the last record. Of a folder that was
-	// formatted and never started it is what the first start will make.
+	// Image is the cluster's metadata after the last record. For a folder that
+	// was formatted but never started it is the image that the first start will
+	// make.
 	Image *metadata.Image
-	// KRaftVersion is 0 when the voters stand in controller.quorum.voters.
+	// KRaftVersion is 0 when the voters are those of controller.quorum.voters.
 	KRaftVersion int16
 	// Voters are the node ids of the quorum.
 	Voters []int32
-	// Epoch and EndOffset are those of the log, Snapshots how many there are.
+	// Epoch and EndOffset are those of the log. Snapshots is the number of
+	// snapshots.
 	Epoch     int32
 	EndOffset int64
 	Snapshots int
-	// Torn is what a start will cut from the log's end, nil for nothing.
+	// Torn describes the tail that a start will cut from the log, nil for none.
 	Torn error
 	// Started tells that a controller has run on the folder.
 	Started bool
 }
 
-// Inspect looks at the metadata log in a log dir as Open does, for a node and its
-// directory id, and changes nothing. The error is why Open would fail.
+// Inspect reads the metadata log in a log dir like Open, for a node and its
+// directory id, but changes nothing. Its error is the error that Open would
+// return.
 func Inspect(fsys vfs.FS, dir string, self ReplicaKey, codecs *record.Codecs) (*Inspection, error) {
 	bootstrap, err := ReadBootstrap(fsys, dir, codecs)
 	if err != nil {
@@ -74,7 +77,7 @@ func Inspect(fsys vfs.FS, dir string, self ReplicaKey, codecs *record.Codecs) (*
 	return in, nil
 }
 
-// inspectionOf is a folder without a metadata log.
+// inspectionOf returns the inspection of a folder without a metadata log.
 func inspectionOf(bootstrap []metadata.Message, self ReplicaKey) (*Inspection, error) {
 	img, _, err := metadata.Empty().Apply(bootstrap, int64(len(bootstrap))-1, 0)
 	in := &Inspection{Image: img, KRaftVersion: maxKRaftVersion, Voters: []int32{self.NodeID}}
@@ -84,7 +87,7 @@ func inspectionOf(bootstrap []metadata.Message, self ReplicaKey) (*Inspection, e
 	return in, err
 }
 
-// fold applies the snapshot and the log behind it.
+// fold applies the snapshot and the log after it.
 func (l *loading) fold() (*metadata.Image, error) {
 	id := l.snapshot.id
 	img, _, err := metadata.Empty().Apply(l.snapshot.records, id.EndOffset-1, id.Epoch)
@@ -99,7 +102,7 @@ func (l *loading) fold() (*metadata.Image, error) {
 	return img, nil
 }
 
-// foldSegment applies the good batches of a segment.
+// foldSegment applies the valid batches of a segment.
 func (l *loading) foldSegment(img *metadata.Image, segment segmentFile) (*metadata.Image, error) {
 	r, err := openBatches(l.fs, segment.path)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"ottla/internal/vfs"
 )
 
-// segmentLog is what is needed of a storage.Log.
+// segmentLog is the part of storage.Log that this package uses.
 type segmentLog interface {
 	StartOffset() int64
 	EndOffset() int64
@@ -37,16 +37,16 @@ type segmentLog interface {
 var _ segmentLog = (*storage.Log)(nil)
 
 // store is raft's storage: the log, the table of its entries, the newest
-// snapshot and the vote. It is an etcd raft.Storage, whose methods the
-// goroutine of core calls, while one other goroutine at a time saves and the
-// snapshotter removes what is old. The lock covers memory only.
+// snapshot and the vote. It is an etcd raft.Storage. The goroutine of core
+// calls its methods. At the same time one other goroutine saves, and the
+// snapshotter removes old data. The lock covers memory only.
 type store struct {
 	fs     vfs.FS
 	folder string
 	logger *slog.Logger
 	codecs *record.Codecs
 	log    segmentLog
-	vote   *quorumState // of the saving goroutine, once the store is open
+	vote   *quorumState // used by the saving goroutine once the store is open
 	kraft  atomic.Int32 // kraft.version
 
 	mu        sync.Mutex
@@ -56,7 +56,7 @@ type store struct {
 	initial   *raftpb.HardState
 }
 
-// snapshotFile is a snapshot that is kept.
+// snapshotFile is an existing snapshot.
 type snapshotFile struct {
 	id   SnapshotID
 	size int64 // bytes
@@ -64,7 +64,7 @@ type snapshotFile struct {
 
 var _ etcd.Storage = (*store)(nil)
 
-// entry is an entry on its way to the log or to the owner.
+// entry is an entry to be written to the log or handed to the owner.
 type entry struct {
 	index uint64
 	batch record.Batch
@@ -72,25 +72,25 @@ type entry struct {
 
 func (e *entry) term() int32 { return e.batch.LeaderEpoch() }
 
-// InitialState is what raft begins with. The commit index is not stored: the
-// snapshot is committed, and so is every change of voters but the last one in
-// the log, because a leader begins none before it applied the one before. With
-// the latter a restarted voter is at most one change behind, and neighbouring
-// sets of voters have no disjoint majorities (M10).
+// InitialState returns raft's state at start. The commit index is not stored.
+// The snapshot is committed. So is every change of voters in the log except the
+// last one, because a leader begins a change only after it applied the previous
+// one. A restarted voter is therefore at most one change behind, and two
+// adjacent sets of voters have no disjoint majorities (M10).
 func (s *store) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.initial, confState(s.newest.voters), nil
 }
 
-// FirstIndex is that of the oldest entry that the log still holds.
+// FirstIndex is the index of the oldest entry in the log.
 func (s *store) FirstIndex() (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.index.first(), nil
 }
 
-// LastIndex is that of the newest entry that is durable.
+// LastIndex is the index of the newest durable entry.
 func (s *store) LastIndex() (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,8 +110,8 @@ func (s *store) Term(i uint64) (uint64, error) {
 	return uint64(s.index.term(i)), nil
 }
 
-// Entries reads the entries [lo, hi), at least one and then as many as have
-// maxSize bytes.
+// Entries reads the entries [lo, hi): at least one, and further ones up to
+// maxSize bytes in total.
 func (s *store) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
 	from, upTo, err := s.offsets(lo, hi)
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *store) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
 	size := uint64(0)
 	for batch, err := range s.log.Batches(from, upTo) {
 		if errors.Is(err, storage.ErrOffsetOutOfRange) {
-			return nil, etcd.ErrCompacted // retention came between
+			return nil, etcd.ErrCompacted // retention removed it in the meantime
 		}
 		if err != nil {
 			return nil, err
@@ -153,7 +153,7 @@ func (s *store) offsets(lo, hi uint64) (from, upTo int64, err error) {
 	return s.index.offset(lo), s.index.offset(hi), nil
 }
 
-// raftEntry makes raft's form of an entry: its data is the batch itself.
+// raftEntry converts a batch to a raft entry. Its data is the batch itself.
 func raftEntry(i uint64, batch record.Batch) (*raftpb.Entry, error) {
 	kind, err := kindOf(batch)
 	if err != nil {
@@ -166,7 +166,7 @@ func raftEntry(i uint64, batch record.Batch) (*raftpb.Entry, error) {
 	return &raftpb.Entry{Index: new(i), Term: new(uint64(batch.LeaderEpoch())), Type: t.Enum(), Data: batch}, nil
 }
 
-// Snapshot is the newest snapshot; its data is the name of the file, which the
+// Snapshot returns the newest snapshot. Its data names the file, which the
 // receiver fetches.
 func (s *store) Snapshot() (*raftpb.Snapshot, error) {
 	s.mu.Lock()
@@ -180,14 +180,14 @@ func (s *store) Snapshot() (*raftpb.Snapshot, error) {
 	}, nil
 }
 
-// end is the place behind the last durable entry.
+// end is the position after the last durable entry.
 func (s *store) end() anchor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.index.end()
 }
 
-// at is the place behind entry i, false when the table does not have it.
+// at is the position after entry i, false if the table does not have it.
 func (s *store) at(i uint64) (anchor, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,21 +204,22 @@ func (s *store) newestSnapshot() snapshotMeta {
 	return s.newest
 }
 
-// has tells whether a snapshot's file is kept.
+// has tells whether a snapshot's file exists.
 func (s *store) has(id SnapshotID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.ContainsFunc(s.snapshots, func(f snapshotFile) bool { return f.id == id })
 }
 
-// append makes entries durable and replaces what the log has from the first of
-// them on. Each group of at most writeGroupBytes is written at once and synced
-// before the next, and a new term begins a new group: that bounds what a power
-// loss can tear (scan.go).
+// append makes entries durable. They replace what the log has from the index of
+// the first one. Each group of at most writeGroupBytes is written at once and
+// synced before the next group. A new term begins a new group. This limits what
+// a power loss can tear (scan.go).
 //
-// What is cut off is gone from the disk before anything is written in its place
-// (storage.Log.TruncateTo): a crash in between could otherwise leave an old batch
-// behind a new one, at the right offset and with a good checksum.
+// The replaced entries are removed from the disk before new ones are written in
+// their place (storage.Log.TruncateTo). Otherwise a crash in between could
+// leave an old batch after a new one, at the right offset and with a valid
+// checksum.
 func (s *store) append(entries []entry) error {
 	if err := s.cutTo(entries[0].index); err != nil {
 		return err
@@ -256,7 +257,7 @@ func (s *store) cutTo(i uint64) error {
 	return nil
 }
 
-// group is the number of entries that are written before the next fsync.
+// group returns the number of entries to write before the next fsync.
 func (s *store) group(entries []entry) int {
 	size := len(entries[0].batch)
 	for n := 1; n < len(entries); n++ {
@@ -268,7 +269,7 @@ func (s *store) group(entries []entry) int {
 	return len(entries)
 }
 
-// write makes a group durable and lets it be known.
+// write makes a group durable and adds it to the table.
 func (s *store) write(group []entry) error {
 	var buf []byte
 	next := s.end()
@@ -280,7 +281,7 @@ func (s *store) write(group []entry) error {
 		buf = append(buf, e.batch...)
 	}
 	if start := group[0].batch.BaseOffset(); s.log.EndOffset() > start {
-		// The disk was full when this was tried before, and a part of it fitted.
+		// An earlier attempt wrote a part before the disk was full.
 		if err := s.log.TruncateTo(start); err != nil {
 			return err
 		}
@@ -301,9 +302,9 @@ func (s *store) write(group []entry) error {
 	return nil
 }
 
-// install replaces the log by a snapshot that another voter made and
-// ReceiveSnapshot stored. A crash at any point leaves the file, with which
-// openStore does the same.
+// install replaces the log with a snapshot that another voter made and
+// ReceiveSnapshot stored. A crash at any point leaves the file, and openStore
+// then does the same with it.
 func (s *store) install(id SnapshotID) (*snapshot, error) {
 	snap, err := loadSnapshot(s.fs, s.folder, id, s.codecs)
 	if err != nil {
@@ -315,7 +316,7 @@ func (s *store) install(id SnapshotID) (*snapshot, error) {
 	return snap, s.removeBefore(id)
 }
 
-// restart empties the log and lets it begin behind a snapshot.
+// restart empties the log and makes it begin at the end of a snapshot.
 func (s *store) restart(m *snapshotMeta) error {
 	if err := s.log.TruncateFullyAndStartAt(m.id.EndOffset); err != nil {
 		return err

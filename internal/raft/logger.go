@@ -7,19 +7,19 @@ import (
 	"runtime"
 )
 
-// etcdLogger is raft's logger. What raft tells is of interest to who debugs an
-// election only.
+// etcdLogger is raft's logger. Raft's info messages are logged at debug level:
+// they are useful only for debugging an election.
 type etcdLogger struct{ log *slog.Logger }
 
-// raftFault is what raft panics with when its storage fails or an invariant of
-// its own breaks. Node turns it into the error that it stops with.
+// raftFault is the value of raft's panic when its storage fails or an internal
+// invariant is violated. Node converts it to the error with which it stops.
 type raftFault struct{ message string }
 
 func (f raftFault) Error() string { return "raft: " + f.message }
 
-// guard turns a panic of raft about its storage into an error: raft panics with
-// the error that its storage returned, or through its logger. Any other panic is
-// a fault of this program and goes on.
+// guard converts a panic of raft about its storage to an error. Raft panics
+// with the error of its storage, or through its logger. Any other panic is a
+// bug of this program and is not recovered.
 func guard(f func() error) (err error) {
 	defer func() {
 		switch fault := recover().(type) {

@@ -8,13 +8,13 @@ import (
 	"ottla/internal/storage"
 )
 
-// loop is what run knows of its workers.
+// loop is the state of run about its workers.
 type loop struct {
 	*Node
 	saving, applying, snapshotting bool
-	job                            *snapshotJob // waits for the snapshotter
-	unsaved                        []*saveTask  // found no room on the disk; saved again at the next tick
-	full                           bool         // the disk, as was logged
+	job                            *snapshotJob // the next job of the snapshotter
+	unsaved                        []*saveTask  // failed because the disk is full; retried at the next tick
+	full                           bool         // a full disk was logged
 	changed                        bool         // something was applied since the last snapshot
 }
 
@@ -24,7 +24,7 @@ func (n *Node) run() {
 	l.stop(guard(l.serve))
 }
 
-// serve handles one event after the other until the node is closed or fails.
+// serve handles one event at a time until the node is closed or fails.
 func (l *loop) serve() error {
 	ticker := time.NewTicker(l.tick)
 	defer ticker.Stop()
@@ -56,7 +56,7 @@ func (l *loop) serve() error {
 	}
 }
 
-// drain runs the calls that wait, so that proposals that came together are
+// drain runs all waiting calls, so that proposals that arrived together are
 // written together.
 func (l *loop) drain(f func(*core)) {
 	f(l.core)
@@ -70,7 +70,7 @@ func (l *loop) drain(f func(*core)) {
 	}
 }
 
-// take hands the end of a piece of work to the core.
+// take passes the result of a worker to the core.
 func (l *loop) take(r result) error {
 	switch {
 	case r.saved != nil:
@@ -86,9 +86,9 @@ func (l *loop) take(r result) error {
 	return r.err
 }
 
-// takeSaved takes what the saver did. When the disk is full everything waits:
-// what raft has decided to store cannot be taken back, and nothing was told to
-// anybody. The work is tried again at each tick, as a whole.
+// takeSaved processes the saver's result. When the disk is full, all changes
+// wait: entries that raft has decided to store cannot be withdrawn, and no
+// message about them was sent. The whole work is retried at each tick.
 func (l *loop) takeSaved(r result) error {
 	var full *noRoomError
 	if errors.As(r.err, &full) {
@@ -105,7 +105,7 @@ func (l *loop) takeSaved(r result) error {
 	return l.core.saved(r.saved)
 }
 
-// retry saves again what found no room.
+// retry hands the tasks that failed on a full disk to the saver again.
 func (l *loop) retry() {
 	if l.unsaved != nil {
 		l.saves <- l.unsaved
@@ -123,22 +123,21 @@ func (l *loop) takeApplied(r result) error {
 	}
 	l.changed = l.changed || len(r.applied.entries) > 0
 	if r.job != nil {
-		// As of the job's index: nothing was applied since.
+		// These are the voters at the job's index: nothing was applied since.
 		r.job.voters, r.job.static = l.core.voters, l.core.static
 		l.job, l.changed = r.job, false
 	}
 	return l.core.campaignAlone()
 }
 
-// checkpoint asks the idle applier whether a snapshot is due by time.
+// checkpoint makes the idle applier check whether a snapshot is due by time.
 func (l *loop) checkpoint() {
 	if l.changed && !l.applying && len(l.core.toApply) == 0 {
 		l.core.toApply = append(l.core.toApply, &applyTask{})
 	}
 }
 
-// dispatch gives idle workers what there is to do and the network what there is
-// to send.
+// dispatch hands pending work to idle workers and messages to the network.
 func (l *loop) dispatch() error {
 	c := l.core
 	if err := c.collect(); err != nil {
@@ -169,7 +168,7 @@ func (l *loop) dispatch() error {
 	return nil
 }
 
-// stop ends the workers, fails who waits, and lets it be known.
+// stop ends the workers, fails waiting proposals, and closes done.
 func (l *loop) stop(err error) {
 	close(l.served)
 	close(l.saves)
@@ -193,14 +192,14 @@ func (l *loop) stop(err error) {
 	close(l.done)
 }
 
-// saver makes durable what the loop hands over.
+// saver runs the saves that the loop hands over.
 func (n *Node) saver() {
 	for tasks := range n.saves {
 		n.results <- result{saved: tasks, err: n.store.save(tasks)}
 	}
 }
 
-// applying hands what is committed to the owner.
+// applying hands committed batches to the owner.
 func (n *Node) applying() {
 	for task := range n.applies {
 		job, err := n.applier.run(task)

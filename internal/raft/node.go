@@ -14,29 +14,29 @@ import (
 )
 
 const (
-	// defaultTick makes an election begin after one to two seconds without a
-	// leader, as Kafka's controller.quorum.election.timeout.ms.
+	// defaultTick starts an election after one to two seconds without a leader,
+	// like Kafka's controller.quorum.election.timeout.ms.
 	defaultTick = 100 * time.Millisecond
-	// inboxSize bounds the calls that wait for the node's goroutine.
+	// inboxSize limits the calls that wait for the node's goroutine.
 	inboxSize = 256
 )
 
 // Node is this node's part of the quorum: one goroutine that drives a core, and
-// three workers for what takes time.
+// three workers for slow operations.
 //
 //	callers ── inbox ──▶ loop ── saves ───▶ saver        fsync of log and vote
 //	                      ▲  ├── applies ─▶ applier      the owner's apply
 //	                      │  └── jobs ────▶ snapshotter  snapshot files
 //	                      └────── results ────┘
 //
-// The loop never waits for a worker: each has at most one piece of work, and
-// what gathers meanwhile becomes the next piece.
+// The loop never waits for a worker. Each worker has at most one piece of work.
+// Work that accumulates meanwhile becomes the next piece.
 type Node struct {
 	core      *core
 	store     *store
 	applier   *applier
 	retention retention
-	snapshot  *snapshot // of the start, until Start
+	snapshot  *snapshot // loaded by Open, handed over by Start
 	send      func([]*Message)
 	tick      time.Duration
 	logger    *slog.Logger
@@ -60,8 +60,8 @@ type Node struct {
 	workers sync.WaitGroup
 }
 
-// result is a piece of work that a worker finished, exactly one of the first
-// three.
+// result is the result of a worker. Exactly one of the first three fields is
+// set.
 type result struct {
 	saved       []*saveTask
 	applied     *applyTask
@@ -70,9 +70,9 @@ type result struct {
 	err         error
 }
 
-// Open opens the metadata log in Options.Dir, or makes it. No other process may
-// use the folder: the caller holds the lock of the log dir. Files that do not
-// hold what they must are a *CorruptError, and nothing was repaired then.
+// Open opens the metadata log in Options.Dir, or creates it. No other process
+// may use the folder: the caller holds the lock of the log dir. Files with
+// invalid content are a *CorruptError; nothing is repaired then.
 func Open(o Options) (*Node, error) {
 	return open(o, func(l storage.LogOptions) (segmentLog, error) { return storage.OpenLog(l) })
 }
@@ -95,7 +95,7 @@ func open(o Options, openLog func(storage.LogOptions) (segmentLog, error)) (*Nod
 		inbox:   make(chan func(*core), inboxSize),
 		closing: make(chan struct{}), served: make(chan struct{}), done: make(chan struct{}),
 		saves: make(chan []*saveTask, 1), applies: make(chan *applyTask, 1), jobs: make(chan *snapshotJob, 1),
-		results: make(chan result, 3), // each worker has room for its result
+		results: make(chan result, 3), // room for one result per worker
 	}
 	if n.tick == 0 {
 		n.tick = defaultTick
@@ -104,10 +104,10 @@ func open(o Options, openLog func(storage.LogOptions) (segmentLog, error)) (*Nod
 	return n, nil
 }
 
-// Start hands the newest snapshot to apply and then begins to take part in the
-// quorum. From then on apply gets each committed batch, in order and once, by
-// one goroutine of the node; it may call Propose, Leader and Status, but not
-// Close. An error of apply stops the node.
+// Start hands the newest snapshot to apply and then joins the quorum. From then
+// on one goroutine of the node calls apply with each committed batch, in order
+// and once. apply may call Propose, Leader and Status, but not Close. An error
+// of apply stops the node.
 func (n *Node) Start(apply func(Committed) error) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -130,17 +130,18 @@ func (n *Node) Start(apply func(Committed) error) error {
 
 // Propose appends records as one batch, all or nothing, if this node leads
 // term. It returns the offset of the last record as soon as the batch has its
-// place, and -1 if it gets none. done gets exactly one value:
+// offset, and -1 if it was not appended. done receives exactly one value:
 //
 //   - nil once the batch is committed, durable and applied here,
-//   - at once why it was not appended: ErrNotLeader, ErrBusy, ErrTooLarge, ErrClosed,
-//   - later ErrNotLeader or ErrClosed: it may be committed all the same.
+//   - at once the reason why it was not appended: ErrNotLeader, ErrBusy,
+//     ErrTooLarge, ErrClosed,
+//   - later ErrNotLeader or ErrClosed: it may still be committed.
 //
-// Batches get their places in the order of the calls. A node that became leader
-// takes proposals from the moment that apply gets the first batch of its term,
-// the one with Committed.LeaderChange.
+// Batches are appended in the order of the calls. A new leader accepts
+// proposals as soon as apply gets the first batch of its term, the one with
+// Committed.LeaderChange.
 //
-// The records are written in the versions of a metadata.version, which is level.
+// level is the metadata.version that determines the record versions.
 func (n *Node) Propose(term int32, level int16, records []metadata.Message) (lastOffset int64, done <-chan error) {
 	waiting := make(chan error, 1)
 	if len(records) == 0 {
@@ -155,8 +156,8 @@ func (n *Node) Propose(term int32, level int16, records []metadata.Message) (las
 	return n.proposal(waiting, func(c *core) (int64, error) { return c.propose(term, batch, waiting) })
 }
 
-// ProposeVoters proposes another set of voters, which differs from the current
-// one in at most one voter (KIP-853), like Propose.
+// ProposeVoters proposes another set of voters, like Propose. It may differ
+// from the current set in at most one voter (KIP-853).
 func (n *Node) ProposeVoters(term int32, voters *metadata.VotersRecord) (lastOffset int64, done <-chan error) {
 	waiting := make(chan error, 1)
 	return n.proposal(waiting, func(c *core) (int64, error) { return c.proposeVoters(term, voters, waiting) })
@@ -177,9 +178,9 @@ func (n *Node) proposal(waiting chan error, f func(*core) (int64, error)) (int64
 	return offset, waiting
 }
 
-// do runs f in the loop and returns its error, or ErrClosed when the node is not
-// started or stops before. It does not wait for the end of the workers, one of
-// which may be the caller.
+// do runs f in the loop and returns its error. It returns ErrClosed if the node
+// is not started or stops first. It does not wait for the workers to end: one
+// of them may be the caller.
 func (n *Node) do(f func(*core) error) error {
 	if !n.running.Load() {
 		return ErrClosed
@@ -203,8 +204,8 @@ func (n *Node) do(f func(*core) error) error {
 	}
 }
 
-// Leader tells the node id of the leader, -1 when it is not known, and the
-// epoch that this node is in.
+// Leader returns the node id of the leader, -1 if it is not known, and the
+// epoch of this node.
 func (n *Node) Leader() (id, epoch int32) {
 	v := n.leader.Load()
 	return int32(v >> 32), int32(v)
@@ -218,8 +219,9 @@ func (n *Node) publishLeader() {
 	n.leader.Store(uint64(uint32(n.core.leader))<<32 | uint64(uint32(n.core.epoch)))
 }
 
-// Step takes a message that another voter sent; from says who by its connection.
-// A message of type MsgSnap is dropped unless ReceiveSnapshot has its snapshot.
+// Step processes a message of another voter. from is the sender as known from
+// its connection. A message of type MsgSnap is dropped unless ReceiveSnapshot
+// has stored its snapshot.
 func (n *Node) Step(from ReplicaKey, m *Message) error {
 	return n.do(func(c *core) error {
 		c.step(from, m)
@@ -227,8 +229,8 @@ func (n *Node) Step(from ReplicaKey, m *Message) error {
 	})
 }
 
-// ReportSnapshot tells whether the voter that a message of type MsgSnap was sent
-// to got its snapshot; until then nothing else is sent to it.
+// ReportSnapshot reports whether the receiver of a message of type MsgSnap got
+// its snapshot. Until then nothing else is sent to that voter.
 func (n *Node) ReportSnapshot(to ReplicaKey, ok bool) error {
 	return n.do(func(c *core) error {
 		c.reportSnapshot(to, ok)
@@ -236,26 +238,27 @@ func (n *Node) ReportSnapshot(to ReplicaKey, ok bool) error {
 	})
 }
 
-// ReceiveSnapshot stores a snapshot that another voter made; content is the
-// whole file of size bytes. It becomes the state once raft takes the message
-// that names it. One call at a time.
+// ReceiveSnapshot stores a snapshot that another voter made. content is the
+// whole file of size bytes. It becomes the state once raft accepts the message
+// that names it. Only one call at a time is allowed.
 func (n *Node) ReceiveSnapshot(id SnapshotID, content io.ReaderAt, size int64) error {
 	return n.store.receive(id, content, size)
 }
 
-// Done is closed when the node stopped: after Close, or by itself when its disk
-// or its owner failed. Then Err tells why.
+// Done is closed when the node has stopped: after Close, or because its disk or
+// its owner failed. Err then returns the reason.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
-// Err tells why the node stopped; nil while it runs and after a mere Close.
+// Err returns why the node stopped. It is nil while the node runs and after a
+// normal Close.
 func (n *Node) Err() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.err
 }
 
-// Close stops the node, waits for what it is doing, and closes the log. What
-// waits in Propose gets ErrClosed. It returns Err, or what closing failed with.
+// Close stops the node, waits for running work, and closes the log. Waiting
+// proposals get ErrClosed. It returns Err and the error of closing the log.
 func (n *Node) Close() error {
 	n.mu.Lock()
 	if n.closed {

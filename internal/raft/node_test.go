@@ -27,7 +27,7 @@ func testLog(o storage.LogOptions) (segmentLog, error) { return storage.OpenLog(
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// testOptions are those of node 1 on a file system.
+// testOptions are the options of node 1 on a file system.
 func testOptions(fsys vfs.FS) Options {
 	begin := time.Now()
 	return Options{
@@ -39,8 +39,8 @@ func testOptions(fsys vfs.FS) Options {
 	}
 }
 
-// owner is a state machine over NoOp-free records: it remembers the names of
-// the topics in the order in which they came.
+// owner is a state machine over NoOp-free records: it records the names of the
+// topics in the order of their records.
 type owner struct {
 	mu        sync.Mutex
 	names     []string
@@ -77,7 +77,7 @@ func (o *owner) apply(c Committed) error {
 	return nil
 }
 
-// source is the state as records.
+// source returns the state as records.
 func (o *owner) source() iter.Seq[metadata.Message] {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -97,7 +97,7 @@ func (o *owner) list() []string {
 	return append([]string(nil), o.names...)
 }
 
-// topics makes records.
+// topics makes the records of topics.
 func topics(names ...string) []metadata.Message {
 	var list []metadata.Message
 	for _, name := range names {
@@ -118,8 +118,8 @@ func startNode(t *testing.T, o Options, owner *owner) *Node {
 	return n
 }
 
-// bubble runs a test whose goroutines must all end, with a clock that moves when
-// all of them wait.
+// bubble runs a test in a synctest bubble. All its goroutines must end, and its
+// clock advances when all of them wait.
 func bubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, test)
@@ -213,8 +213,8 @@ func TestProposeRefuses(t *testing.T) {
 	})
 }
 
-// TestProposeInApply: an owner may propose as soon as it sees the LeaderChange
-// of its own term, from apply itself.
+// TestProposeInApply checks that an owner may propose from apply as soon as it
+// sees the LeaderChange of its own term.
 func TestProposeInApply(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n, err := open(testOptions(vfs.NewMem()), testLog)
@@ -238,7 +238,7 @@ func TestProposeInApply(t *testing.T) {
 	})
 }
 
-// TestQueueIsBounded fills the queue while the disk takes its time.
+// TestQueueIsBounded fills the queue while the disk is slow.
 func TestQueueIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := testOptions(vfs.NewMem())
@@ -271,8 +271,8 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
-// TestDiskFull: proposals wait until there is room, nothing is lost, the node
-// lives on.
+// TestDiskFull checks that on a full disk proposals wait until there is room,
+// nothing is lost, and the node keeps running.
 func TestDiskFull(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		fsys := vfs.NewMem()
@@ -317,8 +317,8 @@ func TestDiskFull(t *testing.T) {
 	})
 }
 
-// TestFailedSync: a failed fsync is never tried again. The node stops, and who
-// waits is told.
+// TestFailedSync checks that a failed fsync is never retried. The node stops,
+// and waiting proposals get an error.
 func TestFailedSync(t *testing.T) {
 	for _, path := range []string{".log", quorumStateFile, partialSuffix} {
 		bubble(t, func(t *testing.T) {
@@ -353,7 +353,7 @@ func TestFailedSync(t *testing.T) {
 				t.Errorf("%s: committed although the disk failed", path)
 			}
 			if err := n.Close(); !errors.Is(err, syscall.EIO) {
-				t.Errorf("%s: Close tells %v", path, err)
+				t.Errorf("%s: Close returned %v", path, err)
 			}
 		})
 	}
@@ -381,7 +381,8 @@ func TestOwnerFails(t *testing.T) {
 	})
 }
 
-// TestSnapshotPolicies: by bytes and by time, and never without a change.
+// TestSnapshotPolicies checks that snapshots are made by bytes and by time, and
+// never without a change.
 func TestSnapshotPolicies(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		fsys := vfs.NewMem()
@@ -431,7 +432,7 @@ func TestSnapshotPolicies(t *testing.T) {
 	})
 }
 
-// TestStatus is what DescribeQuorum shows of a voter alone.
+// TestStatus checks what DescribeQuorum shows for a single voter.
 func TestStatus(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := testOptions(vfs.NewMem())
@@ -452,8 +453,9 @@ func TestStatus(t *testing.T) {
 	})
 }
 
-// TestEndpointsFollow: a leader with other endpoints than on record writes
-// another VotersRecord, once; the next snapshot has it.
+// TestEndpointsFollow checks that a leader whose endpoints differ from the
+// recorded ones writes another VotersRecord, once, and that the next snapshot
+// has it.
 func TestEndpointsFollow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := testOptions(vfs.NewMem())
@@ -489,13 +491,13 @@ func TestLeaderChangedIsTold(t *testing.T) {
 		untilLeads(n, owner)
 		closeNode(t, n)
 		if got := strings.Join(told, " "); got != "-1@1 1@1" {
-			t.Fatalf("told %s", got)
+			t.Fatalf("LeaderChanged got %s", got)
 		}
 	})
 }
 
-// TestCloseInApply: an owner that asks its node something from apply, while the
-// node stops, is told that it is closed, and the node stops.
+// TestCloseInApply checks that an owner that calls its node from apply while
+// the node stops gets ErrClosed, and that the node stops.
 func TestCloseInApply(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n, err := open(testOptions(vfs.NewMem()), testLog)

@@ -24,23 +24,25 @@ const (
 // metadataTopicID is the id of the topic __cluster_metadata in every cluster.
 var metadataTopicID = [16]byte{15: 1}
 
-// openStore opens the folder of the metadata log, or makes it:
+// openStore opens the folder of the metadata log, or creates it:
 //
 //  1. Read quorum-state, list the snapshots, scan the log.
-//  2. In an empty folder write the first snapshot, 0-0, with the voters. A folder
-//     of Kafka's whose voters are static, or were so in the beginning, has no such
-//     snapshot, and gets none.
-//  3. Take the newest snapshot that is whole. When a newer one is not, the log
-//     must reach back to the older one: then nothing is lost.
-//  4. Find the snapshot's end in the log; from its index all others follow.
-//     A snapshot that is ahead of the log, or beside it, came from the leader
-//     before a crash: the log begins anew behind it. With a single voter there
-//     is no other leader, so that this is corruption.
-//  5. Cut what a power loss tore; what it cannot have torn is corruption.
+//  2. In an empty folder write the first snapshot, 0-0, with the voters. A
+//     Kafka folder whose voters are static, or were static at first, has no
+//     such snapshot and gets none.
+//  3. Take the newest intact snapshot. If a newer one is damaged, the log must
+//     reach back to the older one; then nothing is lost.
+//  4. Find the snapshot's end in the log; it determines the index of every
+//     entry. A snapshot that is ahead of the log, or does not fit it, came from
+//     the leader before a crash: the log is emptied and begins at the
+//     snapshot's end. With a single voter there is no other leader, so this is
+//     corruption.
+//  5. Cut a tail that a power loss tore. Damage that a power loss cannot cause
+//     is corruption.
 //  6. Open the log, which syncs it (its tail may be in the page cache only), and
 //     remove leftovers.
 //
-// The records of the snapshot come back for the owner.
+// The records of the snapshot are returned for the owner.
 func openStore(o *Options, open func(storage.LogOptions) (segmentLog, error)) (*store, *snapshot, error) {
 	s := &store{fs: o.FS, folder: filepath.Join(o.Dir, TopicPartition), logger: o.Log, codecs: o.Codecs}
 	if err := s.fs.MkdirAll(s.folder, 0o755); err != nil {
@@ -80,8 +82,8 @@ type loading struct {
 	leftovers []string
 	scan      *logScan
 	snapshot  *snapshot
-	reset     bool // the log begins anew behind the snapshot
-	static    bool // neither snapshot nor log has the voters
+	reset     bool // the log is emptied and begins after the snapshot
+	static    bool // neither snapshot nor log contains the voters
 }
 
 func (l *loading) read() error {
@@ -131,11 +133,11 @@ func (l *loading) format() error {
 	return writeSnapshot(l.fs, l.folder, m, now, noRecords)
 }
 
-// choose loads the newest snapshot that is whole. With static voters there may
-// be none yet; the log then begins at offset 0.
+// choose loads the newest intact snapshot. With static voters there may be none
+// yet; the log then begins at offset 0.
 func (l *loading) choose() error {
 	if l.snapshot != nil {
-		return nil // it would be written now
+		return nil // format would write it
 	}
 	if len(l.ids) == 0 {
 		l.snapshot = &snapshot{snapshotMeta: snapshotMeta{static: true}}
@@ -147,8 +149,8 @@ func (l *loading) choose() error {
 	return l.imply()
 }
 
-// imply gives a snapshot with static voters those voters: this node. The log may
-// have turned them into recorded ones since.
+// imply adds the voters to a snapshot with static voters: this node. The log
+// may contain recorded voters since then.
 func (l *loading) imply() error {
 	l.static = l.snapshot.static && len(l.scan.voters) == 0
 	if l.vote.voted && l.vote.vote == (ReplicaKey{NodeID: l.self.NodeID}) {
@@ -170,7 +172,7 @@ func (l *loading) imply() error {
 	return nil
 }
 
-// load loads the newest snapshot that is whole.
+// load loads the newest intact snapshot.
 func (l *loading) load() error {
 	var corrupt *CorruptError
 	for i, id := range slices.Backward(l.ids) {
@@ -190,9 +192,9 @@ func (l *loading) load() error {
 	return corrupt
 }
 
-// mayFallBack checks that an older snapshot than the newest, whose file is
-// corrupt, loses nothing: the log must hold everything from the older one's end
-// to the newest one's.
+// mayFallBack checks that using an older snapshot instead of the corrupt newest
+// one loses nothing: the log must hold everything from the end of the older one
+// to the end of the newest one.
 func (l *loading) mayFallBack(chosen int, corrupt *CorruptError) error {
 	if corrupt == nil {
 		return nil
@@ -207,7 +209,8 @@ func (l *loading) mayFallBack(chosen int, corrupt *CorruptError) error {
 	return nil
 }
 
-// place finds the snapshot's end in the log and numbers the entries.
+// place finds the snapshot's end in the log and assigns the indexes of the
+// entries.
 func (l *loading) place() error {
 	snap, x := l.snapshot, &l.scan.index
 	sole := soleVoter(snap.voters, l.self)
@@ -215,7 +218,7 @@ func (l *loading) place() error {
 		if !sole {
 			return &CorruptError{File: snap.id.file(l.folder), Offset: -1, Reason: "written by Kafka: with several voters their indexes would differ"}
 		}
-		// Any numbering will do for one voter, as long as no index is below 1.
+		// With one voter any numbering is valid, if no index is below 1.
 		snap.index = uint64(snap.id.EndOffset)
 	}
 	if snap.id.EndOffset < x.before.offset {
@@ -223,7 +226,7 @@ func (l *loading) place() error {
 			Reason: fmt.Sprintf("the log begins at offset %d, but the snapshot ends at %d", x.before.offset, snap.id.EndOffset)}
 	}
 	at, found := x.find(snap.id.EndOffset)
-	first := found && at.index == 0 // the log does not hold the entry before, nor its term
+	first := found && at.index == 0 // the log holds neither the entry before nor its term
 	if torn := l.scan.torn; torn != nil && (l.scan.proof != "" || !found && sole) {
 		torn.Reason += "; the log cannot be cut here: " + l.proofOfLoss()
 		return torn
@@ -248,15 +251,15 @@ func (l *loading) proofOfLoss() string {
 	return fmt.Sprintf("the snapshot %s was made of the log", l.snapshot.id)
 }
 
-// trim drops from the table what precedes the oldest snapshot: nobody is sent
-// entries from there, and their terms may not be known.
+// trim drops the entries before the oldest snapshot from the table. They are
+// never sent to another voter, and their terms may not be known.
 func (l *loading) trim() {
 	x := &l.scan.index
 	begin := x.before.index
 	for _, id := range l.ids {
 		at, found := x.find(id.EndOffset)
 		if !found || at.index != begin && at.term != id.Epoch {
-			continue // it precedes the log, and goes
+			continue // it ends before the log begins and will be removed
 		}
 		x.dropTo(at.index)
 		x.before.term, x.terms[0].term = id.Epoch, id.Epoch
@@ -275,8 +278,9 @@ func (l *loading) checkVote() error {
 		return nil
 	}
 	if l.reset && !sole && (l.vote.found || l.scan.end() == 0) {
-		// The snapshot came from a leader of a later epoch than this node ever
-		// was in, so it did not vote in that one. It may have been in none yet.
+		// The snapshot came from a leader of an epoch that this node never
+		// entered, so it did not vote in it. It may not have entered any epoch
+		// yet.
 		l.vote.epoch, l.vote.voted = epoch, false
 		return nil
 	}
@@ -284,7 +288,7 @@ func (l *loading) checkVote() error {
 		Reason: fmt.Sprintf("it says epoch %d (0 when it is missing), but the log has epoch %d: a vote may be lost", l.vote.epoch, epoch)}
 }
 
-// checkVoter looks for this node among the voters.
+// checkVoter checks that this node is one of the voters.
 func (l *loading) checkVoter() error {
 	if findVoter(l.snapshot.voters, l.self.RaftID()) == nil {
 		return fmt.Errorf("%w: %s is not among the voters of %s", ErrNotVoter, l.self, l.snapshot.id.file(l.folder))
@@ -331,7 +335,7 @@ func (l *loading) logOptions() storage.LogOptions {
 	}
 }
 
-// align makes the log on disk what the scan found.
+// align makes the log on disk match the result of the scan.
 func (l *loading) align() error {
 	if err := l.log.AssignTopicID(metadataTopicID); err != nil {
 		return err
@@ -376,9 +380,9 @@ func (l *loading) committed() uint64 {
 	return c
 }
 
-// keepSnapshots lists the snapshots that stay and removes the files that have
-// no use: those that were not finished or not quite removed, and those from
-// before the log. A corrupt one stays until retention takes it.
+// keepSnapshots lists the snapshots to keep and removes useless files:
+// unfinished snapshots, partly removed ones, and those from before the log. A
+// corrupt one is kept until retention removes it.
 func (l *loading) keepSnapshots() error {
 	for _, file := range l.leftovers {
 		if err := l.fs.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -19,7 +19,7 @@ import (
 
 const testFolder = "data/" + TopicPartition
 
-// written is a folder that a voter alone wrote, with the proposals in it.
+// written is a folder that a single voter wrote, with the proposals in it.
 type written struct {
 	fs        *vfs.Mem
 	options   Options
@@ -28,7 +28,7 @@ type written struct {
 }
 
 // writeFolder makes a folder of several epochs. Each epoch has proposals of
-// about 150 bytes each, and with snapshots ends with one.
+// about 150 bytes each. With snapshots, each epoch ends with one.
 func writeFolder(t *testing.T, epochs, proposals int, snapshots bool) *written {
 	t.Helper()
 	w := &written{fs: vfs.NewMem()}
@@ -93,7 +93,7 @@ func runAll(t *testing.T, c *core, a *applier) {
 	}
 }
 
-// clone is a folder of the same content.
+// clone copies the folder.
 func (w *written) clone() *written {
 	c := *w
 	c.fs = w.fs.CrashClone(vfs.CrashOptions{KeepProbability: 1})
@@ -152,7 +152,7 @@ func (w *written) size(t *testing.T, file string) int64 {
 
 const firstSegment = testFolder + "/00000000000000000000.log"
 
-// mustRecover opens the folder and demands the first n proposals.
+// mustRecover opens the folder and requires the first n proposals.
 func (w *written) mustRecover(t *testing.T, n int) {
 	t.Helper()
 	o := w.options
@@ -165,7 +165,7 @@ func (w *written) mustRecover(t *testing.T, n int) {
 	}
 }
 
-// mustRefuse opens the folder and demands an error that names a file. Nothing
+// mustRefuse opens the folder and requires an error that names a file. Nothing
 // in the folder may have changed.
 func (w *written) mustRefuse(t *testing.T, file string, words ...string) {
 	t.Helper()
@@ -212,13 +212,14 @@ func TestCorruptSnapshotFallsBack(t *testing.T) {
 	w.flip(t, w.snapshots[1].file(testFolder), 300)
 	w.mustRecover(t, 15)
 	w.flip(t, w.snapshots[0].file(testFolder), 300)
-	w.mustRecover(t, 15) // from the very first one, and the whole log
+	w.mustRecover(t, 15) // from the first snapshot and the whole log
 	w.flip(t, SnapshotID{}.file(testFolder), 100)
 	w.mustRefuse(t, w.snapshots[2].file(testFolder))
 }
 
-// TestCorruptSnapshotAheadOfTheLog: an older snapshot and a log that ends before
-// the newest one are not all that was committed.
+// TestCorruptSnapshotAheadOfTheLog checks that an older snapshot is not used if
+// the log ends before the corrupt newest one: committed records would be
+// missing.
 func TestCorruptSnapshotAheadOfTheLog(t *testing.T) {
 	w := writeFolder(t, 3, 5, true)
 	w.truncate(t, firstSegment, lastEpoch(t, w, 3))
@@ -249,8 +250,8 @@ func TestCorruptSnapshotWithoutTheLogBefore(t *testing.T) {
 	w.mustRefuse(t, newest)
 }
 
-// step is 1: every byte of a file is tried. There is one goroutine only, so that
-// the race detector has nothing to find.
+// step is 1: every byte of a file is tried. It is larger under the race
+// detector, which can find nothing here: there is only one goroutine.
 func step() int64 {
 	if raceDetector {
 		return 29
@@ -275,11 +276,11 @@ func TestCorruptSnapshotKinds(t *testing.T) {
 	}
 }
 
-// TestFlippedBitInTheLog flips bits at each byte of a log of three epochs. What
-// was written before the last LeaderChange was synced: that is corruption, with
-// file and offset, also where no checksum covers it. Behind it the tail is cut,
-// since a power loss may have torn it, unless the LeaderChange is whole and of an
-// epoch that quorum-state does not know.
+// TestFlippedBitInTheLog flips bits at each byte of a log of three epochs.
+// Everything before the last LeaderChange was synced: damage there is
+// corruption, reported with file and offset, also where no checksum covers it.
+// After it the tail is cut, since a power loss may have torn it, unless the
+// LeaderChange is intact and its epoch is not in quorum-state.
 func TestFlippedBitInTheLog(t *testing.T) {
 	whole := writeFolder(t, 3, 2, false)
 	size := whole.size(t, firstSegment)
@@ -303,7 +304,7 @@ func TestFlippedBitInTheLog(t *testing.T) {
 	}
 }
 
-// lastEpoch is where in the first segment an epoch begins.
+// lastEpoch returns the position in the first segment where an epoch begins.
 func lastEpoch(t *testing.T, w *written, epoch int32) int64 {
 	t.Helper()
 	f, err := w.fs.OpenFile(firstSegment, os.O_RDONLY, 0)
@@ -323,8 +324,9 @@ func lastEpoch(t *testing.T, w *written, epoch int32) int64 {
 	}
 }
 
-// TestFlippedBitFarFromTheEnd: in one epoch, too, what lies more than a group of
-// writes before a good batch was synced.
+// TestFlippedBitFarFromTheEnd checks that within one epoch, too, damage more
+// than one write group before a valid batch is corruption: that part was
+// synced.
 func TestFlippedBitFarFromTheEnd(t *testing.T) {
 	w := writeFolder(t, 1, 400, false)
 	size := w.size(t, firstSegment)
@@ -335,7 +337,7 @@ func TestFlippedBitFarFromTheEnd(t *testing.T) {
 	}
 	w.flip(t, firstSegment, size-100)
 	w.mustRecover(t, 399)
-	w.mustRecover(t, 399) // the tail was cut for good
+	w.mustRecover(t, 399) // the tail was cut permanently
 }
 
 func TestLogShorterThanItsSnapshot(t *testing.T) {
@@ -361,7 +363,7 @@ func TestMissingSegment(t *testing.T) {
 	filled.mustRefuse(t, segments[3].path, "the segment before it ends")
 }
 
-// writeMore starts the folder's voter once more and proposes.
+// writeMore starts the folder's voter again and proposes.
 func writeMore(t *testing.T, w *written, proposals int) *written {
 	t.Helper()
 	owner := newOwner()
@@ -380,8 +382,8 @@ func writeMore(t *testing.T, w *written, proposals int) *written {
 	return w
 }
 
-// A quorum-state that went back to before the log's only epoch does not make the
-// log a torn tail.
+// If quorum-state is older than the log's only epoch, the log is not treated as
+// a torn tail.
 func TestQuorumStateIsOlderThanTheLog(t *testing.T) {
 	file := filepath.Join(testFolder, quorumStateFile)
 	w := writeFolder(t, 1, 3, false)
@@ -465,7 +467,7 @@ func TestLeftoversAreRemoved(t *testing.T) {
 	w.mustRecover(t, 3)
 	for _, line := range w.contents(t) {
 		if strings.Contains(line, ".checkpoint.") {
-			t.Errorf("%s is still there", line)
+			t.Errorf("%s still exists", line)
 		}
 	}
 }
@@ -479,7 +481,8 @@ const kafkaCheckpoint = `
 	00000000030000003f0000000002479757c40020000000000000 01a20accd22a000001a20accd22affffffffffffffffffffffffffff000000011a000000080000000406
 	00000000`
 
-// TestFolderThatKafkaFormatted: a voter alone goes on where Kafka left off.
+// TestFolderThatKafkaFormatted checks that a single voter continues a folder
+// that Kafka formatted.
 func TestFolderThatKafkaFormatted(t *testing.T) {
 	content, err := hex.DecodeString(strings.Join(strings.Fields(kafkaCheckpoint), ""))
 	if err != nil {
@@ -501,8 +504,8 @@ func TestFolderThatKafkaFormatted(t *testing.T) {
 	w.mustRecover(t, 5)
 }
 
-// TestStaticVoters refuses a folder whose voters are not this node alone, and
-// what cannot be a folder with static voters.
+// TestStaticVoters checks that a folder is refused whose voters are not this
+// node alone, or that cannot be one with static voters.
 func TestStaticVoters(t *testing.T) {
 	const several = `{"clusterId":"","leaderId":1,"leaderEpoch":9,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1},{"voterId":2}],"data_version":0}`
 	const alone = `{"clusterId":"","leaderId":1,"leaderEpoch":9,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1}],"data_version":0}`
@@ -539,14 +542,14 @@ func TestStaticVoters(t *testing.T) {
 				t.Fatalf("opened with %v, want %q", err, c.want)
 			}
 			if after := w.content(t); !maps.Equal(before, after) {
-				t.Error("what was refused was changed")
+				t.Error("a refused folder was changed")
 			}
 		})
 	}
 }
 
 // moveVoters records the voters in the log, as Kafka does when kraft.version is
-// raised to 1, and looks at what a start makes of it.
+// raised to 1, and checks the result of a start.
 func (w *written) moveVoters(t *testing.T) {
 	t.Helper()
 	for _, kraft := range []int32{0, 1} {
@@ -583,7 +586,7 @@ func (w *written) moveVoters(t *testing.T) {
 	}
 }
 
-// content is every file of the folder.
+// content returns every file of the folder.
 func (w *written) content(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}

@@ -13,13 +13,15 @@ import (
 	"ottla/internal/record"
 )
 
-// propose gives raft a batch whose records were decided in a term, and returns
-// the offset of its last record. done gets nil once it is applied, or an error
-// once it is not known any more whether it ever will be; it must have room.
+// propose passes a batch to raft and returns the offset of its last record.
+// term is the term in which its records were decided. done receives nil once
+// the batch is applied, or an error when it is no longer known whether it will
+// be applied. done must be buffered.
 //
 // Term and leadership are checked here, right before raft gets the batch, and
-// nothing is proposed before the owner got the first entry of the term: what
-// was decided on the state of one term never lands in another (rule 8).
+// nothing is proposed before the owner got the first entry of the term. So a
+// decision based on the state of one term is never appended in another (rule
+// 8).
 func (c *core) propose(term int32, batch record.Batch, done chan<- error) (int64, error) {
 	if !c.active() || uint64(term) != c.leads {
 		return -1, ErrNotLeader
@@ -28,8 +30,9 @@ func (c *core) propose(term int32, batch record.Batch, done chan<- error) (int64
 }
 
 // proposeVoters proposes another set of voters, which differs from the current
-// one in at most one voter. There is one at a time: a voter that restarts takes
-// every change but the last in its log as committed (store.InitialState).
+// one in at most one voter. Only one change may be pending, because a restarted
+// voter treats every change in its log except the last as committed
+// (store.InitialState).
 func (c *core) proposeVoters(term int32, voters *metadata.VotersRecord, done chan<- error) (int64, error) {
 	if !c.active() || uint64(term) != c.leads {
 		return -1, ErrNotLeader
@@ -52,7 +55,7 @@ func (c *core) proposeVoters(term int32, voters *metadata.VotersRecord, done cha
 	if err != nil {
 		return -1, err
 	}
-	if change != nil { // else only an endpoint moved, which is none of raft's business
+	if change != nil { // otherwise only an endpoint changed, which does not concern raft
 		t, data, err := raftpb.MarshalConfChange(change)
 		if err != nil {
 			return -1, err
@@ -66,8 +69,8 @@ func (c *core) proposeVoters(term int32, voters *metadata.VotersRecord, done cha
 	return offset, err
 }
 
-// updateEndpoints proposes the voters with this node's endpoints of today, if
-// others are on record. Kafka's leaders do the same when they begin.
+// updateEndpoints proposes the voters with this node's current endpoints, if
+// others are recorded. A new Kafka leader does the same.
 func (c *core) updateEndpoints() {
 	if c.static {
 		return
@@ -77,15 +80,15 @@ func (c *core) updateEndpoints() {
 		v := &voters[i]
 		if keyOf(v) == c.self && len(c.endpoints) > 0 && !reflect.DeepEqual(v.Endpoints, c.endpoints) {
 			v.Endpoints = c.endpoints
-			// When it fails, or gets lost with the lead, this node tries again
-			// the next time that it leads.
+			// If it fails, or is lost with the leadership, this node tries
+			// again the next time it leads.
 			_, _ = c.proposeVoters(int32(c.leads), &metadata.VotersRecord{Voters: voters}, make(chan error, 1))
 			return
 		}
 	}
 }
 
-// append stamps a batch with the next offset and gives its entry to raft.
+// append stamps a batch with the next offset and passes its entry to raft.
 func (c *core) append(batch record.Batch, e *raftpb.Entry, done chan<- error) (int64, error) {
 	if len(c.parked) >= maxParked {
 		return -1, ErrBusy

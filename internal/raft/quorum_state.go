@@ -14,24 +14,24 @@ import (
 const quorumStateFile = "quorum-state"
 
 // quorumState is the file quorum-state: the term and the vote, which must be
-// durable in one piece before anybody hears of them (M2). It is Kafka's file,
-// with leaderId always -1: who leads is found out anew.
+// durable together before any message reveals them (M2). It is Kafka's file,
+// with leaderId always -1: the leader is found again after a restart.
 type quorumState struct {
 	fs   vfs.FS
 	file string
-	// found tells that the file was there when it was opened.
+	// found is true if the file existed when it was opened.
 	found bool
 	epoch int32
 	vote  ReplicaKey
 	voted bool
-	// static tells that the voters stand in the configuration (kraft.version 0),
-	// not in the log. The file is then of data version 0, as Kafka's.
+	// static is true if the voters are in the configuration (kraft.version 0),
+	// not in the log. The file then has data version 0, like Kafka's.
 	static bool
 	// listed are the node ids of the voters in a file of data version 0.
 	listed []int32
 }
 
-// openQuorumState reads the file; a missing one is epoch 0 without a vote.
+// openQuorumState reads the file. A missing file means epoch 0 without a vote.
 func openQuorumState(fsys vfs.FS, folder string) (*quorumState, error) {
 	s := &quorumState{fs: fsys, file: filepath.Join(folder, quorumStateFile)}
 	content, err := vfs.ReadFile(fsys, s.file)
@@ -55,8 +55,8 @@ func openQuorumState(fsys vfs.FS, folder string) (*quorumState, error) {
 	return s, nil
 }
 
-// save makes epoch and vote durable if one of them changed (vote is nil for
-// nobody). The epoch never goes back, and within an epoch a vote never changes
+// save makes epoch and vote durable if one of them changed (a nil vote is
+// none). The epoch never decreases, and within an epoch a vote never changes
 // (M2): such a request is an error and writes nothing.
 func (s *quorumState) save(epoch int32, vote *ReplicaKey) error {
 	next := ReplicaKey{}

@@ -2,5 +2,5 @@
 
 package raft
 
-// raceDetector makes tests smaller that have one goroutine only.
+// raceDetector reduces tests that use only one goroutine.
 const raceDetector = true

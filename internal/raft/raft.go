@@ -1,10 +1,10 @@
-// Package raft is the quorum that keeps the metadata log `__cluster_metadata`:
-// etcd-io/raft as the algorithm, Kafka's files as its memory.
+// Package raft implements the quorum that keeps the metadata log
+// `__cluster_metadata`. The algorithm is etcd-io/raft; the files are Kafka's.
 //
-// Raft counts entries, Kafka counts records. One entry is one record batch:
-// raft's term is the batch's leader epoch, and a table in memory leads from
-// raft's index to the offset. Whoever looks at the folder sees what a Kafka
-// controller writes there:
+// Raft counts entries, Kafka counts records. One entry is one record batch.
+// Raft's term is the batch's leader epoch. A table in memory maps raft's index
+// to the offset. The folder holds the same files that a Kafka controller
+// writes:
 //
 //	__cluster_metadata-0/
 //	  00000000000000000000.log …                   the log, a storage.Log
@@ -12,14 +12,15 @@
 //	                                               writes this one with the voters
 //	  quorum-state                                 term and vote
 //
-// Start reading at Node (node.go), whose loop (loop.go) drives core (core.go),
-// the state machine around raft.RawNode without a goroutine of its own:
-// propose.go and core.step put in, collect.go takes out, worker.go is the work
-// that takes time, finish.go its end. log.go is raft's storage, index.go its
-// table, entry.go the batches that stand for entries. open.go and scan.go find
-// all that again, snapshot.go and snapshotter.go shorten it, voters.go and
-// quorum_state.go are who votes and for whom. status.go and figures.go tell how
-// it does.
+// Start reading at Node (node.go). Its loop (loop.go) drives core (core.go),
+// the state machine around raft.RawNode, which has no goroutine of its own.
+// propose.go and core.step hold the inputs, collect.go the outputs, worker.go
+// the slow work, and finish.go the handling of finished work. log.go is raft's
+// storage, index.go its table, entry.go the batches that represent entries.
+// open.go and scan.go open and check the log at start, snapshot.go and
+// snapshotter.go write snapshots and shorten the log, voters.go holds the set
+// of voters and quorum_state.go the vote. status.go and figures.go report the
+// state and the metrics.
 package raft
 
 import (
@@ -38,59 +39,58 @@ import (
 // TopicPartition is the folder of the metadata log in its log dir.
 const TopicPartition = "__cluster_metadata-0"
 
-// MaxBatchBytes is the largest batch, and thereby the largest proposal, in
-// bytes; Kafka's controllers have the same limit.
+// MaxBatchBytes is the size limit of a batch, and so of a proposal, in bytes.
+// Kafka's controllers have the same limit.
 const MaxBatchBytes = 8 << 20
 
-// What Propose and the rest report.
+// Errors of Propose and the other functions.
 var (
-	// ErrNotLeader: this node does not lead the term that the caller decided
-	// in, or lost it before the records were committed. In the second case
-	// they may be committed all the same.
+	// ErrNotLeader: this node does not lead the term for which the caller made
+	// its decision, or it lost the leadership before the records were
+	// committed. In the second case they may still be committed.
 	ErrNotLeader = errors.New("raft: not the leader of this epoch")
-	// ErrBusy: too much is proposed and not committed yet; nothing was
-	// appended, and a later attempt may succeed.
+	// ErrBusy: too many proposals are not committed yet. Nothing was appended;
+	// a later attempt may succeed.
 	ErrBusy = errors.New("raft: too many uncommitted proposals")
 	// ErrTooLarge: the records do not fit into one batch of MaxBatchBytes.
 	ErrTooLarge = errors.New("raft: the records do not fit into one batch")
-	// ErrClosed: the node was closed. Records that wait may be committed all
-	// the same.
+	// ErrClosed: the node was closed. Waiting records may still be committed.
 	ErrClosed = errors.New("raft: closed")
 	// ErrNotVoter is returned by Open for a folder whose quorum does not
 	// include this node with this directory id.
 	ErrNotVoter = errors.New("raft: this node is not a voter of the quorum")
 )
 
-// Message is what voters send each other. Its entries carry whole batches, its
-// snapshot the id of a file.
+// Message is a message between voters. Its entries carry whole batches; its
+// snapshot carries the id of a file.
 type Message = raftpb.Message
 
-// Options say who this node is and what it works with.
+// Options configure a node.
 type Options struct {
 	FS vfs.FS
 	// Dir is the log dir (metadata.log.dir); the log is in its folder
 	// TopicPartition, which Open makes.
 	Dir string
-	// NodeID and DirectoryID are this voter. Both together make its raft id,
-	// so that a node that lost its disk is another voter.
+	// NodeID and DirectoryID identify this voter. Its raft id is derived from
+	// both, so a node that lost its disk is another voter.
 	NodeID      int32
 	DirectoryID metadata.UUID
-	// Endpoints are where the controller listeners of this node are reached.
-	// They go into the first VotersRecord, and into another one when this node
-	// becomes leader and they are not what is on record.
+	// Endpoints are the addresses of this node's controller listeners. They are
+	// written to the first VotersRecord. When this node becomes leader and
+	// other endpoints are recorded, it writes another VotersRecord.
 	Endpoints []metadata.VoterEndpoint
 	// InitialVoters is the quorum of the first start; empty means this node
 	// alone. Later starts take the voters from the folder.
 	InitialVoters []metadata.Voter
-	// Static makes the first start leave the voters to the configuration, as a
-	// Kafka does that was formatted for controller.quorum.voters (kraft.version
-	// 0). Later starts take it from the folder. Only a quorum of this node alone
-	// can be so.
+	// Static makes the first start leave the voters to the configuration, like
+	// a Kafka that was formatted for controller.quorum.voters (kraft.version
+	// 0). Later starts take this from the folder. It is supported only for a
+	// quorum of this node alone.
 	Static bool
 
 	// Now is the wall clock of the records' timestamps and of retention.
 	Now func() time.Time
-	// Elapsed is a time that never goes back, for Figures.
+	// Elapsed is a monotonic time, for Figures.
 	Elapsed func() time.Duration
 	Log     *slog.Logger
 	Codecs  *record.Codecs
@@ -100,55 +100,60 @@ type Options struct {
 	SegmentBytes int32
 	SegmentAge   time.Duration
 
-	// SnapshotSource is the owner's state after everything that was applied.
-	// It is called between two calls of apply, and its records are iterated
-	// later, beside further calls. nil: this node never makes a snapshot.
+	// SnapshotSource returns the owner's state after everything that was
+	// applied. It is called between two calls of apply. Its records are
+	// iterated later, concurrently with further calls of apply. nil: this node
+	// never makes a snapshot.
 	SnapshotSource func() iter.Seq[metadata.Message]
-	// SnapshotBytes of batches since the last snapshot make the next one
-	// (metadata.log.max.record.bytes.between.snapshots); 0 is 20 MiB.
+	// SnapshotBytes is the size of the batches after which the next snapshot is
+	// made (metadata.log.max.record.bytes.between.snapshots); 0 is 20 MiB.
 	SnapshotBytes int64
-	// SnapshotInterval makes one when anything was applied since the last
-	// (metadata.log.max.snapshot.interval.ms); 0 turns that off.
+	// SnapshotInterval is the time after which a snapshot is made if anything
+	// was applied since the last one (metadata.log.max.snapshot.interval.ms); 0
+	// turns that off.
 	SnapshotInterval time.Duration
-	// RetentionBytes of log and snapshots, and RetentionAge of a snapshot,
-	// remove old ones and the log before them (metadata.max.retention.bytes
-	// and .ms); negative keeps everything, 0 is 100 MiB and 7 days. The newest
-	// snapshot always stays.
+	// RetentionBytes limits the size of log and snapshots together,
+	// RetentionAge the age of a snapshot. Older snapshots and the log before
+	// them are removed (metadata.max.retention.bytes and .ms). Negative keeps
+	// everything, 0 is 100 MiB and 7 days. The newest snapshot is always kept.
 	RetentionBytes int64
 	RetentionAge   time.Duration
 
 	// Tick is raft's unit of time; 0 is 100 ms. An election begins after 10 to
 	// 20 ticks without a leader, a heartbeat is sent each tick.
 	Tick time.Duration
-	// Send takes messages for other voters (Message.To is a RaftID). It is
+	// Send sends messages to other voters (Message.To is a RaftID). It is
 	// called by the node's goroutine, must not block, and may drop messages.
-	// nil drops all.
+	// nil drops all messages.
 	Send func([]*Message)
-	// LeaderChanged is told each new leader (-1: not known) and epoch, before
-	// anything of the new epoch is applied. It is called by the node's
+	// LeaderChanged is called with each new leader (-1: unknown) and epoch,
+	// before anything of the new epoch is applied. It is called by the node's
 	// goroutine and must neither block nor call the Node.
 	LeaderChanged func(leader, epoch int32)
 
-	// inspect keeps openStore's steps from writing anything.
+	// inspect prevents openStore's steps from writing anything.
 	inspect bool
 }
 
-// Committed is one committed batch, or the snapshot that stands for all before
-// it.
+// Committed is one committed batch, or a snapshot that replaces all batches
+// before it.
 type Committed struct {
-	// BaseOffset and LastOffset are the batch's first and last; a snapshot
-	// holds everything from 0 to LastOffset, which is -1 for an empty one.
+	// BaseOffset and LastOffset are the first and last offset of the batch. A
+	// snapshot holds everything from 0 to LastOffset, which is -1 for an empty
+	// one.
 	BaseOffset, LastOffset int64
-	// Epoch is the leader epoch of the batch, of the last one for a snapshot.
+	// Epoch is the leader epoch of the batch; for a snapshot, of its last
+	// batch.
 	Epoch int32
 	// Timestamp is when the leader appended the batch, in ms.
 	Timestamp int64
-	// Records are the records of a data batch, or the whole state. A batch of
-	// raft's own has none: it only moves LastOffset.
+	// Records are the records of a data batch, or the whole state for a
+	// snapshot. A batch that raft itself writes has none: it only moves
+	// LastOffset.
 	Records []metadata.Message
-	// LeaderChange is set when a new leader begins its epoch with this batch:
-	// from here on what it proposed itself follows.
+	// LeaderChange is set when a new leader begins its epoch with this batch.
+	// The new leader's own proposals follow.
 	LeaderChange *metadata.LeaderChangeMessage
-	// Snapshot tells that Records replace the state.
+	// Snapshot is true when Records replace the state.
 	Snapshot bool
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // receive writes the file like writeSnapshot. It is checked before it gets its
-// final name: what bears that name is whole.
+// final name, so a file with that name is complete.
 func (s *store) receive(id SnapshotID, content io.ReaderAt, size int64) error {
 	if s.has(id) {
 		return nil
@@ -28,7 +28,7 @@ func (s *store) receive(id SnapshotID, content io.ReaderAt, size int64) error {
 		err = s.check(temp, id)
 	}
 	if err != nil {
-		_ = s.fs.Remove(temp) // best effort: the first error says what is wrong
+		_ = s.fs.Remove(temp) // best effort: the first error is reported
 		return err
 	}
 	if err := publishSnapshot(s.fs, s.folder, temp, id); err != nil {

@@ -15,29 +15,31 @@ import (
 	"ottla/internal/vfs"
 )
 
-// writeGroupBytes bounds what is written between two fsyncs, unless a single
-// batch is larger. It also bounds what a power loss may tear, see tornTail.
+// writeGroupBytes limits what is written between two fsyncs, unless a single
+// batch is larger. It also limits what a power loss may tear, see provenBehind.
 const writeGroupBytes = 32 << 10
 
 // scanReadBytes is the step in which the log is read.
 const scanReadBytes = 1 << 20
 
-// logScan is what the segments of the log hold, found before storage.Log opens
+// logScan is the content of the log's segments, read before storage.Log opens
 // (and repairs) them.
 type logScan struct {
 	segments []segmentFile
 	maxEpoch int32
-	// index counts the entries from 1, whatever their true index is.
+	// index counts the entries from 1, regardless of their real index.
 	index index
 	// voters are the entries that change the voters, as counted in index.
 	voters []uint64
-	// torn is what ended the scan in the last segment, nil if its end did.
+	// torn is the damage that ended the scan in the last segment, nil if the
+	// scan reached its end.
 	torn *CorruptError
-	// proof tells why what is torn was synced once; empty if nothing says so.
+	// proof describes why the torn part must have been synced; empty if nothing
+	// proves it.
 	proof string
 }
 
-// end is the offset after the last good batch.
+// end is the offset after the last valid batch.
 func (s *logScan) end() int64 { return s.index.next }
 
 type segmentFile struct {
@@ -53,21 +55,21 @@ func (s *logScan) shift(by uint64) {
 	}
 }
 
-// scanLog walks over every batch of the log in folder and checks checksums,
-// offsets and epochs:
+// scanLog reads every batch of the log in folder and checks checksums, offsets
+// and epochs:
 //
-//  1. Offsets follow each other without a gap, epochs never go back nor beyond
-//     maxEpoch, the one in quorum-state, and a LeaderChange begins each (P2, P4).
-//     The checksum covers neither offset nor epoch.
-//  2. A bad batch in any segment but the last is corruption: a segment is
+//  1. Offsets have no gaps. Epochs never decrease and do not exceed maxEpoch,
+//     the epoch in quorum-state. A LeaderChange begins each epoch (P2, P4). The
+//     checksum covers neither offset nor epoch.
+//  2. An invalid batch in any segment but the last is corruption: a segment is
 //     synced before the next one begins.
-//  3. In the last segment it is a torn tail, which the caller may cut, unless
-//     a batch is found behind it that was written after an fsync, see tornTail,
-//     or it is a whole LeaderChange of an epoch beyond maxEpoch.
+//  3. In the last segment it is a torn tail, which the caller may cut, except
+//     in two cases: a later batch was written after an fsync, see provenBehind;
+//     or it is an intact LeaderChange of an epoch beyond maxEpoch.
 //
-// The whole log is read at each start: that is what makes a flipped bit visible
-// while there is still somebody to be told. It is bounded by the retention of
-// snapshots (100 MiB by default) and costs as much as a checksum.
+// The whole log is read at each start, so that a flipped bit is detected and
+// reported early. The size is limited by the retention of snapshots (100 MiB by
+// default), and the cost is that of the checksum.
 func scanLog(fsys vfs.FS, folder string, maxEpoch int32) (*logScan, error) {
 	s := &logScan{maxEpoch: maxEpoch}
 	var err error
@@ -144,7 +146,7 @@ func (s *logScan) scanSegment(fsys vfs.FS, segment segmentFile) error {
 	}
 }
 
-// take adds a batch that reads well.
+// take adds a valid batch.
 func (s *logScan) take(batch record.Batch) error {
 	kind, err := kindOf(batch)
 	if err == nil {
@@ -163,9 +165,10 @@ func (s *logScan) take(batch record.Batch) error {
 	return nil
 }
 
-// checkEpoch checks the epoch of the next batch. Of the first batch in a log
-// whose beginning is gone only the bound is known. An epoch may have a second
-// LeaderChange: a Java controller that finds its own vote leads that epoch again.
+// checkEpoch checks the epoch of the next batch. For the first batch in a log
+// whose beginning was removed only the upper limit is known. An epoch may have
+// a second LeaderChange: a Java controller that finds its own vote leads that
+// epoch again.
 func (s *logScan) checkEpoch(epoch int32, kind entryKind) error {
 	last := s.index.lastTerm()
 	switch {
@@ -178,8 +181,9 @@ func (s *logScan) checkEpoch(epoch int32, kind entryKind) error {
 	return nil
 }
 
-// badBatch is the reason why bytes are no batch, as against an I/O error. A batch
-// that is whole was written, but cannot be here: another file lost something.
+// badBatch is the reason why bytes are not a valid batch, as opposed to an I/O
+// error. whole marks an intact batch that cannot be at this position: another
+// file lost data.
 type badBatch struct {
 	reason string
 	whole  bool
@@ -189,7 +193,7 @@ func (b *badBatch) Error() string { return b.reason }
 
 func badf(format string, args ...any) error { return &badBatch{reason: fmt.Sprintf(format, args...)} }
 
-// batchReader reads batches from a file, a step of scanReadBytes at a time.
+// batchReader reads batches from a file, in steps of scanReadBytes.
 type batchReader struct {
 	file vfs.File
 	size int64
@@ -212,11 +216,11 @@ func openBatches(fsys vfs.FS, path string) (*batchReader, error) {
 	return r, nil
 }
 
-// close has no error to tell: the file was only read.
+// close ignores the error: the file was only read.
 func (r *batchReader) close() { _ = r.file.Close() }
 
 // next returns the batch at pos, which is valid until the next call; the caller
-// moves pos. The error is io.EOF at the end, a *badBatch, or one of the file.
+// moves pos. The error is io.EOF at the end, a *badBatch, or an I/O error.
 func (r *batchReader) next() (record.Batch, error) {
 	if r.pos == r.size {
 		return nil, io.EOF
@@ -259,18 +263,18 @@ func (r *batchReader) bytes(pos int64, n int) ([]byte, error) {
 	return r.buf[:n], nil
 }
 
-// provenBehind looks behind a bad batch at pos for a batch that can only have
-// been written after the bad one was synced, and describes it.
+// provenBehind searches after an invalid batch at pos for a batch that can only
+// have been written after the invalid one was synced, and describes it.
 //
-// What a power loss tears is the last group of batches that was written
-// without an fsync in between. A group has at most writeGroupBytes unless it is
-// a single batch, and the first batch of an epoch begins a group. So a good
-// batch that begins writeGroupBytes or more behind the bad one, or that is a
-// LeaderChange, proves that committed records were destroyed: cutting there
+// A power loss tears only the last group of batches that was written without an
+// fsync in between. A group has at most writeGroupBytes unless it is a single
+// batch, and the first batch of an epoch begins a group. So a valid batch that
+// begins writeGroupBytes or more after the invalid one, or that is a
+// LeaderChange, proves that committed records were destroyed. Cutting there
 // would lose them silently.
 //
-// Batches closer than that leave the question open: both a torn group and a
-// flipped bit in the last few KiB look so. There the tail is cut.
+// A closer batch proves nothing: a torn group and a flipped bit in the last few
+// KiB look the same. The tail is then cut.
 func (r *batchReader) provenBehind(offset int64) (string, error) {
 	const shortest = record.HeaderLen
 	for pos := r.pos + 1; pos+shortest <= r.size; pos++ {
@@ -289,7 +293,7 @@ func (r *batchReader) provenBehind(offset int64) (string, error) {
 		if err != nil {
 			continue
 		}
-		kind, _ := kindOf(batch) // one that cannot be read proves as much as data
+		kind, _ := kindOf(batch) // an unreadable one counts as data
 		if kind&beginsTerm != 0 || pos-r.pos >= writeGroupBytes {
 			return fmt.Sprintf("a good batch with offset %d and epoch %d follows at byte %d", batch.BaseOffset(), batch.LeaderEpoch(), pos), nil
 		}
@@ -298,7 +302,8 @@ func (r *batchReader) provenBehind(offset int64) (string, error) {
 }
 
 // mayBegin tells whether head looks like the header of a later batch that fits
-// into left bytes. It is cheap: most bytes fail at the magic.
+// into left bytes. It is cheap: most positions fail the check of the magic
+// byte.
 func mayBegin(head []byte, left, offset int64) bool {
 	b := record.Batch(head)
 	if b.Magic() != record.Magic || b.BaseOffset() <= offset {

@@ -17,7 +17,7 @@ import (
 )
 
 // SnapshotID names a snapshot: the offset after the last record in it and the
-// epoch of that record. The very first is 0, 0.
+// epoch of that record. The first one is 0, 0.
 type SnapshotID struct {
 	EndOffset int64
 	Epoch     int32
@@ -36,7 +36,7 @@ func (id SnapshotID) file(folder string) string {
 	return filepath.Join(folder, id.String()+snapshotSuffix)
 }
 
-// compare sorts by offset; Kafka does, too.
+// compare sorts by offset, like Kafka.
 func (id SnapshotID) compare(other SnapshotID) int {
 	if id.EndOffset != other.EndOffset {
 		return int(max(-1, min(1, id.EndOffset-other.EndOffset)))
@@ -44,15 +44,16 @@ func (id SnapshotID) compare(other SnapshotID) int {
 	return int(max(-1, min(1, int64(id.Epoch)-int64(other.Epoch))))
 }
 
-// marshal is how a snapshot is named in a message between voters: offset int64,
-// epoch int32.
+// marshal encodes the id for a message between voters: offset int64, epoch
+// int32.
 func (id SnapshotID) marshal() []byte {
 	b := binary.BigEndian.AppendUint64(nil, uint64(id.EndOffset))
 	return binary.BigEndian.AppendUint32(b, uint32(id.Epoch))
 }
 
-// ParseSnapshotID reads the snapshot of a message of type MsgSnap: what must be
-// fetched from its sender and given to Node.ReceiveSnapshot before Node.Step.
+// ParseSnapshotID reads the snapshot id of a message of type MsgSnap. The
+// snapshot must be fetched from the sender and passed to Node.ReceiveSnapshot
+// before Node.Step.
 func ParseSnapshotID(data []byte) (SnapshotID, error) {
 	if len(data) != 12 {
 		return SnapshotID{}, fmt.Errorf("a snapshot id has 12 bytes, this one %d", len(data))
@@ -64,7 +65,7 @@ func ParseSnapshotID(data []byte) (SnapshotID, error) {
 	return id, nil
 }
 
-// parseSnapshotName reads a file's name.
+// parseSnapshotName parses a file name.
 func parseSnapshotName(name string) (id SnapshotID, ok bool) {
 	stem, ok := strings.CutSuffix(name, snapshotSuffix)
 	if !ok || len(stem) != 31 || stem[20] != '-' {
@@ -76,8 +77,8 @@ func parseSnapshotName(name string) (id SnapshotID, ok bool) {
 	return id, err == nil && err2 == nil && id.String() == stem
 }
 
-// listSnapshots lists the snapshots of a folder, oldest first, and the leftovers
-// of snapshots that were not finished or not quite removed.
+// listSnapshots lists the snapshots of a folder, oldest first, and the
+// leftovers of snapshots that were not finished or only partly removed.
 func listSnapshots(fsys vfs.FS, folder string) (ids []SnapshotID, leftovers []string, err error) {
 	entries, err := fsys.ReadDir(folder)
 	if err != nil {
@@ -95,31 +96,31 @@ func listSnapshots(fsys vfs.FS, folder string) (ids []SnapshotID, leftovers []st
 	return ids, leftovers, nil
 }
 
-// snapshotMeta is what raft must know of a snapshot.
+// snapshotMeta is the data about a snapshot that raft needs.
 type snapshotMeta struct {
 	id SnapshotID
-	// index is that of the last entry in it.
+	// index is the index of the last entry in it.
 	index uint64
-	// timestamp is that of the last batch in it, in ms.
+	// timestamp is the timestamp of the last batch in it, in ms.
 	timestamp int64
 	voters    *metadata.VotersRecord
-	// static tells that the voters are not written down (kraft.version 0): the
-	// configuration has them, which for a single node is this node.
+	// static is true if the voters are not stored (kraft.version 0). The
+	// configuration has them; for a single node that is this node.
 	static bool
 }
 
 func (m *snapshotMeta) anchor() anchor { return anchor{m.index, m.id.Epoch, m.id.EndOffset} }
 
 // indexTag is the tagged field of SnapshotHeaderRecord that holds raft's index:
-// 8 bytes, big endian. Kafka does not know it, and keeps it when it copies the
-// record. The number is far from those that Kafka gives out.
+// 8 bytes, big endian. Kafka does not know it, and preserves it when it copies
+// the record. The number is far from those that Kafka assigns.
 const indexTag = 10_053
 
-// snapshotBatchBytes is the size from which a batch of a snapshot is closed.
+// snapshotBatchBytes is the size at which a batch of a snapshot is closed.
 const snapshotBatchBytes = 1 << 20
 
-// writeSnapshot writes a snapshot and makes it durable. Whoever finds a file
-// with its final name finds a whole one:
+// writeSnapshot writes a snapshot and makes it durable. A file with the final
+// name is always complete:
 //
 //  1. write ID.checkpoint.part: a control batch with SnapshotHeader and, unless
 //     the voters are static, KRaftVersion and KRaftVoters, the records in data batches, a control batch with
@@ -139,7 +140,7 @@ func writeSnapshot(fsys vfs.FS, folder string, m snapshotMeta, nowMs int64, reco
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		_ = fsys.Remove(temp) // best effort: the first error says what is wrong
+		_ = fsys.Remove(temp) // best effort: the first error is reported
 		return err
 	}
 	return publishSnapshot(fsys, folder, temp, m.id)
@@ -184,8 +185,8 @@ func (w *snapshotWriter) write(m *snapshotMeta, records iter.Seq[metadata.Messag
 	return w.flush(foot)
 }
 
-// data writes the records, in the versions of the metadata.version that is the
-// first of them.
+// data writes the records. The first record is the metadata.version, which
+// determines the versions of all.
 func (w *snapshotWriter) data(records iter.Seq[metadata.Message]) error {
 	b := w.builder()
 	var value []byte
@@ -227,14 +228,14 @@ func (w *snapshotWriter) flush(b *record.Builder) error {
 // snapshot is a snapshot in memory.
 type snapshot struct {
 	snapshotMeta
-	// anchored tells that the file names raft's index: it was written here,
-	// not by Kafka.
+	// anchored is true if the file contains raft's index: it was written by
+	// Ottla, not by Kafka.
 	anchored bool
 	records  []metadata.Message
 }
 
 // loadSnapshot reads and checks a snapshot: every checksum, the header first,
-// the footer last. What is wrong with the content is a *CorruptError.
+// the footer last. Invalid content is a *CorruptError.
 func loadSnapshot(fsys vfs.FS, folder string, id SnapshotID, codecs *record.Codecs) (*snapshot, error) {
 	file := id.file(folder)
 	data, err := vfs.ReadFile(fsys, file)
@@ -248,9 +249,9 @@ func loadSnapshot(fsys vfs.FS, folder string, id SnapshotID, codecs *record.Code
 	return s, nil
 }
 
-// parseSnapshot reads the content of a snapshot. One with static voters names
-// none, and its voters are nil. With an error comes the position of the batch
-// at fault.
+// parseSnapshot reads the content of a snapshot. A snapshot with static voters
+// contains none, and its voters are nil. With an error it returns the position
+// of the invalid batch.
 func parseSnapshot(id SnapshotID, data []byte, codecs *record.Codecs) (*snapshot, int, error) {
 	s := &snapshot{snapshotMeta: snapshotMeta{id: id}}
 	r := snapshotReader{snapshot: s, codecs: codecs}
@@ -309,7 +310,7 @@ func (r *snapshotReader) take(batch record.Batch) error {
 	return err
 }
 
-// control takes a control record. The header must be the first.
+// control processes a control record. The header must be the first.
 func (r *snapshotReader) control(t record.ControlType, value []byte) error {
 	if r.ended || r.begun == (t == record.ControlSnapshotHeader) {
 		return fmt.Errorf("%s is out of place", t)
@@ -337,7 +338,7 @@ func (r *snapshotReader) control(t record.ControlType, value []byte) error {
 		r.ended = true
 		return (&metadata.SnapshotFooterRecord{}).Parse(value, 0)
 	default:
-		return fmt.Errorf("%s does not belong into a snapshot", t)
+		return fmt.Errorf("%s does not belong in a snapshot", t)
 	}
 	return nil
 }

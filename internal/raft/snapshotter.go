@@ -22,8 +22,8 @@ const (
 // noRecords is the state of an empty cluster.
 func noRecords(func(metadata.Message) bool) {}
 
-// snapshotPolicy decides when the next snapshot is due: after so many bytes of
-// batches, or after a time in which anything at all was applied.
+// snapshotPolicy decides when the next snapshot is due: after a number of bytes
+// of batches, or after an interval if anything was applied in it.
 type snapshotPolicy struct {
 	bytes    int64
 	interval time.Duration // 0: never by time
@@ -40,12 +40,12 @@ func newSnapshotPolicy(o *Options) snapshotPolicy {
 	return p
 }
 
-// due tells whether a snapshot is to be made now.
+// due tells whether a snapshot must be made now.
 func (p *snapshotPolicy) due(now time.Time) bool {
 	return p.applied >= p.bytes || p.interval > 0 && p.applied > 0 && now.Sub(p.last) >= p.interval
 }
 
-// taken begins the count anew.
+// taken resets the counters.
 func (p *snapshotPolicy) taken(now time.Time) { p.applied, p.last = 0, now }
 
 // snapshotJob is a snapshot to be written.
@@ -55,7 +55,7 @@ type snapshotJob struct {
 	records iter.Seq[metadata.Message]
 }
 
-// retention says which old snapshots go.
+// retention decides which old snapshots are removed.
 type retention struct {
 	bytes int64         // negative: no limit
 	age   time.Duration // negative: no limit
@@ -73,10 +73,10 @@ func newRetention(o *Options) retention {
 }
 
 // snapshot writes a snapshot and then removes what retention does not keep. It
-// runs beside everything else, one at a time.
+// runs concurrently with everything else, one call at a time.
 func (s *store) snapshot(job *snapshotJob, r retention) error {
 	if job.id.compare(s.newestSnapshot().id) <= 0 {
-		return nil // one that another voter made is newer
+		return nil // a snapshot of another voter is newer
 	}
 	if err := writeSnapshot(s.fs, s.folder, job.snapshotMeta, job.nowMs, job.records); err != nil {
 		return err
@@ -108,12 +108,12 @@ func (s *store) learn(id SnapshotID, m *snapshotMeta) error {
 }
 
 // clean removes the oldest snapshots, and the log up to the end of the oldest
-// that stays, as long as
+// one kept, as long as
 //
 //  1. log and snapshots together exceed the limit of bytes, or
 //  2. the oldest one's last record is older than the limit of age,
 //
-// and at least the newest stays. Kafka does the same.
+// and always keeps the newest. Kafka does the same.
 func (s *store) clean(r retention, nowMs int64) error {
 	for {
 		oldest, next, total, ok := s.oldestTwo()
@@ -137,8 +137,9 @@ func (s *store) clean(r retention, nowMs int64) error {
 	}
 }
 
-// oldestTwo are the two oldest snapshots and the bytes of all; false when there
-// are fewer than two up to the newest that is known to be whole.
+// oldestTwo returns the two oldest snapshots and the total size of all. It
+// returns false if there are fewer than two up to the newest one known to be
+// intact.
 func (s *store) oldestTwo() (oldest, next SnapshotID, total int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,9 +152,9 @@ func (s *store) oldestTwo() (oldest, next SnapshotID, total int64, ok bool) {
 	return s.snapshots[0].id, s.snapshots[1].id, total, true
 }
 
-// snapshotTimestamp reads from a snapshot's header when the last batch in it was
-// appended, in ms. A header that cannot be read is from before all time: the
-// file is of no use.
+// snapshotTimestamp reads from a snapshot's header when the last batch in it
+// was appended, in ms. A header that cannot be read counts as timestamp 0: the
+// file is useless.
 func (s *store) snapshotTimestamp(id SnapshotID) (int64, error) {
 	r, err := openBatches(s.fs, id.file(s.folder))
 	if err != nil {
@@ -177,10 +178,10 @@ func (s *store) snapshotTimestamp(id SnapshotID) (int64, error) {
 	return snap.timestamp, nil // 0 when the header cannot be read
 }
 
-// removeBefore removes the snapshots older than id and the log up to id. First
-// the table forgets, so that raft asks for nothing that is going; the files of
-// the snapshots go last, so that a crash in between leaves too much, not too
-// little.
+// removeBefore removes the snapshots older than id and the log up to id. The
+// table drops the entries first, so that raft does not read what is being
+// removed. The snapshot files are removed last, so that a crash in between
+// leaves too much rather than too little.
 func (s *store) removeBefore(id SnapshotID) error {
 	s.mu.Lock()
 	if at, found := s.index.find(id.EndOffset); found {

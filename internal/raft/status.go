@@ -7,7 +7,7 @@ import (
 	"ottla/internal/metadata"
 )
 
-// Status is what DescribeQuorum shows.
+// Status is the content of DescribeQuorum.
 type Status struct {
 	// LeaderID is -1 when the leader is not known.
 	LeaderID    int32
@@ -18,8 +18,8 @@ type Status struct {
 	Voters []VoterStatus
 }
 
-// VoterStatus is one voter as the leader sees it. What only the leader knows
-// is -1 elsewhere.
+// VoterStatus is one voter as the leader sees it. Values that only the leader
+// knows are -1 on other nodes.
 type VoterStatus struct {
 	NodeID int32
 	// DirectoryID is zero when the voters are static: they have none.
@@ -27,13 +27,13 @@ type VoterStatus struct {
 	Endpoints   []metadata.VoterEndpoint
 	// LogEndOffset is the offset after the last record in the voter's log.
 	LogEndOffset int64
-	// LastFetch and LastCaughtUp are wall clock times in ms: when the voter was
-	// last heard of, and when it last had the whole log.
+	// LastFetch and LastCaughtUp are wall clock times in ms: when the voter
+	// last sent a message, and when it last had the whole log.
 	LastFetch, LastCaughtUp int64
 }
 
-// Status describes the quorum as this node knows it. Of a node that stopped it
-// is the zero Status with the leader -1.
+// Status describes the quorum as this node knows it. For a stopped node it is
+// the zero Status with the leader -1.
 func (n *Node) Status() Status {
 	s := Status{LeaderID: -1}
 	// The error can only be that the node stopped.

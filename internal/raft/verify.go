@@ -15,12 +15,12 @@ import (
 )
 
 // Verify checks the folder of the metadata log of a stopped node, Ottla's or
-// Kafka's, and changes nothing: quorum-state can be read, every snapshot is
-// whole, the batches follow each other, none is of an epoch that quorum-state
-// does not know, every record is one of metadata, and the log reaches back to the
-// oldest snapshot that is needed. dir is the metadata log dir; one without the
-// folder is sound. What storage.Verify finds (CRC, indexes) it does not repeat.
-// The error is one of the file system.
+// Kafka's, and changes nothing. It checks that quorum-state is readable, every
+// snapshot is intact, the batches follow each other, no batch has an epoch
+// beyond that of quorum-state, every record is a metadata record, and the log
+// reaches back to the oldest snapshot that is needed. dir is the metadata log
+// dir; a dir without the folder is valid. It does not repeat the checks of
+// storage.Verify (CRC, indexes). The returned error is one of the file system.
 func Verify(fsys vfs.FS, dir string, codecs *record.Codecs) ([]storage.Problem, error) {
 	v := &verifier{fs: fsys, folder: filepath.Join(dir, TopicPartition), codecs: codecs}
 	if _, err := fsys.Stat(v.folder); err != nil {
@@ -44,10 +44,10 @@ type verifier struct {
 	problems []storage.Problem
 	maxEpoch int32
 	oldest   SnapshotID
-	any      bool // a snapshot is whole
+	any      bool // at least one snapshot is intact
 }
 
-// found takes a CorruptError for a problem; other errors stay.
+// found records a CorruptError as a problem and returns other errors.
 func (v *verifier) found(err error) error {
 	var corrupt *CorruptError
 	if !errors.As(err, &corrupt) {
@@ -91,8 +91,8 @@ func (v *verifier) snapshots() error {
 	return nil
 }
 
-// log checks the batches and their records. A torn tail is no problem, a start
-// cuts it; nor is it when nothing proves that it was synced once.
+// log checks the batches and their records. A torn tail is a problem only if
+// something proves that it was synced; otherwise a start cuts it.
 func (v *verifier) log() error {
 	scan, err := scanLog(v.fs, v.folder, v.maxEpoch)
 	if err != nil {
@@ -113,13 +113,13 @@ func (v *verifier) log() error {
 	return nil
 }
 
-// covers tells whether a snapshot ends at or behind an offset.
+// covers tells whether a snapshot ends at or after an offset.
 func (v *verifier) covers(offset int64) bool {
 	ids, _, err := listSnapshots(v.fs, v.folder)
 	return err == nil && slices.ContainsFunc(ids, func(id SnapshotID) bool { return id.EndOffset >= offset })
 }
 
-// records parses every record of a segment's good batches.
+// records parses every record of a segment's valid batches.
 func (v *verifier) records(segment segmentFile, scan *logScan) error {
 	r, err := openBatches(v.fs, segment.path)
 	if err != nil {
@@ -157,8 +157,8 @@ func (v *verifier) batch(batch record.Batch) error {
 	})
 }
 
-// ParseControl reads the value of a control record of the metadata log; nil for
-// a type that it does not know.
+// ParseControl parses the value of a control record of the metadata log. It
+// returns nil for an unknown type.
 func ParseControl(t record.ControlType, value []byte) (any, error) {
 	var m interface {
 		Parse(src []byte, version int16) error

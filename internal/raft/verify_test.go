@@ -68,9 +68,9 @@ func writeContent(fsys vfs.FS, name, content string) error {
 	return vfs.WriteFileAtomic(fsys, name, []byte(content), 0o644)
 }
 
-// TestBitFlips flips one bit somewhere in the folder of the metadata log, in each
-// kind of file equally often: the check of the folder or the start names the
-// damage, or the same records are found; never other ones.
+// TestBitFlips flips one bit somewhere in the folder of the metadata log, in
+// each kind of file equally often: either the check of the folder or the start
+// reports the damage, or the same records are found, never other ones.
 func TestBitFlips(t *testing.T) {
 	w := writeFolder(t, 3, 20, true)
 	kinds := make(map[string][]string)
@@ -121,10 +121,10 @@ func TestBitFlips(t *testing.T) {
 			found["harmless"]++
 		case strings.HasSuffix(file, ".log"):
 			// Within the last write group a flipped bit looks like a torn tail,
-			// which a single voter cuts: see provenBehind.
+			// which a single voter cuts, see provenBehind.
 			found["cut as a torn tail"]++
 		default:
-			t.Fatalf("%s: nobody tells, but %d of %d proposals are found", what, len(state), len(w.names))
+			t.Fatalf("%s: nothing is reported, but %d of %d proposals are found", what, len(state), len(w.names))
 		}
 	}
 	t.Logf("%d flips in %v: %v", flips, names, found)

@@ -13,22 +13,22 @@ import (
 	"ottla/internal/metadata"
 )
 
-// ReplicaKey is a voter: a node together with the disk that holds its vote. A
-// node that lost its directory comes back with another directory id and is
-// thereby another voter, which nobody counts until it is added (KIP-853).
+// ReplicaKey identifies a voter: a node and the disk that holds its vote. A
+// node that lost its directory returns with another directory id. It is then
+// another voter, which does not count until it is added (KIP-853).
 type ReplicaKey struct {
 	NodeID      int32
 	DirectoryID metadata.UUID
 }
 
-// String is the form of Kafka's tools.
+// String returns the form that Kafka's tools use.
 func (k ReplicaKey) String() string {
 	return fmt.Sprintf("%d-%s", k.NodeID, metadata.FormatUUID(k.DirectoryID))
 }
 
 // RaftID is the voter's id in raft: the first 8 bytes of the SHA-256 of node id
-// and directory id, hashed again in the cases that raft keeps for itself (0 for
-// nobody, the two highest for local threads). Node id 0 is an ordinary node.
+// and directory id, hashed again if the result is reserved by raft (0 for none,
+// the two highest for local threads). Node id 0 is an ordinary node.
 func (k ReplicaKey) RaftID() uint64 {
 	b := append(binary.BigEndian.AppendUint32(nil, uint32(k.NodeID)), k.DirectoryID[:]...)
 	for {
@@ -62,8 +62,8 @@ func newVoters(o *Options) *metadata.VotersRecord {
 	return &metadata.VotersRecord{Voters: voters}
 }
 
-// checkVoters refuses a set in which a node is twice or two voters share a
-// raft id.
+// checkVoters refuses a set that contains a node twice or two voters with the
+// same raft id.
 func checkVoters(r *metadata.VotersRecord) error {
 	if len(r.Voters) == 0 {
 		return errors.New("the set of voters is empty")
@@ -94,7 +94,7 @@ func soleVoter(r *metadata.VotersRecord, key ReplicaKey) bool {
 	return len(r.Voters) == 1 && keyOf(&r.Voters[0]) == key
 }
 
-// confState is the set as raft wants it: voters only, nothing joint.
+// confState converts the set for raft: only voters, no joint configuration.
 func confState(r *metadata.VotersRecord) *raftpb.ConfState {
 	cs := &raftpb.ConfState{AutoLeave: new(false)}
 	for i := range r.Voters {
@@ -104,10 +104,9 @@ func confState(r *metadata.VotersRecord) *raftpb.ConfState {
 	return cs
 }
 
-// confChange is the one simple change that leads from one set to another; nil
-// when both have the same voters (an endpoint moved). There is no record of
-// Kafka's for a joint configuration, so that more than one change at a time is
-// an error (KIP-853).
+// confChange returns the single change between two sets, nil if both have the
+// same voters (an endpoint changed). Kafka has no record for a joint
+// configuration, so more than one change at a time is an error (KIP-853).
 func confChange(from, to *metadata.VotersRecord) (*raftpb.ConfChangeV2, error) {
 	var changes []*raftpb.ConfChangeSingle
 	change := func(kind raftpb.ConfChangeType, v *metadata.Voter) {

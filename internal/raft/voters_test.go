@@ -11,7 +11,7 @@ import (
 	"ottla/internal/metadata"
 )
 
-// run works on everything in turn until f holds.
+// run performs steps until f returns true.
 func (c *cluster) run(what string, f func() bool) {
 	c.t.Helper()
 	for range 50_000 {
@@ -23,7 +23,7 @@ func (c *cluster) run(what string, f func() bool) {
 	c.t.Fatalf("%s: not after 50,000 steps", what)
 }
 
-// leading is the voter that leads and may propose, nil if there is none.
+// leading returns the voter that leads and may propose, nil if there is none.
 func (c *cluster) leading() *simNode {
 	for _, n := range c.nodes {
 		if n.core.active() && n != c.apart {
@@ -39,7 +39,7 @@ func (c *cluster) untilLed() *simNode {
 	return c.leading()
 }
 
-// without is a set of voters less one node.
+// without returns a set of voters without one node.
 func without(r *metadata.VotersRecord, id int32) *metadata.VotersRecord {
 	return &metadata.VotersRecord{Voters: slices.DeleteFunc(slices.Clone(r.Voters), func(v metadata.Voter) bool { return v.VoterID == id })}
 }
@@ -60,8 +60,8 @@ func (c *cluster) commit(done <-chan error) error {
 }
 
 // TestVotersChange removes a follower, proposes without it, adds it again and
-// removes the leader, which steps down. In between all restart: the voters of
-// today are found in log and snapshot.
+// removes the leader, which steps down. In between all voters restart and find
+// the current voters in log and snapshot.
 func TestVotersChange(t *testing.T) {
 	cryptotest.SetGlobalRandom(t, 7)
 	c := newCluster(t, 7, 3, 0)
@@ -76,7 +76,7 @@ func TestVotersChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := n.core.proposeVoters(n.core.epoch, voters, make(chan error, 1)); !errors.Is(err, ErrBusy) {
-			t.Fatalf("a second change of voters beside the first: %v (M10)", err)
+			t.Fatalf("a second change of voters during the first: %v (M10)", err)
 		}
 		c.after(n)
 		if err := c.commit(done); err != nil {
@@ -112,8 +112,8 @@ func TestVotersChange(t *testing.T) {
 	}
 }
 
-// TestKnownCommittedVoters: of several changes in the log all but the last are
-// taken as committed at a restart.
+// TestKnownCommittedVoters checks that at a restart all changes of voters in
+// the log except the last are taken as committed.
 func TestKnownCommittedVoters(t *testing.T) {
 	cryptotest.SetGlobalRandom(t, 8)
 	c := newCluster(t, 8, 3, 0)
@@ -152,8 +152,9 @@ func TestKnownCommittedVoters(t *testing.T) {
 	}
 }
 
-// TestParkedFailWithTheTerm: a leader that lost touch fails what waits, and
-// what it appended alone is cut off everywhere.
+// TestParkedFailWithTheTerm checks that a leader that lost its connections
+// fails its waiting proposals, and that entries that only it appended are
+// removed.
 func TestParkedFailWithTheTerm(t *testing.T) {
 	cryptotest.SetGlobalRandom(t, 9)
 	c := newCluster(t, 9, 3, 0)
@@ -180,12 +181,13 @@ func TestParkedFailWithTheTerm(t *testing.T) {
 	c.settle()
 	c.check()
 	if slices.Contains(old.owner.names, "lost") {
-		t.Fatal("what nobody else had is there")
+		t.Fatal("an entry that no other node had is in the state")
 	}
 }
 
-// TestLeaderComesBackBySnapshot: a leader that lost touch finds that the others
-// went on and forgot the log that it knows. Nothing of its own stays.
+// TestLeaderComesBackBySnapshot checks a leader that lost its connections while
+// the others continued and removed the log that it knows. It installs a
+// snapshot and keeps none of its own entries.
 func TestLeaderComesBackBySnapshot(t *testing.T) {
 	cryptotest.SetGlobalRandom(t, 12)
 	c := newCluster(t, 12, 3, 0)
@@ -207,8 +209,9 @@ func TestLeaderComesBackBySnapshot(t *testing.T) {
 	}
 }
 
-// TestForeignMessages are dropped: from others than they say, to others, of
-// types that no voter sends, with entries that are not their batches.
+// TestForeignMessages checks that invalid messages are dropped: with another
+// sender or receiver, of types that no voter sends, or with entries that do not
+// match their batches.
 func TestForeignMessages(t *testing.T) {
 	cryptotest.SetGlobalRandom(t, 10)
 	c := newCluster(t, 10, 3, 0)

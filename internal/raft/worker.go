@@ -10,11 +10,11 @@ import (
 	"ottla/internal/record"
 )
 
-// save works tasks off in order; when it returns nil all of them are durable and
-// their responses may be sent. Entries of tasks that follow each other are
-// written together: what gathered during one fsync shares the next (group
-// commit). Within a task the vote comes first, so that the log never knows a
-// term that quorum-state does not.
+// save processes tasks in order. When it returns nil, all of them are durable
+// and their responses may be sent. Entries of consecutive tasks are written
+// together: tasks that accumulated during one fsync share the next (group
+// commit). Within a task the vote is saved first, so that the log never
+// contains a term that quorum-state does not have.
 func (s *store) save(tasks []*saveTask) error {
 	var waiting []entry
 	flush := func() error {
@@ -49,7 +49,7 @@ func (s *store) save(tasks []*saveTask) error {
 	return flush()
 }
 
-// applier hands committed batches to the owner, one after the other.
+// applier hands committed batches to the owner, one at a time.
 type applier struct {
 	apply  func(Committed) error
 	source func() iter.Seq[metadata.Message]
@@ -57,7 +57,7 @@ type applier struct {
 	now    func() time.Time
 	policy snapshotPolicy
 	began  *atomic.Int32 // see core.began
-	// last is the place behind the last batch that was applied.
+	// last is the position after the last applied batch.
 	last      anchor
 	timestamp int64
 }
@@ -66,8 +66,8 @@ func newApplier(o *Options, c *core) *applier {
 	return &applier{source: o.SnapshotSource, codecs: o.Codecs, now: o.Now, policy: newSnapshotPolicy(o), began: c.began}
 }
 
-// run works one task off and makes the job of a snapshot when one is due. The
-// job's voters are missing: they are the core's affair.
+// run processes one task and returns a snapshot job if a snapshot is due. The
+// core adds the voters to the job.
 func (a *applier) run(task *applyTask) (*snapshotJob, error) {
 	if task.snapshot != nil {
 		if err := a.restore(task.snapshot); err != nil {
@@ -82,7 +82,7 @@ func (a *applier) run(task *applyTask) (*snapshotJob, error) {
 	return a.checkpoint(), nil
 }
 
-// restore hands the owner a whole state.
+// restore hands a snapshot to the owner.
 func (a *applier) restore(s *snapshot) error {
 	a.last, a.timestamp = s.anchor(), s.timestamp
 	a.policy.taken(a.now())
