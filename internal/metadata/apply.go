@@ -11,10 +11,10 @@ import (
 
 // ErrInconsistent is wrapped by the error of a record that does not fit the
 // Image it is applied to, such as a change of an unknown partition. The log
-// then holds something that no controller decided, or records are missing.
+// then contains a record that no controller wrote, or records are missing.
 var ErrInconsistent = errors.New("metadata record does not fit what came before it")
 
-// ApplyError tells which record could not be applied.
+// ApplyError reports a record that could not be applied.
 type ApplyError struct {
 	// Offset is the offset of the record.
 	Offset int64
@@ -33,21 +33,21 @@ func inconsistent(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInconsistent, fmt.Sprintf(format, args...))
 }
 
-// Apply folds records into the Image that follows img, and says what changed.
-// The last record has the given offset and leader epoch. The records are kept
-// and must not be changed afterwards. On error, an *ApplyError, img stands.
+// Apply applies records to img and returns the new Image and what changed. The
+// last record has the given offset and leader epoch. The records are kept and
+// must not be changed afterwards. On error, an *ApplyError, img remains valid.
 //
-//  1. Every map that a record changes is edited once for all of the records:
-//     the first change copies the path to the entry, later ones find it theirs.
+//  1. Every map that a record changes is edited once for all records: the first
+//     change copies the path to the entry, later changes reuse the copy.
 //  2. The edits are frozen into the new Image.
-//  3. The Delta compares what was touched with img, so that something that was
-//     changed and changed back does not count.
+//  3. The Delta compares the touched entries with img, so an entry that was
+//     changed and changed back is not in it.
 //
-// Records between BeginTransaction and EndTransaction are kept aside and take
-// effect with the latter.
+// Records between BeginTransaction and EndTransaction are buffered and take
+// effect with EndTransaction.
 //
-// A deep copy of the Image would be simpler, and a change of one partition
-// would then cost the size of the cluster.
+// Rejected: a deep copy of the Image. It would be simpler, but the cost of
+// changing one partition would grow with the size of the cluster.
 func (img *Image) Apply(records []Message, offset int64, epoch int32) (*Image, *Delta, error) {
 	e := newEditor(img)
 	first := offset - int64(len(records)) + 1
@@ -62,7 +62,7 @@ func (img *Image) Apply(records []Message, offset int64, epoch int32) (*Image, *
 }
 
 // Replace makes the Image of a snapshot, whose records are the whole state up
-// to an offset, and says in what it differs from img.
+// to an offset, and returns its differences from img.
 func (img *Image) Replace(records []Message, offset int64, epoch int32) (*Image, *Delta, error) {
 	next, _, err := Empty().Apply(records, offset, epoch)
 	if err != nil {
@@ -74,7 +74,7 @@ func (img *Image) Replace(records []Message, offset int64, epoch int32) (*Image,
 // editor is an Image being changed by one goroutine.
 type editor struct {
 	base *Image
-	next *Image // the fields that are no maps
+	next *Image // the fields that are not maps
 
 	topics      mapEdit[string, *Topic]
 	topicNames  mapEdit[string, *Topic]
@@ -88,9 +88,9 @@ type editor struct {
 	acls        mapEdit[string, *AccessControlEntryRecord]
 
 	touched touched
-	// open are the topics whose partitions are being edited, by idKey.
+	// open holds the topics whose partitions are being edited, by idKey.
 	open map[string]*topicEdit
-	// ownedConfigs and ownedQuotas are the values that this editor cloned and
+	// ownedConfigs and ownedQuotas mark the values that this editor cloned and
 	// may therefore change.
 	ownedConfigs map[string]bool
 	ownedQuotas  map[string]bool
@@ -118,7 +118,7 @@ func (e *editor) freeze() *Image {
 	return n
 }
 
-// apply folds one record, minding the open transaction.
+// apply applies one record, or adds it to the open transaction.
 func (e *editor) apply(m Message) error {
 	switch m := m.(type) {
 	case *BeginTransactionRecord:
@@ -137,7 +137,7 @@ func (e *editor) apply(m Message) error {
 		return e.endTransaction()
 	}
 	if t := e.next.open; t != nil {
-		// A new list: the one of the Image before must stay as it is.
+		// A new list: the one of the previous Image must not change.
 		e.next.open = &transaction{begin: t.begin, records: append(slices.Clip(t.records), m)}
 		return nil
 	}
@@ -158,7 +158,7 @@ func (e *editor) endTransaction() error {
 	return nil
 }
 
-// fold folds one record.
+// fold applies one record, ignoring transactions.
 func (e *editor) fold(m Message) error {
 	switch m := m.(type) {
 	case *RegisterBrokerRecord, *UnregisterBrokerRecord, *FenceBrokerRecord, *UnfenceBrokerRecord,
@@ -188,7 +188,7 @@ func (e *editor) fold(m Message) error {
 }
 
 // config sets or removes one config. A resource's map is small, so the first
-// change of it in an Apply clones it.
+// change in an Apply clones it.
 func (e *editor) config(m *ConfigRecord) {
 	at := ConfigResource{m.ResourceType, m.ResourceName}
 	key := at.key()
@@ -221,8 +221,8 @@ func (e *editor) removeConfigs(at ConfigResource) {
 	e.touched.configs = append(e.touched.configs, at)
 }
 
-// feature sets a finalized level. The level of kraft.version is that of the
-// quorum's control record; Kafka skips it here too (KAFKA-18979).
+// feature sets a finalized level. The level of kraft.version is in the quorum's
+// control record; Kafka also skips it here (KAFKA-18979).
 func (e *editor) feature(m *FeatureLevelRecord) {
 	if m.Name == FeatureKRaftVersion {
 		return
@@ -235,7 +235,8 @@ func (e *editor) feature(m *FeatureLevelRecord) {
 	e.features.set(m.Name, m.FeatureLevel)
 }
 
-// quotaKey tells entities apart whatever the order of their parts.
+// quotaKey returns a key for an entity that does not depend on the order of its
+// parts.
 func quotaKey(entity []QuotaEntity) string {
 	var b strings.Builder
 	for _, part := range entity {

@@ -27,8 +27,8 @@ func (e *editor) putBroker(b *Broker) {
 	e.touched.brokers = append(e.touched.brokers, b.ID)
 }
 
-// changeBroker replaces a broker by a changed copy, if the record means the
-// registration that is there.
+// changeBroker replaces a broker with a changed copy, if the record refers to
+// the current registration.
 func (e *editor) changeBroker(id int32, epoch int64, change func(*Broker) error) error {
 	old, ok := e.brokers.get(id)
 	if !ok {
@@ -71,7 +71,8 @@ func (m *BrokerRegistrationChangeRecord) change(b *Broker) error {
 	return nil
 }
 
-// scramKey is the key of a credential; a user's credentials stand together.
+// scramKey returns the key of a credential. The credentials of a user are
+// adjacent.
 func scramKey(user string, mechanism int8) string {
 	return user + "\x00" + strconv.Itoa(int(mechanism))
 }

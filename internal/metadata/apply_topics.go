@@ -4,7 +4,7 @@ import "slices"
 
 // topicEdit is a topic whose partitions are being edited.
 type topicEdit struct {
-	topic      *Topic // the topic as it was when the edit began
+	topic      *Topic // the topic before the edit
 	partitions mapEdit[int32, *Partition]
 }
 
@@ -24,7 +24,8 @@ func (e *editor) foldTopic(m Message) error {
 	return nil
 }
 
-// editTopic opens the edit of a topic, nil when there is none of that id.
+// editTopic begins or continues the edit of a topic; nil if no topic has that
+// id.
 func (e *editor) editTopic(id UUID) *topicEdit {
 	key := idKey(id)
 	if t := e.open[key]; t != nil {
@@ -70,7 +71,7 @@ func (e *editor) createTopic(m *TopicRecord) error {
 	return nil
 }
 
-// removeTopic forgets a topic, its partitions and its configs.
+// removeTopic removes a topic, its partitions and its configs.
 func (e *editor) removeTopic(m *RemoveTopicRecord) error {
 	t := e.editTopic(m.TopicID)
 	if t == nil {
@@ -102,9 +103,9 @@ func (e *editor) partition(m *PartitionRecord) error {
 	return nil
 }
 
-// partitionChange makes the next state of a partition. The partition epoch
-// grows with every record, the leader epoch with every record that names a
-// leader, even the same one (R2).
+// partitionChange makes the next state of a partition. Every record increments
+// the partition epoch. Every record that names a leader, even the same one,
+// increments the leader epoch (R2).
 func (e *editor) partitionChange(m *PartitionChangeRecord) error {
 	t := e.editTopic(m.TopicID)
 	if t == nil {
@@ -141,8 +142,8 @@ func (e *editor) partitionChange(m *PartitionChangeRecord) error {
 	return nil
 }
 
-// clearELR empties the ELRs of a topic, or of all, without a new partition
-// epoch: Kafka does so too.
+// clearELR empties the ELRs of one topic or of all topics without a new
+// partition epoch, like Kafka.
 func (e *editor) clearELR(m *ClearElrRecord) error {
 	if m.TopicName != "" {
 		t, ok := e.topicNames.get(m.TopicName)
@@ -176,8 +177,8 @@ func (e *editor) clearTopicELR(topic *Topic) {
 	}
 }
 
-// checkDirectories gives each replica its log dir: those of the record, or
-// DirMigrating for all when it knows none.
+// checkDirectories returns the log dir of each replica: those of the record, or
+// DirMigrating for all if the record has none.
 func checkDirectories(directories []UUID, replicas []int32) ([]UUID, error) {
 	if !slices.ContainsFunc(directories, func(id UUID) bool { return id != DirMigrating }) {
 		return make([]UUID, len(replicas)), nil
@@ -188,14 +189,15 @@ func checkDirectories(directories []UUID, replicas []int32) ([]UUID, error) {
 	return directories, nil
 }
 
-// replace sets a list that a record changes; nil leaves it, empty empties it.
+// replace sets a list from a change record. nil means no change; an empty list
+// clears it.
 func replace(list *[]int32, change []int32) {
 	if change != nil {
 		*list = orNil(change)
 	}
 }
 
-// orNil makes an empty list nil, so that equal states look equal.
+// orNil converts an empty list to nil, so that equal states compare equal.
 func orNil(list []int32) []int32 {
 	if len(list) == 0 {
 		return nil

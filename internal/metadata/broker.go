@@ -9,12 +9,12 @@ import (
 // not be changed.
 type Broker struct {
 	ID int32
-	// Epoch is the offset of the registration's record: every registration of
-	// a broker has a higher one (R12).
+	// Epoch is the offset of the registration's record. It grows with every
+	// registration of the broker (R12).
 	Epoch int64
 	// IncarnationID differs for every start of the broker's process.
 	IncarnationID UUID
-	// Listeners are where clients and other brokers reach it.
+	// Listeners are the addresses for clients and other brokers.
 	Listeners []BrokerEndpoint
 	// Features are the ranges of feature levels that it supports.
 	Features []BrokerFeature
@@ -22,20 +22,21 @@ type Broker struct {
 	Rack *string
 	// Fenced brokers lead no partition, are in no ISR and are hidden from clients.
 	Fenced bool
-	// InControlledShutdown brokers get no new replicas and lead nothing.
+	// InControlledShutdown brokers get no new replicas and lead no partition.
 	InControlledShutdown bool
 	// MigratingZK is left over from the migration off ZooKeeper.
 	MigratingZK bool
 	// LogDirs are the ids of its online log dirs, ascending.
 	LogDirs []UUID
-	// CordonedLogDirs take no new replicas; nil before the broker said so.
+	// CordonedLogDirs take no new replicas. nil: the broker has not reported
+	// any yet.
 	CordonedLogDirs []UUID
 }
 
 // Active tells whether the broker may lead partitions.
 func (b *Broker) Active() bool { return !b.Fenced && !b.InControlledShutdown }
 
-// Listener returns where a listener of a name can be reached.
+// Listener returns the address of the listener with a name.
 func (b *Broker) Listener(name string) (BrokerEndpoint, bool) {
 	i := slices.IndexFunc(b.Listeners, func(e BrokerEndpoint) bool { return e.Name == name })
 	if i < 0 {
@@ -47,13 +48,14 @@ func (b *Broker) Listener(name string) (BrokerEndpoint, bool) {
 // HasLogDir tells whether a log dir is online.
 func (b *Broker) HasLogDir(id UUID) bool { return slices.Contains(b.LogDirs, id) }
 
-// Broker returns a registered broker, nil when there is none of that id.
+// Broker returns a registered broker, nil if no broker has that id.
 func (img *Image) Broker(id int32) *Broker {
 	b, _ := img.brokers.Get(id)
 	return b
 }
 
-// Brokers are the registered brokers by id ascending, fenced ones too.
+// Brokers iterates over the registered brokers, including fenced ones, by
+// ascending id.
 func (img *Image) Brokers() iter.Seq[*Broker] {
 	return func(yield func(*Broker) bool) {
 		for _, b := range img.brokers.All() {

@@ -7,39 +7,40 @@ import (
 	"slices"
 )
 
-// Delta says in what an Image differs from the one before. Its lists are
-// sorted, so that who follows them does the same on every node.
+// Delta is the difference between an Image and the previous one. Its lists are
+// sorted, so that they are processed in the same order on every node.
 type Delta struct {
-	// Topics are the topics that came, went or changed, by id ascending. A name
-	// that was deleted and created again is two topics.
+	// Topics are the created, deleted or changed topics, by ascending id. A
+	// name that was deleted and created again appears as two topics.
 	Topics []TopicDelta
-	// Brokers are the brokers that came, went or changed, by id ascending.
+	// Brokers are the added, removed or changed brokers, by ascending id.
 	Brokers []BrokerDelta
 	// Controllers are the ids of controllers that registered.
 	Controllers []int32
-	// Configs are the resources whose configs changed, by type, then name; a
-	// deleted topic's too, if it had any.
+	// Configs are the resources whose configs changed, by type, then name,
+	// including deleted topics that had configs.
 	Configs []ConfigResource
 	// Features are the names of features whose finalized level changed.
 	Features []string
-	// ProducerIDs tells that the next producer id changed.
+	// ProducerIDs is true if the next producer id changed.
 	ProducerIDs bool
-	// ClientQuotas tells that a client quota changed.
+	// ClientQuotas is true if a client quota changed.
 	ClientQuotas bool
-	// Security tells that an ACL, SCRAM credential or delegation token changed.
+	// Security is true if an ACL, SCRAM credential or delegation token changed.
 	Security bool
 }
 
 // TopicDelta is the change of one topic.
 type TopicDelta struct {
-	// Old is nil for a topic that came, New for one that went.
+	// Old is nil for a created topic, New for a deleted one.
 	Old, New *Topic
-	// Partitions are the ids of partitions that came, went or changed, ascending.
+	// Partitions are the ids of added, removed or changed partitions,
+	// ascending.
 	Partitions []int32
 }
 
-// UncleanElections counts the partitions that got a leader which was neither in
-// sync nor eligible before, so that records may be lost.
+// UncleanElections counts the partitions whose new leader was neither in sync
+// nor eligible before, so records may be lost.
 func (d *Delta) UncleanElections() (n int) {
 	for _, t := range d.Topics {
 		if t.Old == nil || t.New == nil {
@@ -61,17 +62,17 @@ func (d *Delta) UncleanElections() (n int) {
 // BrokerDelta is the change of one broker.
 type BrokerDelta struct {
 	ID int32
-	// Old is nil for a broker that came, New for one that went.
+	// Old is nil for an added broker, New for a removed one.
 	Old, New *Broker
 }
 
-// Empty tells that nothing changed.
+// Empty tells whether nothing changed.
 func (d *Delta) Empty() bool {
 	return len(d.Topics)+len(d.Brokers)+len(d.Controllers)+len(d.Configs)+len(d.Features) == 0 &&
 		!d.ProducerIDs && !d.ClientQuotas && !d.Security
 }
 
-// touched is what an editor may have changed, in order and with repetitions.
+// touched lists what an editor may have changed, in order and with repetitions.
 type touched struct {
 	topics      []UUID
 	brokers     []int32
@@ -83,10 +84,10 @@ type touched struct {
 	security    bool
 }
 
-// delta compares what was touched; the editor must be frozen.
+// delta compares the touched entries. The editor must be frozen.
 func (e *editor) delta() *Delta { return compare(e.base, e.next, &e.touched) }
 
-// Diff compares two Images entirely. Its cost is their size.
+// Diff compares two Images entirely. Its cost grows with their size.
 func Diff(old, next *Image) *Delta {
 	var all touched
 	for _, img := range []*Image{old, next} {
@@ -178,7 +179,7 @@ func compareTopics(old, next *Topic) (d TopicDelta, changed bool) {
 	return d, old == nil || next == nil || len(d.Partitions) > 0
 }
 
-// differ compares maps of records. Unchanged ones are the same tree.
+// differ compares maps of records. Unchanged maps share the same tree.
 func differ[V any](a, b Map[string, V]) bool {
 	if a.tree == b.tree {
 		return false
@@ -194,7 +195,7 @@ func differ[V any](a, b Map[string, V]) bool {
 	return false
 }
 
-// unique sorts a list and drops repetitions.
+// unique sorts a list and removes duplicates.
 func unique[T comparable](list []T, order func(a, b T) int) []T {
 	slices.SortFunc(list, order)
 	return slices.Compact(list)

@@ -1,6 +1,6 @@
 package metadata
 
-// FeatureLevels is a feature and the levels that this program can run at.
+// FeatureLevels is a feature and the levels that this program supports.
 type FeatureLevels struct {
 	Name     string
 	Min, Max int16

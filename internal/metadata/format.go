@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Format writes a record for people: its type, then the fields that differ from
-// the schema's defaults as name=value, ids as Kafka writes them.
+// Format formats a record for people: its type, then the fields that differ
+// from the schema's defaults as name=value, with ids in Kafka's form.
 func Format(m Message) string {
 	if m == nil {
 		return "no record"
@@ -24,7 +24,8 @@ func Format(m Message) string {
 	return b.String()
 }
 
-// Text is Format for a struct that is no Message, as those of control records.
+// Text is like Format, but also for structs that are not a Message, such as
+// those of control records.
 func Text(m any) string {
 	v := reflect.ValueOf(m).Elem()
 	var b strings.Builder
@@ -35,7 +36,7 @@ func Text(m any) string {
 
 func formatFields(b *strings.Builder, v, normal reflect.Value) {
 	for i := range v.NumField() {
-		// A list that is empty but not nil says something in a change record.
+		// A list that is empty but not nil has a meaning in a change record.
 		if f := v.Field(i); !reflect.DeepEqual(f.Interface(), normal.Field(i).Interface()) {
 			fmt.Fprintf(b, " %s=", v.Type().Field(i).Name)
 			formatValue(b, f)
@@ -75,8 +76,8 @@ func formatValue(b *strings.Builder, v reflect.Value) {
 	}
 }
 
-// Tree is a record, or a struct of a control record, for programs: its type,
-// and its fields by name, ids as Kafka writes them and bytes in hex.
+// Tree converts a record, or a struct of a control record, for programs: its
+// type, and its fields by name, with ids in Kafka's form and bytes in hex.
 func Tree(m any) (name string, fields map[string]any) {
 	v := reflect.ValueOf(m).Elem()
 	return v.Type().Name(), tree(v).(map[string]any)

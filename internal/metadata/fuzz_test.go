@@ -15,8 +15,8 @@ import (
 	"ottla/internal/schema/schematest"
 )
 
-// FuzzParseValue: no bytes make the parser panic, and what it accepts it writes
-// as something that it reads as the same record.
+// FuzzParseValue checks that no bytes make the parser panic, and that an
+// accepted record is written in a form that is read back as the same record.
 func FuzzParseValue(f *testing.F) {
 	content, err := os.ReadFile("testdata/kafka_records.tsv")
 	if err != nil {
@@ -39,7 +39,8 @@ func FuzzParseValue(f *testing.F) {
 			}
 			return
 		}
-		// In the version it came in: an unknown tag of one is a field of another.
+		// In the version of the input: an unknown tag of one version is a field
+		// of another.
 		header := schema.NewReader(raw)
 		header.Uvarint()
 		header.Uvarint()
@@ -55,8 +56,8 @@ func FuzzParseValue(f *testing.F) {
 	})
 }
 
-// TestParseCuts cuts and breaks good values everywhere: an error each time, and
-// never a panic.
+// TestParseCuts cuts and damages valid values at every position: each must give
+// an error and never a panic.
 func TestParseCuts(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, m := range every(t) {
@@ -68,7 +69,7 @@ func TestParseCuts(t *testing.T) {
 			}
 		}
 		if _, err := ParseValue(append(value, 0)); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%T with a byte too many: %v", m, err)
+			t.Errorf("%T with an extra byte: %v", m, err)
 		}
 	}
 	for _, raw := range [][]byte{{}, {2, 2, 0, 0}, {1, 6, 0, 0}, {1, 2, 1, 0}, {1, 200, 1, 0}, {1, 2, 255, 255, 255, 255, 15}} {
@@ -78,7 +79,8 @@ func TestParseCuts(t *testing.T) {
 	}
 }
 
-// TestParseAllocates nothing from a length that only claims to be large.
+// TestParseAllocates checks that a large length in a short input allocates
+// nothing.
 func TestParseAllocates(t *testing.T) {
 	// A RegisterBrokerRecord version 0 whose list of endpoints claims as many
 	// elements as there are bytes, the first of which is no endpoint.

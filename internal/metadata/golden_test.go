@@ -12,8 +12,9 @@ import (
 	"ottla/internal/schema/schematest"
 )
 
-// TestKafkaRecords reads what Apache Kafka 4.3.1's own classes wrote, compares
-// every field with what Kafka printed, and writes the same bytes again.
+// TestKafkaRecords reads records that Apache Kafka 4.3.1's own classes wrote,
+// compares every field with Kafka's printed form, and checks that writing gives
+// the same bytes.
 func TestKafkaRecords(t *testing.T) {
 	content, err := os.ReadFile("testdata/kafka_records.tsv")
 	if err != nil {
@@ -86,7 +87,7 @@ func controlRecord(name string) controlValue {
 	}[name]
 }
 
-// java is what Kafka's classes have otherwise.
+// java lists the differences of Kafka's classes.
 var java = schematest.Java{
 	Types: map[string]string{"QuotaEntity": "EntityData", "LeaderChangeVoter": "Voter", "VoterEndpoint": "Endpoint"}, Null: javaNull,
 }
@@ -100,7 +101,7 @@ func javaNull(record, field string) bool {
 	return record == "PartitionChangeRecord"
 }
 
-// TestKafkaQuorumState holds ours against lines that Kafka's
+// TestKafkaQuorumState compares the format with lines that Kafka's
 // FileQuorumStateStore wrote.
 func TestKafkaQuorumState(t *testing.T) {
 	voted, err := ParseUUID("J8aAPcfLQt2bqs1JT_rMgQ")

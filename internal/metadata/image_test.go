@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// flatten writes everything that an Image holds into a map that can be
-// compared, through its public methods only.
+// flatten converts the content of an Image to a comparable map, using only its
+// public methods.
 func flatten(img *Image) map[string]string {
 	out := map[string]string{"producer id": fmt.Sprint(img.NextProducerID())}
 	for t := range img.Topics() {
@@ -80,9 +80,9 @@ func diffMaps(got, want map[string]string) string {
 	return b.String()
 }
 
-// TestImageProperties applies random changes and checks after each of them:
-// the model and the Image agree; the Image's records rebuild it (M8); the Delta
-// is what comparing the whole Images finds; no Image from before has changed.
+// TestImageProperties applies random changes and checks after each of them: the
+// model and the Image agree; the Image's records rebuild it (M8); the Delta
+// equals the comparison of the whole Images; no earlier Image has changed.
 func TestImageProperties(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { propertyRun(t, seed) })
@@ -132,7 +132,8 @@ func propertyRun(t *testing.T, seed uint64) {
 	}
 }
 
-// TestReplaceSaysWhatASnapshotChanged: a node that lagged gets a snapshot.
+// TestReplaceSaysWhatASnapshotChanged checks the Delta for a lagging node that
+// gets a snapshot.
 func TestReplaceSaysWhatASnapshotChanged(t *testing.T) {
 	s := newStory(7)
 	var images []*Image
@@ -157,8 +158,8 @@ func TestReplaceSaysWhatASnapshotChanged(t *testing.T) {
 	}
 }
 
-// TestConcurrentUse lets readers walk published Images while two goroutines
-// make further ones of the same Image; the race detector judges.
+// TestConcurrentUse reads published Images while two goroutines derive new ones
+// from the same Image. It relies on the race detector.
 func TestConcurrentUse(t *testing.T) {
 	img := topics(t, 50)
 	var wg sync.WaitGroup
@@ -186,7 +187,7 @@ func TestConcurrentUse(t *testing.T) {
 
 func topicID(i int) UUID { return UUID{0: byte(i >> 16), 1: byte(i >> 8), 2: byte(i), 15: 9} }
 
-// topics is an Image with n topics of one partition each.
+// topics returns an Image with n topics of one partition each.
 func topics(t testing.TB, n int) *Image {
 	var records []Message
 	for i := range n {
@@ -207,7 +208,7 @@ func change(i int) *PartitionChangeRecord {
 }
 
 // TestChangeCostsItsSize measures what one changed partition allocates among
-// 100 and among 10,000 topics: with the depth of a tree it may grow, not with
+// 100 and among 10,000 topics. It may grow with the depth of the tree, not with
 // the number of topics.
 func TestChangeCostsItsSize(t *testing.T) {
 	small, large := bytesPerChange(t, 100), bytesPerChange(t, 10_000)
@@ -246,7 +247,8 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// TestApplyErrors lists the records that fit nothing; the Image stands.
+// TestApplyErrors lists records that do not fit the Image. The Image must not
+// change.
 func TestApplyErrors(t *testing.T) {
 	img := topics(t, 2)
 	img, _, err := img.Apply([]Message{&RegisterBrokerRecord{BrokerID: 1, BrokerEpoch: 10}}, 4, 1)
@@ -279,8 +281,8 @@ func TestApplyErrors(t *testing.T) {
 	}
 }
 
-// TestTransaction: nothing of a transaction shows before its end, which may be
-// in another Apply; an aborted one leaves nothing.
+// TestTransaction checks that a transaction has no effect before its end, which
+// may be in another Apply, and that an aborted one has no effect.
 func TestTransaction(t *testing.T) {
 	name, reason := "Bootstrap records", "Controller failover"
 	img, delta, err := Empty().Apply([]Message{
@@ -305,7 +307,8 @@ func TestTransaction(t *testing.T) {
 	}
 }
 
-// TestRecordsOrder: a reader of a snapshot must meet metadata.version first.
+// TestRecordsOrder checks that metadata.version is the first record of a
+// snapshot.
 func TestRecordsOrder(t *testing.T) {
 	img, _, err := Empty().Apply([]Message{
 		&FeatureLevelRecord{Name: FeatureELRVersion, FeatureLevel: 1}, &ProducerIdsRecord{NextProducerID: 1000},
@@ -328,8 +331,8 @@ func TestRecordsOrder(t *testing.T) {
 	}
 }
 
-// TestUncleanElections: a leader that was neither in sync nor eligible, and was
-// not there from the beginning.
+// TestUncleanElections checks the count of new leaders that were neither in
+// sync nor eligible, except the first leader of a partition.
 func TestUncleanElections(t *testing.T) {
 	topic := UUID{1}
 	of := func(leader int32, isr, elr []int32) []Message {
@@ -365,8 +368,8 @@ func TestUncleanElections(t *testing.T) {
 	}
 }
 
-// What AtLevel leaves is what a log of that level gives back, and nothing is
-// dropped at the newest level.
+// TestAtLevel checks that AtLevel returns exactly what is read back from a log
+// of that level, and drops nothing at the newest level.
 func TestAtLevel(t *testing.T) {
 	dir := UUID{1: 7}
 	records := []Message{
@@ -385,7 +388,7 @@ func TestAtLevel(t *testing.T) {
 		for i, m := range got {
 			again, err := ParseValue(AppendValueAt(nil, m, c.level))
 			if err != nil || Text(again) != Text(m) {
-				t.Errorf("level %d: record %d is %s, the log gives back %s, %v", c.level, i, Text(m), Text(again), err)
+				t.Errorf("level %d: record %d is %s, the log returns %s, %v", c.level, i, Text(m), Text(again), err)
 			}
 		}
 		broker, partition := got[0].(*RegisterBrokerRecord), got[2].(*PartitionRecord)
@@ -395,7 +398,7 @@ func TestAtLevel(t *testing.T) {
 	}
 	raised := append([]Message{&FeatureLevelRecord{Name: FeatureMetadataVersion, FeatureLevel: CurrentLevel}}, records...)
 	if got, err := AtLevel(raised, MinLevel); err != nil || len(got[3].(*PartitionRecord).Directories) != 1 {
-		t.Errorf("behind a record that raises the level: %v, %v", got, err)
+		t.Errorf("after a record that raises the level: %v, %v", got, err)
 	}
 	if len(records[2].(*PartitionRecord).Directories) != 1 {
 		t.Error("the records were changed")

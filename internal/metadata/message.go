@@ -1,14 +1,14 @@
 // Package metadata is the cluster's metadata as pure data: Kafka's metadata
-// records, the immutable Image that they fold into, and the Delta that says
-// what a change of it changed.
+// records, the immutable Image that results from applying them, and the Delta
+// that describes the difference between two Images.
 //
-// Nothing here does I/O, starts a goroutine or knows the time: an Image is
+// The package does no I/O, starts no goroutine and uses no clock: an Image is
 // the same on every node that applied the same records (M7).
 //
-// Start reading at Image (image.go), then apply.go, which folds one record
-// after the other, records.go, which writes an Image as records again, and
-// delta.go. message.go is the framing of a record in the log, schema.txt has
-// its fields; records_gen.go is generated from it.
+// Start reading at Image (image.go), then apply.go, which applies records,
+// records.go, which converts an Image back to records, and delta.go. message.go
+// is the framing of a record in the log. schema.txt has the fields of the
+// records; records_gen.go is generated from it.
 package metadata
 
 import (
@@ -22,7 +22,7 @@ import (
 
 //go:generate go run ../schema/gen
 
-// The encodings are those of package schema, and so are these names.
+// These types come from package schema, which has the encodings.
 type (
 	// UUID is the id of a topic, a log dir, an incarnation or an ACL. The zero
 	// UUID stands for none.
@@ -31,14 +31,14 @@ type (
 	Tag = schema.Tag
 )
 
-// ErrMalformed is wrapped by every error about bytes that are not the record
-// they claim to be.
+// ErrMalformed is wrapped by every error about bytes that are not a valid
+// record.
 var ErrMalformed = schema.ErrMalformed
 
-// FormatUUID writes an id as Kafka does: base64 for URLs, without padding.
+// FormatUUID formats an id like Kafka: base64 for URLs, without padding.
 func FormatUUID(id UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// ParseUUID reads what FormatUUID wrote.
+// ParseUUID parses the result of FormatUUID.
 func ParseUUID(s string) (id UUID, err error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil || len(b) != len(id) {
@@ -47,8 +47,8 @@ func ParseUUID(s string) (id UUID, err error) {
 	return UUID(b), nil
 }
 
-// Message is a record of the metadata log. The types are in records_gen.go;
-// a Message that was handed on is never changed.
+// Message is a record of the metadata log. The types are in records_gen.go; a
+// Message must not be changed after it was passed on.
 type Message interface {
 	// APIKey is the api key of the record's type.
 	APIKey() int16
@@ -61,7 +61,8 @@ type Message interface {
 	Parse(src []byte, version int16) error
 }
 
-// frameVersion begins the value of every record of the metadata log.
+// frameVersion is the first field in the value of every record of the metadata
+// log.
 const frameVersion = 1
 
 // AppendValue appends m as the value of a record of the metadata log, in the
@@ -70,7 +71,7 @@ const frameVersion = 1
 //	uvarint frame version (1), uvarint api key, uvarint version, body
 func AppendValue(dst []byte, m Message) []byte { return AppendValueAt(dst, m, CurrentLevel) }
 
-// AppendValueAt is AppendValue for another metadata.version.
+// AppendValueAt is like AppendValue for another metadata.version.
 func AppendValueAt(dst []byte, m Message, level int16) []byte {
 	version := VersionAt(m, level)
 	dst = kbin.AppendUvarint(dst, frameVersion)
@@ -79,8 +80,8 @@ func AppendValueAt(dst []byte, m Message, level int16) []byte {
 	return m.AppendTo(dst, version)
 }
 
-// ParseValue reads the value of a record of the metadata log. Errors wrap
-// ErrMalformed; an api key or a version that is not known is one.
+// ParseValue parses the value of a record of the metadata log. Errors, also
+// those for an unknown api key or version, wrap ErrMalformed.
 func ParseValue(value []byte) (Message, error) {
 	r := schema.NewReader(value)
 	frame, key, version := r.Uvarint(), r.Uvarint(), r.Uvarint()

@@ -7,14 +7,14 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// mapDegree sets the node size of every map: at most 15 entries. Smaller nodes
-// make a change of one entry copy less; larger ones make lookups a little
-// faster. With 10,000 entries a change copies about 2 KiB.
+// mapDegree sets the node size of every map: at most 15 entries. With smaller
+// nodes a change of one entry copies less; with larger ones lookups are
+// slightly faster. With 10,000 entries a change copies about 2 KiB.
 const mapDegree = 8
 
-// Map is an ordered map that never changes; readers need no lock. Its zero
-// value is empty. A changed Map is made by an edit, which shares with it all
-// nodes that the change did not touch.
+// Map is an immutable ordered map; readers need no lock. Its zero value is
+// empty. An edit makes a changed Map, which shares all unchanged nodes with the
+// original.
 //
 // It is a btree.Map whose Copy is called on a private copy of the header: Copy
 // itself writes to the map it is called on, which would race with readers.
@@ -38,7 +38,7 @@ func (m Map[K, V]) Get(key K) (v V, ok bool) {
 	return m.tree.Get(key)
 }
 
-// All iterates over the entries, keys ascending.
+// All iterates over the entries, by ascending key.
 func (m Map[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		if m.tree != nil {
@@ -56,7 +56,7 @@ func (m Map[K, V]) From(from K) iter.Seq2[K, V] {
 	}
 }
 
-// edit begins a changed copy. It costs nothing until the first set or remove.
+// edit begins a changed copy. It copies nothing until the first set or remove.
 func (m Map[K, V]) edit() mapEdit[K, V] { return mapEdit[K, V]{base: m} }
 
 // mapEdit is a Map being changed by one goroutine.
@@ -95,7 +95,7 @@ func (e *mapEdit[K, V]) own() {
 	}
 }
 
-// current is the map as it stands, for iteration between changes.
+// current returns the map in its current state, for iteration between changes.
 func (e *mapEdit[K, V]) current() Map[K, V] {
 	if e.tree == nil {
 		return e.base

@@ -7,25 +7,25 @@ import (
 
 // QuorumState is the content of the file quorum-state in the metadata log's
 // folder: the term and the vote of this node, which must be on disk before the
-// node answers anybody (M2). Kafka keeps it as one line of JSON.
+// node sends an answer (M2). Kafka keeps it as one line of JSON.
 type QuorumState struct {
-	// LeaderID is the leader of the epoch, -1 when it is not known.
+	// LeaderID is the leader of the epoch, -1 if it is not known.
 	LeaderID int32 `json:"leaderId"`
 	// LeaderEpoch is the epoch, raft's term.
 	LeaderEpoch int32 `json:"leaderEpoch"`
-	// VotedID is who got this node's vote in the epoch, -1 for nobody.
+	// VotedID is the node that this node voted for in the epoch, -1 for none.
 	VotedID int32 `json:"votedId"`
-	// VotedDirectoryID is the directory id of who got the vote (KIP-853); version
-	// 0 has none.
+	// VotedDirectoryID is the directory id of that node (KIP-853). Version 0
+	// has none.
 	VotedDirectoryID UUID `json:"-"`
 	// Version is 1 with kraft.version 1, and 0 with kraft.version 0, where the
-	// voters stand in controller.quorum.voters.
+	// voters are in controller.quorum.voters.
 	Version int16 `json:"-"`
 	// Voters are the node ids of the voters, in version 0 only.
 	Voters []int32 `json:"-"`
 }
 
-// quorumStateFile is the JSON. Version 0 also has a clusterId and an
+// quorumStateFile is the JSON form. Version 0 also has a clusterId and an
 // appliedOffset, which Kafka leaves at "" and 0.
 type quorumStateFile struct {
 	QuorumState
@@ -38,7 +38,7 @@ type quorumStateVoter struct {
 	VoterID int32 `json:"voterId"`
 }
 
-// Append appends the file's content in s.Version.
+// Append appends the file's content in version s.Version.
 func (s QuorumState) Append(dst []byte) []byte {
 	if s.Version == 0 {
 		dst = fmt.Appendf(dst, `{"clusterId":"","leaderId":%d,"leaderEpoch":%d,"votedId":%d,"appliedOffset":0,"currentVoters":[`, s.LeaderID, s.LeaderEpoch, s.VotedID)
@@ -54,7 +54,7 @@ func (s QuorumState) Append(dst []byte) []byte {
 		s.LeaderID, s.LeaderEpoch, s.VotedID, FormatUUID(s.VotedDirectoryID))
 }
 
-// ParseQuorumState reads the file's content in version 0 or 1. Errors wrap
+// ParseQuorumState parses the file's content in version 0 or 1. Errors wrap
 // ErrMalformed.
 func ParseQuorumState(content []byte) (QuorumState, error) {
 	f := quorumStateFile{QuorumState: QuorumState{LeaderID: -1, LeaderEpoch: -1, VotedID: -1}}

@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// Records are the records that rebuild img from Empty, in the order of Kafka's
-// snapshots: metadata.version first, so that a reader knows how to read the
-// rest, then features, brokers, controllers, topics, configs, quotas, producer
-// ids, ACLs, SCRAM credentials and delegation tokens. Equal Images give equal
-// records (M5, M8).
+// Records returns the records that rebuild img from Empty, in the order of
+// Kafka's snapshots: metadata.version first, because it determines how the rest
+// is read, then features, brokers, controllers, topics, configs, quotas,
+// producer ids, ACLs, SCRAM credentials and delegation tokens. Equal Images
+// give equal records (M5, M8).
 //
-// An open transaction comes last, as it is in the log.
+// An open transaction comes last, as in the log.
 func (img *Image) Records() iter.Seq[Message] {
 	return func(yield func(Message) bool) {
 		for _, part := range []iter.Seq[Message]{

@@ -151,7 +151,7 @@ func (m *BrokerFeature) readFrom(r *schema.Reader, version int16) {
 	m.UnknownTags = r.Tags(nil)
 }
 
-// UnregisterBrokerRecord forgets a broker.
+// UnregisterBrokerRecord removes a broker.
 type UnregisterBrokerRecord struct {
 	BrokerID    int32
 	BrokerEpoch int64
@@ -232,7 +232,7 @@ type PartitionRecord struct {
 	LeaderRecoveryState int8
 	LeaderEpoch         int32
 	PartitionEpoch      int32
-	// Directories holds for each of Replicas the id of its log dir.
+	// Directories holds the log dir id of each of Replicas.
 	Directories            []schema.UUID
 	EligibleLeaderReplicas []int32
 	LastKnownELR           []int32
@@ -353,8 +353,8 @@ func (m *ConfigRecord) readFrom(r *schema.Reader, version int16) {
 	m.UnknownTags = r.Tags(nil)
 }
 
-// PartitionChangeRecord changes a partition: a nil list stays as it is. The
-// partition epoch grows by one, the leader epoch when Leader is not -2.
+// PartitionChangeRecord changes a partition. A nil list means no change. The
+// partition epoch grows by one, the leader epoch only if Leader is not -2.
 type PartitionChangeRecord struct {
 	PartitionID int32
 	TopicID     schema.UUID
@@ -551,7 +551,7 @@ func (m *RemoveTopicRecord) readFrom(r *schema.Reader, version int16) {
 	m.UnknownTags = r.Tags(nil)
 }
 
-// DelegationTokenRecord is a delegation token; its HMAC is derived, not kept.
+// DelegationTokenRecord is a delegation token. Its HMAC is derived, not stored.
 type DelegationTokenRecord struct {
 	Owner               string
 	Requester           string
@@ -599,7 +599,8 @@ func (m *DelegationTokenRecord) readFrom(r *schema.Reader, version int16) {
 	m.UnknownTags = r.Tags(nil)
 }
 
-// UserScramCredentialRecord is what SCRAM keeps of a user's password.
+// UserScramCredentialRecord is the SCRAM credential of a user, derived from the
+// password.
 type UserScramCredentialRecord struct {
 	Name string
 	// Mechanism is 1 SCRAM-SHA-256, 2 SCRAM-SHA-512.
@@ -645,7 +646,7 @@ func (m *UserScramCredentialRecord) readFrom(r *schema.Reader, version int16) {
 	m.UnknownTags = r.Tags(nil)
 }
 
-// FeatureLevelRecord finalizes a feature at a level; level 0 takes it away.
+// FeatureLevelRecord finalizes a feature at a level; level 0 removes it.
 type FeatureLevelRecord struct {
 	Name         string
 	FeatureLevel int16
@@ -741,8 +742,8 @@ func (m *QuotaEntity) readFrom(r *schema.Reader, version int16) {
 	m.UnknownTags = r.Tags(nil)
 }
 
-// ProducerIdsRecord says that every producer id below NextProducerID has been
-// handed to some broker (T1).
+// ProducerIdsRecord means that every producer id below NextProducerID is
+// allocated to some broker (T1).
 type ProducerIdsRecord struct {
 	BrokerID       int32
 	BrokerEpoch    int64
@@ -1019,8 +1020,8 @@ func (m *RemoveUserScramCredentialRecord) readFrom(r *schema.Reader, version int
 	m.UnknownTags = r.Tags(nil)
 }
 
-// BeginTransactionRecord opens a transaction of the metadata log (KIP-866):
-// what follows counts only once its EndTransactionRecord is there.
+// BeginTransactionRecord opens a transaction of the metadata log (KIP-866): the
+// records after it take effect only with its EndTransactionRecord.
 type BeginTransactionRecord struct {
 	Name *string
 	// UnknownTags are tagged fields of a newer version, ascending.
@@ -1060,7 +1061,7 @@ func (m *BeginTransactionRecord) readFrom(r *schema.Reader, version int16) {
 	})
 }
 
-// EndTransactionRecord makes the open transaction count.
+// EndTransactionRecord applies the open transaction.
 type EndTransactionRecord struct {
 	// UnknownTags are tagged fields of a newer version, ascending.
 	UnknownTags []schema.Tag

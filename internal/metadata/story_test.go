@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// story writes random batches of records that fit together, and keeps beside
-// them a naive model of what they mean: plain maps, changed in place.
+// story generates random batches of valid records and maintains a naive model
+// of their meaning: plain maps, changed in place.
 type story struct {
 	r     *rand.Rand
 	model model
-	next  int // for ids that are used once
+	next  int // for unique ids
 	steps []func(*story) []Message
 }
 
@@ -37,7 +37,7 @@ func newStory(seed uint64) *story {
 	return s
 }
 
-// batch is the records of one to five random steps.
+// batch returns the records of one to five random steps.
 func (s *story) batch() (records []Message) {
 	for range 1 + s.r.IntN(5) {
 		records = append(records, s.steps[s.r.IntN(len(s.steps))](s)...)
