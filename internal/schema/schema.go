@@ -1,9 +1,8 @@
-// Package schema has the encodings of Kafka's message schemas: what the types
-// that gen writes from a schema.txt are made of. Rooms that own records (the
-// metadata log, the internal topics) keep their schema and its Go types
-// themselves.
+// Package schema implements the encodings of Kafka's message schemas. The types
+// that gen generates from a schema.txt use it. Packages that own records (the
+// metadata log, the internal topics) have their own schema and generated types.
 //
-// Start reading at Reader; gen/main.go says what a schema.txt looks like.
+// Start reading at Reader; gen/main.go describes the format of schema.txt.
 package schema
 
 import (
@@ -17,17 +16,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kbin"
 )
 
-// ErrMalformed is wrapped by every error about bytes that are not the record
-// they claim to be: too short, too long, a length beyond the end, an unknown
-// key or version.
+// ErrMalformed is wrapped by every error about bytes that are not a valid
+// record: too short, too long, a length beyond the end, an unknown key or
+// version.
 var ErrMalformed = errors.New("malformed record")
 
 // UUID is the id of a topic, a log dir, an incarnation or an ACL. The zero
 // UUID stands for none.
 type UUID = [16]byte
 
-// Tag is a tagged field that this program does not know: a newer version wrote
-// it, and it is kept byte for byte.
+// Tag is a tagged field that this program does not know. A newer version wrote
+// it; it is kept byte for byte.
 type Tag struct {
 	// Number identifies the field in its struct.
 	Number uint32
@@ -35,8 +34,9 @@ type Tag struct {
 	Value []byte
 }
 
-// AppendTags writes the tagged fields of a struct in ascending order: known
-// are those of the schema that differ from their default, unknown the ones kept.
+// AppendTags writes the tagged fields of a struct in ascending order: known are
+// the schema's fields that differ from their default, unknown the preserved
+// ones.
 //
 // Layout: uvarint count, then per field uvarint number, uvarint length, value.
 func AppendTags(dst []byte, known, unknown []Tag) []byte {
@@ -81,7 +81,7 @@ func AppendStrings(dst []byte, v []string) []byte {
 	return dst
 }
 
-// AppendStructs writes a list of structs of a record's version.
+// AppendStructs writes a list of structs in the record's version.
 func AppendStructs[T any, P interface {
 	*T
 	AppendTo(dst []byte, version int16) []byte
@@ -93,7 +93,7 @@ func AppendStructs[T any, P interface {
 	return dst
 }
 
-// Nullable writes a nil list as null and any other by enc.
+// Nullable writes a nil list as null and any other list with enc.
 func Nullable[T any](dst []byte, v []T, enc func([]byte, []T) []byte) []byte {
 	if v == nil {
 		return kbin.AppendUvarint(dst, 0)
@@ -113,8 +113,8 @@ func AppendNullable[T any, P interface {
 	return v.AppendTo(append(dst, 1), version)
 }
 
-// IsDefault tells whether a tagged struct that may be null is as New made it:
-// there and empty, which is written by leaving it out.
+// IsDefault tells whether a nullable tagged struct has the default value:
+// present and empty. The default is not written.
 func IsDefault[T any, P interface {
 	*T
 	AppendTo(dst []byte, version int16) []byte
@@ -124,11 +124,11 @@ func IsDefault[T any, P interface {
 
 // Reader takes primitives off the front of src. After the first error every
 // method returns a zero value. It is stricter than kbin.Reader: null where the
-// schema has none, a length beyond the end and booleans other than 0 and 1 are
-// errors, so that what parses is written back as it came.
+// schema does not allow it, a length beyond the end, and booleans other than 0
+// and 1 are errors. So parsed bytes are written back unchanged.
 //
-// Nothing is allocated from a length that was read: lists grow as their
-// elements arrive, and strings are cut from bytes that are there.
+// A length in the input never determines an allocation: lists grow as their
+// elements are read, and strings are cut from existing bytes.
 type Reader struct {
 	src []byte
 	err error
@@ -137,13 +137,13 @@ type Reader struct {
 // NewReader returns a reader of src.
 func NewReader(src []byte) Reader { return Reader{src: src} }
 
-// Err is the first error.
+// Err returns the first error.
 func (r *Reader) Err() error { return r.err }
 
-// Rest are the bytes that are not read yet.
+// Rest returns the unread bytes.
 func (r *Reader) Rest() []byte { return r.src }
 
-// End is the first error; bytes that are not read yet are one.
+// End returns the first error; unread bytes count as an error.
 func (r *Reader) End() error {
 	if r.err == nil && len(r.src) > 0 {
 		r.fail("%d bytes left over", len(r.src))
@@ -247,7 +247,7 @@ func (r *Reader) length() (n int, null bool) {
 	return int(v) - 1, false
 }
 
-// count is length where null is not allowed.
+// count is like length, but does not allow null.
 func (r *Reader) count() int {
 	n, null := r.length()
 	if null {
@@ -256,15 +256,14 @@ func (r *Reader) count() int {
 	return n
 }
 
-// CompactString reads a compact length and as many bytes.
+// CompactString reads a compact length and that many bytes.
 func (r *Reader) CompactString() string { return string(r.span(r.count())) }
 
-// ShortString reads an int16 length and as many bytes: the string of what is
-// not flexible.
+// ShortString reads an int16 length and that many bytes: the string of versions
+// that are not flexible.
 func (r *Reader) ShortString() string { return string(r.span(int(r.Int16()))) }
 
-// Present reads the byte before a tagged struct that may be null: 1, or 0 for
-// null.
+// Present reads the byte before a nullable tagged struct: 1, or 0 for null.
 func (r *Reader) Present() bool {
 	b := r.Int8()
 	if b != 0 && b != 1 {
@@ -273,7 +272,7 @@ func (r *Reader) Present() bool {
 	return b == 1
 }
 
-// NullableString is CompactString where null is nil.
+// NullableString is like CompactString, but null is allowed and gives nil.
 func (r *Reader) NullableString() *string {
 	n, null := r.length()
 	if null {
@@ -283,7 +282,8 @@ func (r *Reader) NullableString() *string {
 	return &s
 }
 
-// Bytes copies, so that a record never aliases the batch it was read from.
+// Bytes reads bytes and copies them, so that a record never aliases the batch
+// it was read from.
 func (r *Reader) Bytes() []byte {
 	n := r.count()
 	if n == 0 {
@@ -297,7 +297,7 @@ func List[T any](r *Reader, one func(*Reader) T) []T {
 	return elements(r, r.count(), one)
 }
 
-// NullableList reads a compact list where null is nil and empty is not.
+// NullableList reads a compact list. null gives nil; an empty list does not.
 func NullableList[T any](r *Reader, one func(*Reader) T) []T {
 	n, null := r.length()
 	if null {
@@ -317,9 +317,9 @@ func elements[T any](r *Reader, n int, one func(*Reader) T) []T {
 	return v
 }
 
-// Tags reads the tagged fields of a struct. known parses the fields of the
-// schema from a reader of their own, which they must use up, and reports false
-// for the others, which are returned.
+// Tags reads the tagged fields of a struct. known parses a field of the schema
+// from a separate reader and must read all of it. For other fields it returns
+// false; these are returned.
 func (r *Reader) Tags(known func(number uint32, r *Reader) bool) (unknown []Tag) {
 	last := int64(-1)
 	for n := r.Uvarint(); n > 0 && r.err == nil; n-- {
@@ -347,8 +347,8 @@ func (r *Reader) Tags(known func(number uint32, r *Reader) bool) (unknown []Tag)
 	return unknown
 }
 
-// ParseBody reads all of src as the body of a record in a version, by read. m
-// is the record and stands in errors alone; last is its highest version.
+// ParseBody reads all of src as the body of a record in a version, using read.
+// m is the record and is used only in errors; last is its highest version.
 func ParseBody(m any, src []byte, version, last int16, read func(r *Reader, version int16)) error {
 	if version < 0 || version > last {
 		return fmt.Errorf("%w: %T version %d, known are 0 to %d", ErrMalformed, m, version, last)
@@ -362,7 +362,7 @@ func ParseBody(m any, src []byte, version, last int16, read func(r *Reader, vers
 }
 
 // ParseKey reads all of src as a key of an internal topic: int16 kind, then
-// fields that are not flexible, by read.
+// fields that are not flexible, using read.
 func ParseKey(m any, src []byte, kind int16, read func(r *Reader)) error {
 	r := Reader{src: src}
 	if got := r.Int16(); r.err == nil && got != kind {
@@ -375,7 +375,7 @@ func ParseKey(m any, src []byte, kind int16, read func(r *Reader)) error {
 	return nil
 }
 
-// Value is what gen writes for the value of a record.
+// Value is implemented by the types that gen generates for record values.
 type Value interface {
 	AppendTo(dst []byte, version int16) []byte
 	Parse(src []byte, version int16) error
@@ -387,7 +387,8 @@ func AppendVersioned(dst []byte, v Value, version int16) []byte {
 	return v.AppendTo(kbin.AppendInt16(dst, version), version)
 }
 
-// ParseVersioned reads what AppendVersioned wrote; errors wrap ErrMalformed.
+// ParseVersioned parses the output of AppendVersioned. Errors wrap
+// ErrMalformed.
 func ParseVersioned(src []byte, v Value) error {
 	r := Reader{src: src}
 	version := r.Int16()

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestReaderRefuses: what a schema does not allow is an error, and after it
-// every read gives zero.
+// TestReaderRefuses checks that input that the schema does not allow is an
+// error, and that every read after it returns zero.
 func TestReaderRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		src  []byte

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// emitter writes Go code line by line; gofmt sets it afterwards.
+// emitter writes Go code line by line; gofmt formats it afterwards.
 type emitter struct {
 	out     bytes.Buffer
 	structs map[string]string // struct name → signature of its fields
@@ -110,7 +110,8 @@ func (e *emitter) key(m *message) {
 	e.line("}\n")
 }
 
-// sign describes the fields of a struct, to find two of one name that differ.
+// sign describes the fields of a struct, to detect two different structs with
+// the same name.
 func sign(m *message) string {
 	var b strings.Builder
 	for _, f := range m.fields {
@@ -224,7 +225,7 @@ func (e *emitter) guarded(m *message, f *field, extra string, body func()) {
 	e.line("}")
 }
 
-// factory writes newMessage, which picks the type of an api key.
+// factory writes newMessage, which returns the type for an api key.
 func (e *emitter) factory(messages []*message) {
 	e.line("// newMessage returns a record of an api key with the schema's defaults.")
 	e.line("func newMessage(key uint32) (Message, error) {\nswitch key {")

@@ -1,26 +1,25 @@
-// Command gen writes the Go types of Kafka's records from a schema:
-// `go run ottla/internal/schema/gen` in the folder of a package reads its
-// schema.txt and writes its records_gen.go. `go generate` of that package runs
-// it.
+// Command gen generates the Go types of Kafka's records from a schema. `go run
+// ottla/internal/schema/gen` in the folder of a package reads its schema.txt
+// and writes its records_gen.go. `go generate` of that package runs it.
 //
-// A schema.txt says, one a line:
+// A schema.txt contains, one per line:
 //
 //	record NAME KEY VERSIONS    a record of __cluster_metadata
 //	value NAME VERSIONS         a control record, or the value of an internal topic's record
 //	key NAME KIND               the key of an internal topic's record
 //	  FIELD TYPE VERSIONS [nullable] [tag=N] [default=V]
 //
-// TYPE is a primitive, a struct, or either of them behind []; the fields of a
+// TYPE is a primitive, a struct, or either of them after []. The fields of a
 // struct follow its field, indented by two more spaces. Records and values are
 // flexible in every version (KIP-482): compact lengths, and tagged fields after
-// each struct; a struct may be null when it is tagged. The default empty is a
-// nullable list or struct that is there, without content. Keys are not flexible,
-// and have primitives alone. VERSIONS of a field are those it is part of; a
-// field of fewer versions than its record takes its default in the others. A
-// line that begins with // is the Go comment of what follows it, one with # is
-// for readers of the schema.
+// each struct; a struct may be null if it is tagged. The default `empty` is a
+// nullable list or struct that is present but empty. Keys are not flexible and
+// have only primitives. VERSIONS of a field are the record versions that
+// contain it; in the other versions the field has its default. A line that
+// begins with // becomes the Go comment of the next item; a line with # is a
+// comment of the schema.
 //
-// parse.go reads the schema, emit.go writes the Go.
+// parse.go parses the schema, emit.go writes the Go code.
 package main
 
 import (
@@ -57,7 +56,7 @@ func run() error {
 	return os.WriteFile(outputFile, code, 0o644)
 }
 
-// generate is the whole program without its files: it writes the Go of a
+// generate is the program without file access: it returns the Go code of a
 // package.
 func generate(schema, pkg string) ([]byte, error) {
 	messages, err := parse(schema)

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// versions is an inclusive range; last is -1 when it has no end.
+// versions is an inclusive range; last is -1 if it has no end.
 type versions struct{ first, last int }
 
-// kind is what a message is.
+// kind is the kind of a message.
 type kind int
 
 const (
 	structure kind = iota // part of another message
 	record                // of the metadata log: it has an api key
-	value                 // what has a version and no key of its own
+	value                 // has a version, but no key of its own
 	key                   // of a record of an internal topic: not flexible
 )
 
@@ -42,7 +42,7 @@ type field struct {
 	sub      *message
 }
 
-// primitives maps the types of the schema to those of Go.
+// primitives maps the types of the schema to Go types.
 var primitives = map[string]string{
 	"bool": "bool", "int8": "int8", "int16": "int16", "uint16": "uint16", "int32": "int32",
 	"int64": "int64", "float64": "float64", "string": "string", "bytes": "[]byte", "uuid": "schema.UUID",
@@ -52,9 +52,10 @@ var primitives = map[string]string{
 //
 //  1. a line is a comment of the schema (#), of the Go code (//), a message
 //     (no indentation) or a field (two spaces per level);
-//  2. open is the stack of messages whose fields may follow: a field at level
-//     n belongs to open[n-1], and one whose type is no primitive opens level n+1;
-//  3. a struct that is named twice must have the same fields both times.
+//  2. open is the stack of messages whose fields may follow: a field at level n
+//     belongs to open[n-1], and one whose type is not primitive opens level
+//     n+1;
+//  3. a struct that appears twice must have the same fields both times.
 func parse(schema string) ([]*message, error) {
 	var (
 		out  []*message

@@ -10,7 +10,7 @@ import (
 // initialisms are the words that Go writes in capitals.
 var initialisms = map[string]string{"Id": "ID", "Isr": "ISR", "Elr": "ELR"}
 
-// goName turns a name of Kafka's schema into one of Go: TopicId into TopicID.
+// goName converts a name of Kafka's schema to a Go name: TopicId to TopicID.
 func goName(name string) string {
 	var (
 		b    strings.Builder
@@ -48,10 +48,10 @@ func goType(f *field) string {
 	return t
 }
 
-// empty is the default of a nullable field that is there without content.
+// empty is the default of a nullable field that is present but empty.
 const empty = "empty"
 
-// literal is the default of a field as Go.
+// literal returns the default of a field as Go code.
 func literal(f *field) string {
 	switch {
 	case f.fallback != empty:
@@ -62,7 +62,7 @@ func literal(f *field) string {
 	return "&" + f.typ + "{}"
 }
 
-// ordered are the tagged fields, ascending.
+// ordered returns the tagged fields, by ascending tag.
 func ordered(m *message) []*field {
 	var out []*field
 	for _, f := range m.fields {
@@ -74,7 +74,7 @@ func ordered(m *message) []*field {
 	return out
 }
 
-// differs is the condition under which a tagged field is written.
+// differs returns the condition under which a tagged field is written.
 func differs(f *field) string {
 	value := "m." + goName(f.name)
 	switch {
@@ -92,7 +92,7 @@ func differs(f *field) string {
 	return value + " != 0"
 }
 
-// encoding is the expression that appends a field to dst.
+// encoding returns the expression that appends a field to dst.
 func encoding(f *field, dst string) string {
 	value := "m." + goName(f.name)
 	switch {
@@ -127,7 +127,7 @@ var reading = map[string]string{
 	"float64": "Float64", "string": "CompactString", "bytes": "Bytes", "uuid": "UUID",
 }
 
-// decoding is the statement that reads a field from r.
+// decoding returns the statement that reads a field from r.
 func decoding(f *field) string {
 	value := "m." + goName(f.name)
 	one := "(*schema.Reader)." + reading[f.typ]

@@ -1,5 +1,5 @@
-// Package schematest holds the types that gen writes against Kafka's: it fills
-// them at random, and prints them as Kafka does.
+// Package schematest compares the types that gen generates with Kafka's: it
+// fills them with random values and prints them like Kafka.
 package schematest
 
 import (
@@ -14,8 +14,8 @@ import (
 	"ottla/internal/schema"
 )
 
-// Fill sets every field of v to something random; tagged and nullable fields
-// are sometimes left at their default.
+// Fill sets every field of v to a random value. Tagged and nullable fields are
+// sometimes left at their default.
 func Fill(r *rand.Rand, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
@@ -57,15 +57,16 @@ func Fill(r *rand.Rand, v reflect.Value) {
 	}
 }
 
-// Java is where Kafka's classes are not named, or not filled, as ours.
+// Java describes where Kafka's classes differ from ours in names or null
+// values.
 type Java struct {
-	// Types are the names of Kafka's classes by ours.
+	// Types maps our type names to those of Kafka's classes.
 	Types map[string]string
 	// Null tells which nil lists are null in the schema, not empty.
 	Null func(record, field string) bool
 }
 
-// String prints a value as the toString of Kafka's class does.
+// String formats a value like the toString of Kafka's class.
 func (j Java) String(v reflect.Value) string {
 	if id, ok := v.Interface().(schema.UUID); ok {
 		return base64.RawURLEncoding.EncodeToString(id[:])
@@ -92,7 +93,7 @@ func (j Java) String(v reflect.Value) string {
 		items := make([]string, v.Len())
 		for i := range items {
 			items[i] = j.String(v.Index(i))
-			if v.Index(i).Kind() == reflect.String { // quoted alone, bare in a list
+			if v.Index(i).Kind() == reflect.String { // quoted, but unquoted in a list
 				items[i] = v.Index(i).String()
 			}
 		}
@@ -107,7 +108,7 @@ func (j Java) fields(v reflect.Value) string {
 	for i := range v.NumField() {
 		field := v.Type().Field(i).Name
 		if field == "UnknownTags" {
-			continue // not in toString; the bytes written again show them
+			continue // not in toString; checked by the bytes written again
 		}
 		value := j.String(v.Field(i))
 		if v.Field(i).Kind() == reflect.Slice && v.Field(i).IsNil() && j.Null(name, field) {
