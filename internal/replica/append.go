@@ -15,26 +15,26 @@ const (
 	AcksAll    int16 = -1
 )
 
-// AppendOptions say how to append.
+// AppendOptions are the options of Append.
 type AppendOptions struct {
 	// Acks is AcksNone, AcksLeader or AcksAll.
 	Acks   int16
 	Origin record.Origin
 }
 
-// Append writes the batches of records, whose headers it changes, at the end
-// of the log. It returns when they are written; for AcksAll the caller lets a
-// Pending wait for LastOffset+1, also when the batch was a duplicate.
+// Append writes the batches of records to the end of the log. It changes their
+// headers. It returns when they are written. For AcksAll the caller must then
+// wait for LastOffset+1 with a Pending, also if the batch was a duplicate.
 //
 // Errors: ErrNotLeader, ErrNotEnoughReplicas (nothing is written), those of a
-// partition that is closed, and all of storage.Log.AppendAsLeader.
+// closed partition, and those of storage.Log.AppendAsLeader.
 func (p *Partition) Append(records []byte, o AppendOptions) (storage.Appended, error) {
 	return p.AppendInEpoch(NoEpoch, records, o)
 }
 
-// AppendInEpoch is Append for a coordinator, which knows only what was written
-// until its leader epoch began: in another epoch nothing is written. Errors
-// besides those of Append: ErrFencedLeaderEpoch, ErrUnknownLeaderEpoch.
+// AppendInEpoch is Append for a coordinator, whose state covers only what was
+// written before its leader epoch. In another epoch it writes nothing.
+// Additional errors: ErrFencedLeaderEpoch, ErrUnknownLeaderEpoch.
 func (p *Partition) AppendInEpoch(leaderEpoch int32, records []byte, o AppendOptions) (storage.Appended, error) {
 	epoch, err := p.beginAppend(leaderEpoch, o.Acks)
 	if err != nil {
@@ -54,7 +54,7 @@ func (p *Partition) AppendInEpoch(leaderEpoch int32, records []byte, o AppendOpt
 	return appended, err
 }
 
-// countAppend counts a request to append, and what was written.
+// countAppend counts an append request and the written data.
 func (p *Partition) countAppend(bytes int, messages int64, ok bool) {
 	for _, t := range [...]*metrics.Topic{p.topic, p.all} {
 		t.ProduceRequests.Add(1)
@@ -67,7 +67,7 @@ func (p *Partition) countAppend(bytes int, messages int64, ok bool) {
 	}
 }
 
-// CountFetch counts a request to read, and the bytes that answer it.
+// CountFetch counts a read request and the bytes of its response.
 func (p *Partition) CountFetch(bytes int, ok bool) {
 	for _, t := range [...]*metrics.Topic{p.topic, p.all} {
 		t.FetchRequests.Add(1)
@@ -79,8 +79,8 @@ func (p *Partition) CountFetch(bytes int, ok bool) {
 	}
 }
 
-// beginAppend lets an append in, while this node leads in the epoch that the
-// caller names, or in any.
+// beginAppend starts an append if this node leads in the wanted epoch, or in
+// any epoch if none is given.
 func (p *Partition) beginAppend(wanted int32, acks int16) (epoch int32, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,8 +100,8 @@ func (p *Partition) beginAppend(wanted int32, acks int16) (epoch int32, err erro
 	return p.state.leaderEpoch, nil
 }
 
-// endAppend lets an append out. What was written counts at once unless it must
-// be flushed first.
+// endAppend ends an append. The written records count at once for the high
+// watermark, unless they must be flushed first.
 func (p *Partition) endAppend(appended storage.Appended, written bool) {
 	counts := written && !p.durable
 	p.mu.Lock()

@@ -10,19 +10,19 @@ import (
 	"ottla/internal/storage"
 )
 
-// Apply follows a change of the committed metadata: img is the whole after it,
-// delta what it changed. The first call brings everything at once, with the
+// Apply applies a change of the committed metadata. img is the image after the
+// change, delta the difference. The first call contains everything, with the
 // delta from an empty image, after the node has caught up (M12).
 //
-//  1. Topics that went, and partitions that moved away, are deleted. This and
-//     nothing else deletes data (M13): a folder of a topic that the metadata
-//     does not know is left as it is, and logged once.
-//  2. Partitions that came get a log, in the dir that the metadata names.
-//  3. Leader, epochs and ISR are handed to the partitions.
-//  4. Changed configs are handed to the partitions and their logs.
+//  1. Deleted topics, and partitions that moved to other nodes, are deleted.
+//     Only this step deletes data (M13): a folder of a topic that is not in the
+//     metadata is left unchanged and logged once.
+//  2. New partitions get a log in the dir that the metadata names.
+//  3. Leader, epochs and ISR are passed to the partitions.
+//  4. Changed configs are passed to the partitions and their logs.
 //
-// The error joins what went wrong with single partitions, whose requests are
-// answered with it; the others are served.
+// The returned error joins the errors of single partitions. Requests to these
+// partitions are answered with their error; the other partitions are served.
 func (m *Manager) Apply(img *metadata.Image, delta *metadata.Delta) error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -44,9 +44,9 @@ func (m *Manager) Apply(img *metadata.Image, delta *metadata.Delta) error {
 	return errors.Join(errs...)
 }
 
-// Retry opens or makes the logs that could not be when the metadata named them,
-// for want of space or of file descriptors. Its owner calls it from time to time;
-// there is nothing to do unless one was wanting.
+// Retry opens or creates the logs for which Apply failed, for example for lack
+// of space or file descriptors. The owner calls it periodically. It does
+// nothing if no log failed.
 func (m *Manager) Retry() error {
 	m.mu.RLock()
 	var waiting []key
@@ -71,7 +71,7 @@ func (m *Manager) Retry() error {
 	return errors.Join(errs...)
 }
 
-// leave is step 1 for one topic.
+// leave does step 1 for one topic.
 func (m *Manager) leave(d metadata.TopicDelta) (errs []error) {
 	if d.Old == nil {
 		return nil
@@ -97,8 +97,8 @@ func (m *Manager) leave(d metadata.TopicDelta) (errs []error) {
 	return errs
 }
 
-// end ends the service of a partition that is deleted, and tells whether its
-// log is to go. A log of another topic id under the same name is not touched
+// end ends the service of a deleted partition, and tells whether its log must
+// be deleted. A log of another topic id with the same name is not touched
 // (P14).
 func (m *Manager) end(t *metadata.Topic, partition int32) bool {
 	k := key{t.Name, partition}
@@ -116,7 +116,7 @@ func (m *Manager) end(t *metadata.Topic, partition int32) bool {
 	return log != nil && log.TP().TopicID == t.ID
 }
 
-// enter is steps 2 and 3 for one topic.
+// enter does steps 2 and 3 for one topic.
 func (m *Manager) enter(img *metadata.Image, d metadata.TopicDelta) (errs []error) {
 	c, err := m.topicConfig(img, d.New.Name)
 	if err != nil {
@@ -137,8 +137,9 @@ func (m *Manager) enter(img *metadata.Image, d metadata.TopicDelta) (errs []erro
 	return errs
 }
 
-// topicConfig is the config of a topic. Overrides that cannot be read, which
-// the controller should have refused, leave the broker's defaults.
+// topicConfig returns the config of a topic. If the overrides are invalid,
+// which the controller should have prevented, it returns the broker's defaults
+// and an error.
 func (m *Manager) topicConfig(img *metadata.Image, topic string) (config.Topic, error) {
 	c, err := m.options.TopicConfig(img.Configs(metadata.ResourceTopic, topic))
 	if err == nil {
@@ -149,7 +150,7 @@ func (m *Manager) topicConfig(img *metadata.Image, topic string) (config.Topic, 
 	return c, errors.Join(err, defaultErr)
 }
 
-// obtain returns the partition of t, opening or making its log when needed.
+// obtain returns the partition of t, opening or creating its log if necessary.
 func (m *Manager) obtain(t *metadata.Topic, part *metadata.Partition, c config.Topic) (*Partition, error) {
 	k := key{t.Name, part.ID}
 	m.mu.RLock()
@@ -179,13 +180,13 @@ func (m *Manager) obtain(t *metadata.Topic, part *metadata.Partition, c config.T
 	return p, p.err()
 }
 
-// openLog takes the log that was found at start, or makes a new one. A folder
-// that names no topic, as a crash before its first flush leaves one, is the
-// topic's of its name, as in Kafka: put aside, there would be one more after
-// each crash, and where the name was lost otherwise, its records with it. A log of
-// another topic under the same name is what a crash between commit and delete
-// left: names are unique, so the other topic is gone. It is put aside, not
-// deleted (M13).
+// openLog returns the log that was found at start, or creates a new one. A
+// folder without a topic id, as left by a crash before its first flush, belongs
+// to the topic of its name, as in Kafka. Rejected: setting such a folder aside.
+// That would leave one more after each crash, and if the id was lost in another
+// way, the records would be lost, too. A log of another topic id with the same
+// name was left by a crash between commit and delete: names are unique, so the
+// other topic no longer exists. It is set aside, not deleted (M13).
 func (m *Manager) openLog(tp storage.TopicPartition, part *metadata.Partition, c config.Topic) (*storage.Log, error) {
 	if log := m.options.Storage.Log(tp.Topic, tp.Partition); log != nil {
 		if log.TP().TopicID == [16]byte{} {
@@ -197,7 +198,7 @@ func (m *Manager) openLog(tp storage.TopicPartition, part *metadata.Partition, c
 			log.UpdateConfig(c)
 			return log, nil
 		}
-		m.options.Log.Warn("put aside the folder of a topic that was replaced", "topic", tp.Topic, "partition", tp.Partition, "path", log.Path(), "id", metadata.FormatUUID(log.TP().TopicID))
+		m.options.Log.Warn("set aside the folder of a topic that was replaced", "topic", tp.Topic, "partition", tp.Partition, "path", log.Path(), "id", metadata.FormatUUID(log.TP().TopicID))
 		if err := m.options.Storage.Quarantine(tp.Topic, tp.Partition); err != nil {
 			return nil, err
 		}
@@ -212,8 +213,8 @@ func (m *Manager) openLog(tp storage.TopicPartition, part *metadata.Partition, c
 	return m.options.Storage.Create(tp, c, dir)
 }
 
-// reconfigure is step 4. A change of a broker's config may change the default
-// of every topic.
+// reconfigure does step 4. A change of a broker's config may change the
+// defaults of every topic.
 func (m *Manager) reconfigure(img *metadata.Image, changed []metadata.ConfigResource) (errs []error) {
 	topics := map[string]bool{}
 	all := false
@@ -246,7 +247,7 @@ func (m *Manager) reconfigure(img *metadata.Image, changed []metadata.ConfigReso
 	return errs
 }
 
-// logStrays names the folders whose topic the metadata does not know, once.
+// logStrays logs the folders whose topic is not in the metadata, once.
 func (m *Manager) logStrays(img *metadata.Image) {
 	if m.strays {
 		return
@@ -255,7 +256,7 @@ func (m *Manager) logStrays(img *metadata.Image) {
 	for log := range m.options.Storage.All() {
 		tp := log.TP()
 		if t := img.TopicByID(tp.TopicID); t == nil || t.Partition(tp.Partition) == nil {
-			m.options.Log.Warn("a folder of no topic that the cluster knows is left as it is", "topic", tp.Topic, "partition", tp.Partition, "id", metadata.FormatUUID(tp.TopicID), "path", log.Path())
+			m.options.Log.Warn("the topic of a folder is not in the metadata; the folder is left unchanged", "topic", tp.Topic, "partition", tp.Partition, "id", metadata.FormatUUID(tp.TopicID), "path", log.Path())
 		}
 	}
 }

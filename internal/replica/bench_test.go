@@ -9,8 +9,8 @@ import (
 	"ottla/internal/vfs"
 )
 
-// BenchmarkAdvance is one round of the flusher over 1,000 partitions with one
-// waiting produce request and one waiting fetch each: the cost without I/O.
+// BenchmarkAdvance measures one round of the flusher over 1,000 partitions with
+// one waiting produce request and one waiting fetch each, without I/O.
 func BenchmarkAdvance(b *testing.B) {
 	parts := make([]*Partition, 1000)
 	fetch := NewWaiter()
@@ -45,8 +45,9 @@ func BenchmarkAdvance(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/partition")
 }
 
-// BenchmarkCreate is Apply of a topic of 1,000 partitions on a real disk. Their
-// folders come with their records: see BenchmarkFirstRecords of package broker.
+// BenchmarkCreate measures Apply of a topic of 1,000 partitions on a real disk.
+// The folders are created with the first records: see BenchmarkFirstRecords of
+// package broker.
 func BenchmarkCreate(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()

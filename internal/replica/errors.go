@@ -2,16 +2,16 @@ package replica
 
 import "errors"
 
-// The errors that a caller tells apart with errors.Is. Each is the Kafka error
-// of the same meaning, named behind it; storage.ErrOffsetOutOfRange,
-// storage.ErrStorage, the producer errors of package storage and
-// *record.InvalidError come through as they are.
+// The errors that callers distinguish with errors.Is. Each corresponds to the
+// Kafka error named after it. storage.ErrOffsetOutOfRange, storage.ErrStorage,
+// the producer errors of package storage and *record.InvalidError are returned
+// unchanged.
 var (
 	// ErrUnknownTopicOrPartition: the metadata has no such partition, or it was
-	// deleted while somebody waited. UNKNOWN_TOPIC_OR_PARTITION.
+	// deleted while a request waited. UNKNOWN_TOPIC_OR_PARTITION.
 	ErrUnknownTopicOrPartition = errors.New("unknown topic or partition")
-	// ErrNotLeader: the partition exists but this node does not lead it, or not
-	// yet. NOT_LEADER_OR_FOLLOWER.
+	// ErrNotLeader: the partition exists, but this node does not lead it, or
+	// does not lead it yet. NOT_LEADER_OR_FOLLOWER.
 	ErrNotLeader = errors.New("not the leader of the partition")
 	// ErrFencedLeaderEpoch: the request names an older leader epoch.
 	// FENCED_LEADER_EPOCH.
@@ -28,7 +28,7 @@ var (
 	// ErrNotEnoughReplicasAfterAppend: the ISR shrank below
 	// min.insync.replicas after the write. NOT_ENOUGH_REPLICAS_AFTER_APPEND.
 	ErrNotEnoughReplicasAfterAppend = errors.New("not enough in-sync replicas after the append")
-	// ErrTimedOut: the records are written but not acknowledged in time.
+	// ErrTimedOut: the records were written, but not acknowledged in time.
 	// REQUEST_TIMED_OUT.
 	ErrTimedOut = errors.New("timed out waiting for the replicas")
 	// ErrPolicyViolation: cleanup.policy does not allow to delete records.

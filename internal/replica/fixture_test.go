@@ -25,7 +25,7 @@ const (
 
 var topicA = metadata.UUID{0xa, 15: 1}
 
-// topicConfig is what the tests' topics have unless they say otherwise.
+// topicConfig is the default config of the tests' topics.
 func topicConfig() config.Topic {
 	return config.Topic{
 		SegmentBytes: 1 << 20, SegmentIndexBytes: 1 << 20, IndexIntervalBytes: 4096, SegmentAge: time.Hour,
@@ -39,7 +39,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 
 func now() time.Time { return time.UnixMilli(someTime) }
 
-// openLog opens a log that nobody flushes but the test.
+// openLog opens a log that only the test flushes.
 func openLog(t testing.TB, fsys vfs.FS) *storage.Log {
 	t.Helper()
 	tp := storage.TopicPartition{Topic: "a", TopicID: topicA}
@@ -53,19 +53,19 @@ func openLog(t testing.TB, fsys vfs.FS) *storage.Log {
 	return log
 }
 
-// newTestPartition is a partition on a log of its own, led by nobody.
+// newTestPartition returns a partition with its own log and without a leader.
 func newTestPartition(t testing.TB, durable bool) *Partition {
 	t.Helper()
 	log := openLog(t, vfs.NewMem())
 	return newPartition(log.TP(), testOptions(durable), log)
 }
 
-// led is the metadata of partition 0 in epoch, led by leader, with that ISR.
+// led returns the metadata of partition 0 in epoch, with that leader and ISR.
 func led(leader, epoch int32, isr ...int32) *metadata.Partition {
 	return &metadata.Partition{Replicas: []int32{self, other, third}, ISR: isr, Leader: leader, LeaderEpoch: epoch, PartitionEpoch: epoch}
 }
 
-// batch is a client's batch of n records.
+// batch returns a client's batch of n records.
 func batch(t testing.TB, n int) []byte {
 	t.Helper()
 	b := record.NewBuilder(record.BuilderOptions{})
@@ -95,7 +95,7 @@ func mustFlush(t testing.TB, p *Partition) {
 	}
 }
 
-// wantHW checks the high watermark, and that the log was told.
+// wantHW checks the high watermark of the partition and of its log.
 func wantHW(t testing.TB, p *Partition, want int64, when string) {
 	t.Helper()
 	if got := p.HighWatermark(); got != want {
@@ -116,7 +116,8 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// testOptions are those of a Manager whose partitions count as durable or not.
+// testOptions returns the options of a Manager with or without fsync
+// durability.
 func testOptions(durable bool) *Options {
 	o := &Options{NodeID: self, Durability: config.PageCache, Metrics: new(metrics.Metrics)}
 	if durable {

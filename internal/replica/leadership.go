@@ -5,8 +5,8 @@ import (
 	"ottla/internal/metadata"
 )
 
-// apply takes what metadata says of the partition. Manager.Apply alone calls
-// it, one call at a time. A state older than the one known is ignored (R2).
+// apply applies the partition's state in the metadata. Only Manager.Apply calls
+// it, one call at a time. A state older than the current one is ignored (R2).
 func (p *Partition) apply(m *metadata.Partition, c config.Topic) {
 	p.mu.Lock()
 	old := p.state
@@ -39,7 +39,7 @@ func (p *Partition) apply(m *metadata.Partition, c config.Topic) {
 	var late []*ackWait
 	switch {
 	case !lead:
-		late = p.acks.takeAll() // came while resign waited
+		late = p.acks.takeAll() // added while resign waited
 	case p.closed == nil:
 		p.lead()
 	}
@@ -49,9 +49,9 @@ func (p *Partition) apply(m *metadata.Partition, c config.Topic) {
 	p.wake(ReadUncommitted)
 }
 
-// lead opens the door to appends. What counts is read anew: a flush that was
-// reported before a truncation says nothing about the log of today. Called
-// with mu held.
+// lead admits appends. It reads the counting offset from the log again, because
+// a flush reported before a truncation does not apply to the current log.
+// Called with mu held.
 func (p *Partition) lead() {
 	p.leading = true
 	p.remotes = nil
@@ -61,9 +61,9 @@ func (p *Partition) lead() {
 	}
 }
 
-// resign closes the door to appends, with mu held, and returns without it
-// once those in flight are through. Whoever waits for acks is told reason,
-// unless this node stays the leader.
+// resign stops new appends. It is called with mu held and returns with mu
+// unlocked, after the appends in flight have ended. Requests that wait for acks
+// get reason, unless this node stays the leader.
 func (p *Partition) resign(reason error, stays bool) {
 	p.leading = false
 	var failed []*ackWait
@@ -84,8 +84,9 @@ func (p *Partition) resign(reason error, stays bool) {
 	}
 }
 
-// fail ends the service: every waiter and every later call gets reason. It
-// does not wait for appends in flight, since one of them may be the caller.
+// fail ends the service: every waiting request and every later call gets
+// reason. It does not wait for appends in flight, because one of them may be
+// the caller.
 func (p *Partition) fail(reason error) {
 	p.mu.Lock()
 	if p.closed == nil {
@@ -98,16 +99,16 @@ func (p *Partition) fail(reason error) {
 	p.wake(LogEnd)
 }
 
-// close is fail, and waits for the appends in flight: the log may be deleted
-// after it.
+// close is like fail, but waits for the appends in flight. The log may be
+// deleted afterwards.
 func (p *Partition) close(reason error) {
 	p.fail(reason)
 	p.mu.Lock()
 	p.resign(reason, false)
 }
 
-// configure takes a new config; a smaller min.insync.replicas may free the
-// high watermark.
+// configure sets a new config. A smaller min.insync.replicas may allow the high
+// watermark to advance.
 func (p *Partition) configure(c config.Topic) {
 	p.log.UpdateConfig(c)
 	p.mu.Lock()

@@ -1,9 +1,11 @@
-// Package replica is this node's replicas: which partitions it holds, whether
-// it leads them, how far their records may be read, and who waits for that.
+// Package replica manages the replicas of this node: which partitions it has,
+// whether it leads them, up to which offset they may be read, and which
+// requests wait for that.
 //
-// Manager turns committed metadata into partitions. A Partition appends and
-// reads on its log (package storage) and knows the high watermark; Pending is a
-// produce request that waits for it, Waiter a fetch.
+// Manager creates partitions from the committed metadata. A Partition appends
+// to and reads from its log (package storage) and maintains the high watermark.
+// Pending is a produce request that waits for the high watermark; Waiter is a
+// waiting fetch.
 //
 // Start reading at Partition, then pending.go and waiter.go, then Manager.
 package replica
@@ -22,15 +24,15 @@ import (
 	"ottla/internal/xsync"
 )
 
-// Options are what a Manager needs.
+// Options are the dependencies of a Manager.
 type Options struct {
 	NodeID     int32
 	Storage    *storage.Manager
 	Durability config.Durability
-	// TopicConfig makes a topic's config of its overrides; it is
-	// config.Broker.Topic of the broker's present config.
+	// TopicConfig computes a topic's config from its overrides. It is
+	// config.Broker.Topic of the broker's current config.
 	TopicConfig func(overrides map[string]string) (config.Topic, error)
-	// Metrics counts what is written and read; nil: nobody wants to know.
+	// Metrics counts written and read data; nil: no counting.
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 }
@@ -40,31 +42,31 @@ type Options struct {
 type Manager struct {
 	options Options
 
-	// applying serialises the changes; it is held over I/O.
+	// applying serializes the changes; it is held during I/O.
 	applying xsync.Mutex
-	// strays tells that the folders of unknown topics were logged.
+	// strays is true once the folders of unknown topics were logged.
 	strays bool
 
 	image atomic.Pointer[metadata.Image]
 
 	mu         sync.RWMutex // memory only
 	partitions map[key]*Partition
-	// failed are the partitions that should be here but whose log could not be
-	// opened or made.
+	// failed holds the partitions of this node whose log could not be opened or
+	// created, with the error.
 	failed map[key]error
-	// offline are the log dirs that failed, by id: a partition may come to one
-	// that was online when its log was made.
+	// offline holds the failed log dirs, by id. A dir may fail between the
+	// creation of a partition's log and the registration of the partition.
 	offline map[[16]byte]storage.DirFailure
 }
 
-// key names a partition. Topic ids are checked by whoever has one: a name is
-// what most requests bring.
+// key identifies a partition. It has the topic's name, because most requests
+// name the topic. A caller that has a topic id checks it.
 type key struct {
 	topic     string
 	partition int32
 }
 
-// NewManager returns a manager without partitions; Apply brings them.
+// NewManager returns a manager without partitions; Apply adds them.
 func NewManager(o Options) *Manager {
 	if o.Metrics == nil {
 		o.Metrics = new(metrics.Metrics)
@@ -74,10 +76,10 @@ func NewManager(o Options) *Manager {
 	return m
 }
 
-// Partition returns a partition that this node serves. Else the error is
-// ErrUnknownTopicOrPartition when the metadata does not know it, ErrNotLeader
-// when it lives elsewhere or is not here yet, and wraps storage.ErrStorage
-// when its log dir is offline.
+// Partition returns a partition that this node serves. The error is
+// ErrUnknownTopicOrPartition if the partition is not in the metadata,
+// ErrNotLeader if it is on other nodes or not created here yet, and wraps
+// storage.ErrStorage if its log dir is offline.
 func (m *Manager) Partition(topic string, partition int32) (*Partition, error) {
 	k := key{topic, partition}
 	m.mu.RLock()
@@ -98,8 +100,9 @@ func (m *Manager) Partition(topic string, partition int32) (*Partition, error) {
 	return nil, fmt.Errorf("%w: %s-%d", ErrUnknownTopicOrPartition, topic, partition)
 }
 
-// All iterates the partitions of the node, in no order, also those whose dir
-// is offline. The partitions are those at the beginning of the loop.
+// All iterates over the partitions of the node in no particular order,
+// including those whose dir is offline. It yields the partitions that exist at
+// the beginning of the loop.
 func (m *Manager) All() iter.Seq[*Partition] {
 	return func(yield func(*Partition) bool) {
 		m.mu.RLock()
@@ -116,8 +119,8 @@ func (m *Manager) All() iter.Seq[*Partition] {
 	}
 }
 
-// DirFailed gives up the partitions of a log dir that went offline: it is
-// storage.Options.OnDirFailure. Whoever waits gets storage.ErrStorage.
+// DirFailed ends the service of the partitions of a log dir that went offline.
+// It is storage.Options.OnDirFailure. Waiting requests get storage.ErrStorage.
 func (m *Manager) DirFailed(f storage.DirFailure) {
 	m.mu.Lock()
 	m.offline[f.ID] = f
@@ -133,9 +136,9 @@ func (p *Partition) failOffline(f storage.DirFailure) {
 	p.fail(fmt.Errorf("%w: the log dir %s of %s-%d is offline: %w", storage.ErrStorage, f.Path, p.tp.Topic, p.tp.Partition, f.Err))
 }
 
-// Close ends the service of all partitions: whoever waits gets ErrNotLeader,
-// and no append is in flight when it returns. The logs are closed by their
-// owner afterwards.
+// Close ends the service of all partitions. Waiting requests get ErrNotLeader,
+// and no append is in flight when it returns. The owner closes the logs
+// afterwards.
 func (m *Manager) Close() {
 	m.applying.Lock()
 	defer m.applying.Unlock()

@@ -67,7 +67,7 @@ func startNode(t testing.TB, fsys vfs.FS, durability config.Durability, dirs ...
 	return n
 }
 
-// stop ends the node without the ceremony of a clean shutdown being checked.
+// stop stops the node without checking the clean shutdown.
 func (n *node) stop() {
 	n.t.Helper()
 	n.manager.Close()
@@ -94,7 +94,7 @@ func (n *node) mustCommit(records ...metadata.Message) {
 	}
 }
 
-// mustServe returns a partition that is served.
+// mustServe returns a partition, which must be served.
 func (n *node) mustServe(topic string, partition int32) *Partition {
 	n.t.Helper()
 	p, err := n.manager.Partition(topic, partition)
@@ -104,7 +104,7 @@ func (n *node) mustServe(topic string, partition int32) *Partition {
 	return p
 }
 
-// topic makes the records of a topic with partitions led by this node.
+// topic returns the records of a topic with partitions led by this node.
 func topic(name string, id metadata.UUID, partitions int) []metadata.Message {
 	records := []metadata.Message{&metadata.TopicRecord{Name: name, TopicID: id}}
 	for i := range partitions {
@@ -133,12 +133,12 @@ func TestCreateAndDelete(t *testing.T) {
 	mustAppend(t, p, 3)
 	wantHW(t, p, 3, "served")
 	if _, err := n.manager.Partition("a", 2); !errors.Is(err, ErrUnknownTopicOrPartition) {
-		t.Errorf("a partition too many: %v", err)
+		t.Errorf("a partition that does not exist: %v", err)
 	}
 	n.mustCommit(partitionRecord(topicA, 2, self))
 	n.mustServe("a", 2)
 	if n.mustServe("a", 1) != p {
-		t.Error("more partitions made the old ones anew")
+		t.Error("adding partitions replaced the old ones")
 	}
 	count := 0
 	for range n.manager.All() {
@@ -153,21 +153,21 @@ func TestCreateAndDelete(t *testing.T) {
 	done := pending.Start(time.Hour)
 	n.mustCommit(&metadata.RemoveTopicRecord{TopicID: topicA})
 	if _, err := n.manager.Partition("a", 1); !errors.Is(err, ErrUnknownTopicOrPartition) {
-		t.Errorf("after it went: %v", err)
+		t.Errorf("after the deletion: %v", err)
 	}
 	if <-done; !errors.Is(pending.Err(i), ErrUnknownTopicOrPartition) {
-		t.Errorf("who waited: %v", pending.Err(i))
+		t.Errorf("the waiting request: %v", pending.Err(i))
 	}
 	if _, err := p.Append(batch(t, 1), AppendOptions{}); !errors.Is(err, ErrUnknownTopicOrPartition) {
-		t.Errorf("an append to what is deleted: %v", err)
+		t.Errorf("an append to a deleted partition: %v", err)
 	}
 	if n.storage.Log("a", 1) != nil {
-		t.Error("the log is still there")
+		t.Error("the log still exists")
 	}
 }
 
-// TestSameNameAgain: a topic that is deleted and created in one go never shows
-// old records (P14).
+// TestSameNameAgain checks that a topic that is deleted and created in one
+// change never has old records (P14).
 func TestSameNameAgain(t *testing.T) {
 	for _, ids := range [][2]metadata.UUID{{topicA, topicB}, {topicB, topicA}} {
 		n := startNode(t, vfs.NewMem(), config.PageCache)
@@ -182,7 +182,8 @@ func TestSameNameAgain(t *testing.T) {
 	}
 }
 
-// TestRestart: what metadata brings again is opened, not made.
+// TestRestart checks that after a restart existing logs are opened, not
+// created.
 func TestRestart(t *testing.T) {
 	fsys := vfs.NewMem()
 	n := startNode(t, fsys, config.Fsync)
@@ -200,13 +201,13 @@ func TestRestart(t *testing.T) {
 	n.mustCommit(topic("a", topicA, 1)...)
 	wantHW(t, n.mustServe("a", 0), 4, "after the restart")
 	if n.said.Len() > 0 {
-		t.Errorf("said: %s", n.said.String())
+		t.Errorf("logged: %s", n.said.String())
 	}
 }
 
-// TestAcksSurvivePowerLoss guards P12 and P15: what acks=all acknowledged, and
-// what a consumer could see, is there after a power loss that keeps nothing
-// but what was made durable.
+// TestAcksSurvivePowerLoss checks P12 and P15: records that were acknowledged
+// with acks=all or visible to a consumer exist after a power loss that keeps
+// only durable data.
 func TestAcksSurvivePowerLoss(t *testing.T) {
 	for seed := range uint64(5) {
 		mem := vfs.NewMem()
@@ -224,7 +225,7 @@ func TestAcksSurvivePowerLoss(t *testing.T) {
 			<-pending.Start(time.Hour)
 		}
 		for id := range int32(3) {
-			mustAppend(t, n.mustServe("a", id), 1) // nobody waits for this one
+			mustAppend(t, n.mustServe("a", id), 1) // no request waits for this one
 			seen[id] = n.mustServe("a", id).HighWatermark()
 		}
 		after := mem.CrashClone(vfs.CrashOptions{Seed: seed, KeepProbability: float64(seed) / 4})
@@ -242,8 +243,8 @@ func TestAcksSurvivePowerLoss(t *testing.T) {
 	}
 }
 
-// TestStraysAreLeft guards M13: absence from the metadata deletes nothing, and
-// is told once.
+// TestStraysAreLeft checks M13: a folder whose topic is not in the metadata is
+// not deleted, and is logged once.
 func TestStraysAreLeft(t *testing.T) {
 	fsys := vfs.NewMem()
 	n := startNode(t, fsys, config.PageCache)
@@ -258,10 +259,10 @@ func TestStraysAreLeft(t *testing.T) {
 		t.Errorf("a stray is served: %v", err)
 	}
 	n.mustCommit(&metadata.RemoveTopicRecord{TopicID: topicC})
-	if got := strings.Count(n.said.String(), "no topic that the cluster knows"); got != 2 {
+	if got := strings.Count(n.said.String(), "the topic of a folder is not in the metadata"); got != 2 {
 		t.Errorf("%d lines: %s", got, n.said.String())
 	}
-	// The metadata comes: the records are there; b is another b now.
+	// The metadata arrives: the records of a exist; b is another topic now.
 	n.mustCommit(append(topic("a", topicA, 1), topic("b", topicC, 1)...)...)
 	if got := n.mustServe("a", 0).log.EndOffset(); got != 4 {
 		t.Errorf("a ends at %d", got)
@@ -269,8 +270,8 @@ func TestStraysAreLeft(t *testing.T) {
 	if got := n.mustServe("b", 0).log.EndOffset(); got != 0 {
 		t.Errorf("the new b ends at %d", got)
 	}
-	if !strings.Contains(n.said.String(), "put aside") {
-		t.Errorf("said: %s", n.said.String())
+	if !strings.Contains(n.said.String(), "set aside") {
+		t.Errorf("logged: %s", n.said.String())
 	}
 	n.stop()
 	kept := false
@@ -279,13 +280,13 @@ func TestStraysAreLeft(t *testing.T) {
 		return nil
 	})
 	if err != nil || !kept {
-		t.Errorf("the old b is not kept: %v", err)
+		t.Errorf("the old b was not kept: %v", err)
 	}
 }
 
-// TestFolderWithoutID: a folder whose partition.metadata was never made durable
-// or went missing is taken for the topic of its name, with its records, once and
-// for all.
+// TestFolderWithoutID checks that a folder whose partition.metadata was never
+// durable or was lost is assigned permanently to the topic of its name, with
+// its records.
 func TestFolderWithoutID(t *testing.T) {
 	const name = "/data/a-0/partition.metadata"
 	for what, lose := range map[string]func(vfs.FS) error{
@@ -310,29 +311,29 @@ func TestFolderWithoutID(t *testing.T) {
 				n.stop()
 			}
 			if strings.Contains(n.said.String(), "cannot use") {
-				t.Errorf("the second start says: %s", n.said.String())
+				t.Errorf("the second start logged: %s", n.said.String())
 			}
 		})
 	}
 }
 
-// TestDeleteSparesAnotherTopic: a committed delete names a topic id, not a
-// name.
+// TestDeleteSparesAnotherTopic checks that a committed delete applies to a
+// topic id, not to a name.
 func TestDeleteSparesAnotherTopic(t *testing.T) {
 	n := startNode(t, vfs.NewMem(), config.PageCache)
 	defer n.stop()
 	n.mustCommit(topic("a", topicA, 1)...)
 	old := n.image.TopicByID(topicA)
 	if n.manager.end(&metadata.Topic{Name: "a", ID: topicB}, 0) {
-		t.Error("the log is to go")
+		t.Error("the log is marked for deletion")
 	}
 	if p := n.mustServe("a", 0); p.TopicPartition().TopicID != old.ID || n.storage.Log("a", 0) == nil {
 		t.Error("the wrong topic was deleted")
 	}
 }
 
-// TestReplicasElsewhere: a partition of other nodes is not made here, one that
-// moves away is deleted.
+// TestReplicasElsewhere checks that a partition of other nodes is not created
+// here, and that one that moves away is deleted.
 func TestReplicasElsewhere(t *testing.T) {
 	n := startNode(t, vfs.NewMem(), config.PageCache)
 	defer n.stop()
@@ -342,7 +343,7 @@ func TestReplicasElsewhere(t *testing.T) {
 	}
 	p := n.mustServe("a", 1)
 	if _, err := p.Append(batch(t, 1), AppendOptions{}); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("a follower takes an append: %v", err)
+		t.Errorf("a follower accepted an append: %v", err)
 	}
 	change := metadata.NewPartitionChangeRecord()
 	change.TopicID, change.PartitionID, change.Replicas, change.ISR = topicA, 1, []int32{other}, []int32{other}
@@ -365,26 +366,26 @@ func TestConfigChange(t *testing.T) {
 	two, bad := "2", "x"
 	n.mustCommit(&metadata.ConfigRecord{ResourceType: metadata.ResourceTopic, ResourceName: "a", Name: "min.insync.replicas", Value: &two})
 	if !p.UnderMinISR() || p.log.Config().MinInsyncReplicas != 2 {
-		t.Error("the change did not arrive")
+		t.Error("the change was not applied")
 	}
 	if err := n.commit(&metadata.ConfigRecord{ResourceType: metadata.ResourceTopic, ResourceName: "a", Name: "min.insync.replicas", Value: &bad}); err == nil || !strings.Contains(err.Error(), "config of topic a") {
-		t.Errorf("a config that cannot be read: %v", err)
+		t.Errorf("an invalid config: %v", err)
 	}
 	if p.UnderMinISR() {
-		t.Error("the default is not in force")
+		t.Error("the default does not apply")
 	}
-	// A broker's default concerns every topic.
+	// A broker's default affects every topic.
 	n.mustCommit(&metadata.ConfigRecord{ResourceType: metadata.ResourceTopic, ResourceName: "b", Name: "min.insync.replicas", Value: &two})
 	if p.UnderMinISR() {
-		t.Error("another topic's config was taken")
+		t.Error("another topic's config was used")
 	}
 	if err := n.commit(&metadata.ConfigRecord{ResourceType: metadata.ResourceBroker, Name: "min.insync.replicas", Value: &two}); err == nil {
-		t.Error("the broker's default did not lead to a new look at the topics")
+		t.Error("the broker's default was not applied to the topics")
 	}
 }
 
-// TestDirFailure: a log dir that goes offline takes its partitions with it, and
-// no others.
+// TestDirFailure checks that a log dir that goes offline ends the service of
+// its partitions, and of no others.
 func TestDirFailure(t *testing.T) {
 	fault := vfs.NewFault(vfs.NewMem())
 	n := startNode(t, fault, config.Fsync, "/one", "/two")
@@ -395,7 +396,7 @@ func TestDirFailure(t *testing.T) {
 	pending := NewPending()
 	i := pending.Add(broken, mustAppend(t, broken, 1))
 	if <-pending.Start(time.Hour); !errors.Is(pending.Err(i), storage.ErrStorage) {
-		t.Errorf("who waited: %v", pending.Err(i))
+		t.Errorf("the waiting request: %v", pending.Err(i))
 	}
 	served := 0
 	for id := range int32(4) {
@@ -413,7 +414,7 @@ func TestDirFailure(t *testing.T) {
 	if served != 2 {
 		t.Errorf("%d of 4 partitions are served", served)
 	}
-	// What cannot be made is answered with the reason.
+	// Requests to a partition that cannot be created get the reason.
 	lost := partitionRecord(topicA, 4, self)
 	lost.Directories[0] = metadata.DirLost
 	if err := n.commit(lost); err == nil {
@@ -426,8 +427,9 @@ func TestDirFailure(t *testing.T) {
 	_ = n.storage.Close(-1)
 }
 
-// TestRetry: a partition that wanted space, or file descriptors, is made when they
-// are there: here to write that a former partition of its name is forgotten.
+// TestRetry checks that a partition that could not be created for lack of space
+// or file descriptors is created when they are available. Here the failing
+// operation writes that a former partition of the same name is removed.
 func TestRetry(t *testing.T) {
 	for _, want := range []syscall.Errno{syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE} {
 		fault := vfs.NewFault(vfs.NewMem())
@@ -442,22 +444,22 @@ func TestRetry(t *testing.T) {
 		n.mustCommit(&metadata.RemoveTopicRecord{TopicID: topicA})
 		fault.Add(vfs.Rule{Op: vfs.OpCreate, Path: "-offset-checkpoint", Err: want})
 		if err := n.commit(topic("a", topicB, 1)...); !errors.Is(err, want) {
-			t.Fatalf("made with %v: %v", want, err)
+			t.Fatalf("created with %v: %v", want, err)
 		}
 		if err := n.manager.Retry(); !errors.Is(err, want) {
-			t.Errorf("tried again with %v: %v", want, err)
+			t.Errorf("retried with %v: %v", want, err)
 		}
 		fault.Clear()
 		if err := n.manager.Retry(); err != nil {
-			t.Errorf("tried again after %v: %v", want, err)
+			t.Errorf("retried after %v: %v", want, err)
 		}
 		mustAppend(t, n.mustServe("a", 0), 1)
 		n.stop()
 	}
 }
 
-// TestDirFailureBesideCreate: a partition whose log dir goes offline while its
-// log is made is no less gone than those that were there.
+// TestDirFailureBesideCreate checks that a partition whose log dir goes offline
+// while its log is created is not served.
 func TestDirFailureBesideCreate(t *testing.T) {
 	fault := vfs.NewFault(vfs.NewMem())
 	n := startNode(t, fault, config.Fsync, "/one", "/two")
@@ -475,7 +477,7 @@ func TestDirFailureBesideCreate(t *testing.T) {
 	late := partitionRecord(topicA, 1, self)
 	late.Directories[0] = broken.log.DirID()
 	if err := n.commit(late); !errors.Is(err, storage.ErrStorage) {
-		t.Errorf("the partition is taken: %v", err)
+		t.Errorf("the partition was accepted: %v", err)
 	}
 	if _, err := n.manager.Partition("a", 1); !errors.Is(err, storage.ErrStorage) {
 		t.Errorf("the partition is served: %v", err)
@@ -484,9 +486,9 @@ func TestDirFailureBesideCreate(t *testing.T) {
 	_ = n.storage.Close(-1)
 }
 
-// TestManyAtOnce: appenders, their acks, fetches and changes of the epoch all
-// at the same time. What was acknowledged is below the high watermark and
-// readable (P15), and nobody waits for ever.
+// TestManyAtOnce runs appends with acks, fetches and changes of the epoch
+// concurrently. Acknowledged records must be below the high watermark and
+// readable (P15), and no request may wait forever.
 func TestManyAtOnce(t *testing.T) {
 	n := startNode(t, vfs.NewMem(), config.Fsync)
 	defer n.stop()
@@ -550,8 +552,8 @@ func appendSome(t *testing.T, n *node, rounds int) {
 	}
 }
 
-// fetchUntil reads a partition to its end, again and again, as a consumer
-// does, and checks P1 on the way.
+// fetchUntil reads a partition to its end repeatedly, like a consumer, and
+// checks P1 meanwhile.
 func fetchUntil(t *testing.T, p *Partition, stop <-chan struct{}) {
 	var offset int64
 	for !closed(stop) {
@@ -582,7 +584,8 @@ func fetchUntil(t *testing.T, p *Partition, stop <-chan struct{}) {
 	}
 }
 
-// follow returns the offset behind the batches of a slice, and releases it.
+// follow returns the offset after the batches of a slice, and releases the
+// slice.
 func follow(s *storage.Slice, offset int64) (int64, error) {
 	defer s.Release()
 	if s.Len() == 0 {

@@ -11,8 +11,8 @@ import (
 	"ottla/internal/storage"
 )
 
-// model is what a partition should be: the same rules, without log, locks or
-// waiters.
+// model is the expected state of a partition: the same rules without log, locks
+// or waiters.
 type model struct {
 	durable             bool
 	start, end, flushed int64
@@ -45,7 +45,7 @@ func (m *model) advance() {
 	m.hw = max(m.hw, next)
 }
 
-// story drives two partitions and their waiters beside their models.
+// story runs two partitions with their waiters, and their models.
 type story struct {
 	t      *testing.T
 	rng    *rand.Rand
@@ -86,7 +86,7 @@ func (s *story) note(format string, args ...any) {
 	s.trace = append(s.trace, fmt.Sprintf(format, args...))
 }
 
-// metadata hands the model's state to the real partition.
+// metadata applies the model's state to the real partition.
 func (s *story) metadata(i int) {
 	m := s.model[i]
 	part := led(self, m.epoch, m.isr...)
@@ -96,7 +96,7 @@ func (s *story) metadata(i int) {
 	s.real[i].apply(part, c)
 }
 
-// step does one random thing to both sides.
+// step performs one random action on both sides.
 func (s *story) step() {
 	i := s.rng.IntN(2)
 	p, m := s.real[i], s.model[i]
@@ -221,7 +221,7 @@ func (s *story) cancel(k int) {
 	}
 }
 
-// fetch begins a wait, or ends the oldest.
+// fetch starts a waiting fetch, or ends the oldest.
 func (s *story) fetch() {
 	if len(s.fetchs) > 5 {
 		s.fetchs[0].real.Close()
@@ -236,7 +236,7 @@ func (s *story) fetch() {
 	s.fetchs = append(s.fetchs, f)
 }
 
-// check compares everything.
+// check compares both sides.
 func (s *story) check() {
 	for i, m := range s.model {
 		got := s.real[i].progress(s.real[i].LeaderEpoch())
@@ -262,7 +262,7 @@ func (s *story) check() {
 	}
 }
 
-// checkPending returns true for a request that is answered.
+// checkPending returns true if the request is answered.
 func (s *story) checkPending(w *modelPending) bool {
 	open := false
 	for j, i := range w.at {
@@ -283,8 +283,8 @@ func (s *story) checkPending(w *modelPending) bool {
 	return !open
 }
 
-// checkFetch demands a wake-up for every change that the reader can see, and
-// none for a partition where nothing was done.
+// checkFetch requires a wake-up for every change that is visible to the reader,
+// and none for an unchanged partition.
 func (s *story) checkFetch(f *modelFetch) {
 	var changed []int
 	select {
@@ -308,7 +308,7 @@ func (s *story) fail(format string, args ...any) {
 	s.t.Fatalf("%s\nafter:\n%v", fmt.Sprintf(format, args...), last)
 }
 
-// TestModel tells random stories; the seed is in the name of a failing one.
+// TestModel runs random stories. The name of a failing subtest has the seed.
 func TestModel(t *testing.T) {
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {

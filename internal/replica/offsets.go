@@ -6,7 +6,7 @@ import (
 	"ottla/internal/storage"
 )
 
-// The timestamps of ListOffsets that are no time.
+// The special timestamps of ListOffsets.
 const (
 	Latest                int64 = -1
 	Earliest              int64 = -2
@@ -16,30 +16,31 @@ const (
 	EarliestPendingUpload int64 = -6
 )
 
-// Offset is an answer of ListOffsets. Nothing found is -1 in all fields.
+// Offset is an answer of ListOffsets. All fields are -1 if nothing was found.
 type Offset struct {
 	Offset, Timestamp int64
 	LeaderEpoch       int32
 }
 
-// noOffset says that no record fits.
+// noOffset means that no record matches.
 var noOffset = Offset{Offset: -1, Timestamp: -1, LeaderEpoch: NoEpoch}
 
-// EpochEnd is where a leader epoch ends: the first offset of the next one.
-// Both are -1 when the log knows no epoch as old as the one asked for.
+// EpochEnd is the end of a leader epoch: the first offset of the next epoch.
+// Both fields are -1 if the log has no epoch that is at most as high as the
+// requested one.
 type EpochEnd struct {
 	LeaderEpoch int32
 	EndOffset   int64
 }
 
-// ListOffset looks an offset up by timestamp (ms), or one of the constants
-// above. i is the reader's isolation; replicas and tools ask with LogEnd.
+// ListOffset looks up an offset by timestamp (ms) or by one of the constants
+// above. i is the reader's isolation; replicas and tools use LogEnd.
 //
-// A record at or above what the isolation shows counts as not found. While the
-// high watermark is below the start of the leader's epoch, consumers get
-// ErrOffsetNotAvailable for what lies there (P10). Nothing is tiered here, so
-// that EarliestLocal is Earliest and LatestTiered and EarliestPendingUpload
-// find nothing.
+// A record at or above the limit of the isolation counts as not found. While
+// the high watermark is below the start of the leader's epoch, consumers get
+// ErrOffsetNotAvailable for offsets in between (P10). There is no tiered
+// storage, so EarliestLocal equals Earliest, and LatestTiered and
+// EarliestPendingUpload find nothing.
 func (p *Partition) ListOffset(timestamp int64, i Isolation, currentLeaderEpoch int32) (Offset, error) {
 	s, err := p.checkLeader(currentLeaderEpoch)
 	if err != nil {
@@ -78,8 +79,8 @@ func (p *Partition) lookUp(timestamp int64) (storage.TimestampOffset, bool, erro
 	return p.log.OffsetForTimestamp(timestamp)
 }
 
-// OffsetForLeaderEpoch tells where the given epoch, or the one before it that
-// the log knows, ends (KIP-101, KIP-320).
+// OffsetForLeaderEpoch returns the end of the given epoch, or of the highest
+// lower epoch in the log (KIP-101, KIP-320).
 func (p *Partition) OffsetForLeaderEpoch(epoch, currentLeaderEpoch int32) (EpochEnd, error) {
 	if _, err := p.checkLeader(currentLeaderEpoch); err != nil {
 		return EpochEnd{-1, -1}, err
@@ -88,7 +89,7 @@ func (p *Partition) OffsetForLeaderEpoch(epoch, currentLeaderEpoch int32) (Epoch
 	return EpochEnd{LeaderEpoch: found, EndOffset: end}, nil
 }
 
-// Producers lists the idempotent producers whose state the partition keeps.
+// Producers lists the idempotent producers with a state in the partition.
 func (p *Partition) Producers() ([]storage.ProducerState, error) {
 	if _, err := p.checkLeader(NoEpoch); err != nil {
 		return nil, err
@@ -96,10 +97,10 @@ func (p *Partition) Producers() ([]storage.ProducerState, error) {
 	return p.log.Producers(), nil
 }
 
-// DeleteRecords moves the log start up to offset, -1 for the high watermark,
-// and returns the new low watermark. ErrPolicyViolation answers a topic whose
-// cleanup.policy is not delete, storage.ErrOffsetOutOfRange an offset above
-// the high watermark (P11).
+// DeleteRecords moves the log start up to offset, or to the high watermark for
+// -1, and returns the new low watermark. It returns ErrPolicyViolation if the
+// topic's cleanup.policy is not delete, and storage.ErrOffsetOutOfRange for an
+// offset above the high watermark (P11).
 func (p *Partition) DeleteRecords(offset int64) (lowWatermark int64, err error) {
 	s, err := p.checkLeader(NoEpoch)
 	if err != nil {

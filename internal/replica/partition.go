@@ -12,46 +12,51 @@ import (
 	"ottla/internal/storage"
 )
 
-// Partition is this node's replica of one partition: the log, and who leads.
+// Partition is this node's replica of one partition: the log and the
+// leadership.
 //
-// What moves an offset to its readers, on the leader:
+// How a record becomes visible to readers, on the leader:
 //
-//  1. Append writes at the log end. Page-cache durability: that is the offset
-//     that counts for this replica; fsync: the flusher's next round is.
-//  2. advance takes the lowest counting offset over the ISR as the high
-//     watermark, unless the ISR is below min.insync.replicas (P16), and never
-//     moves it back (P10).
-//  3. Produce requests that wait for an offset below it are answered, fetches
-//     that wait for more are woken.
+//  1. Append writes at the log end. With page-cache durability that is this
+//     replica's counting offset. With fsync durability the counting offset
+//     advances in the flusher's next round.
+//  2. advance sets the high watermark to the lowest counting offset of the ISR,
+//     unless the ISR is below min.insync.replicas (P16). It never moves it back
+//     (P10).
+//  3. Produce requests that wait for an offset that it has reached are
+//     answered, and fetches that wait for more are woken.
 //
-// Two locks: mu guards memory only and is held for moments. Appends run outside
-// it; a change of leadership closes the door to new ones and waits until those
-// in flight are through, so that no record is written in an epoch that is over.
-// Rejected: a read-write lock around append, as Kafka has it. It would be held
-// over I/O, which hangs a simulation, and a waiting writer stops the readers.
+// mu guards memory only and is held briefly. Appends run outside it. A change
+// of leadership stops new appends and waits until those in flight have ended,
+// so that no record is written in an epoch that is over. Rejected: a read-write
+// lock around append, as in Kafka. It would be held during I/O, which hangs a
+// simulation, and a waiting writer blocks the readers.
 type Partition struct {
 	tp   storage.TopicPartition
 	node int32
-	// durable: a replica counts with what it flushed, not with what it wrote.
+	// durable: the counting offset of a replica is what it flushed, not what it
+	// wrote.
 	durable bool
 	log     *storage.Log
-	// topic and all count for the topic, and for all of them.
+	// topic and all are the counters of the topic, and of all topics.
 	topic, all *metrics.Topic
 
-	// hw is the high watermark; written under mu, read by anybody.
+	// hw is the high watermark. It is written under mu and read without it.
 	hw atomic.Int64
 
 	mu    sync.Mutex
 	state *state
-	// leading is open for appends; false while the leadership changes.
+	// leading is true while appends are admitted; false while the leadership
+	// changes.
 	leading bool
-	// closed is why the partition is served no more: deleted, or its log dir is
-	// offline.
+	// closed is the reason why the partition is no longer served: it was
+	// deleted, or its log dir is offline.
 	closed error
-	// counting is the offset of this replica that the high watermark may reach.
+	// counting is the offset up to which this replica lets the high watermark
+	// advance.
 	counting int64
-	// remotes are the counting offsets of the other replicas, as far as they
-	// have fetched in this epoch.
+	// remotes holds the counting offsets of the other replicas that have
+	// fetched in this epoch.
 	remotes map[int32]int64
 	// appending counts the appends in flight; idle is closed when it falls to 0.
 	appending int
@@ -61,13 +66,13 @@ type Partition struct {
 	watches []*watch
 }
 
-// state is what metadata and configuration say. It never changes: a new one
-// replaces it.
+// state is the partition's metadata and configuration. It is immutable: a new
+// state replaces it.
 type state struct {
 	leader                      int32
 	leaderEpoch, partitionEpoch int32
-	// ledSince is the first leader epoch of those in which this node has led
-	// without another one between.
+	// ledSince is the first leader epoch since which this node has led without
+	// another leader in between.
 	ledSince int32
 	// epochStart is the log end when this node began to lead in leaderEpoch.
 	epochStart    int64
@@ -75,11 +80,11 @@ type state struct {
 	config        config.Topic
 }
 
-// minISR is min.insync.replicas, at most the number of replicas.
+// minISR returns min.insync.replicas, but at most the number of replicas.
 func (s *state) minISR() int { return min(int(s.config.MinInsyncReplicas), len(s.replicas)) }
 
-// underMinISR tells that acks=all cannot be served and the high watermark may
-// not move (P16).
+// underMinISR tells whether the ISR is too small: acks=all cannot be served and
+// the high watermark must not move (P16).
 func (s *state) underMinISR() bool { return len(s.isr) < s.minISR() }
 
 func newPartition(tp storage.TopicPartition, o *Options, log *storage.Log) *Partition {
@@ -88,7 +93,7 @@ func newPartition(tp storage.TopicPartition, o *Options, log *storage.Log) *Part
 		topic: o.Metrics.Topic(tp.Topic), all: &o.Metrics.Topics,
 	}
 	p.state = &state{leader: metadata.NoLeader, leaderEpoch: NoEpoch, partitionEpoch: -1}
-	// A checkpoint may be ahead of what a power loss left of the log (P1).
+	// After a power loss a checkpoint may be ahead of the log (P1).
 	p.hw.Store(min(max(log.HighWatermark(), log.StartOffset()), log.EndOffset()))
 	log.NotifyFlushed(p.flushed)
 	return p
@@ -97,33 +102,33 @@ func newPartition(tp storage.TopicPartition, o *Options, log *storage.Log) *Part
 // TopicPartition names the partition and its topic's id.
 func (p *Partition) TopicPartition() storage.TopicPartition { return p.tp }
 
-// Log is the partition's log, for what only reads: sizes, description,
+// Log returns the partition's log for reading only: sizes, description,
 // iteration below the high watermark.
 func (p *Partition) Log() *storage.Log { return p.log }
 
-// HighWatermark is the offset below which consumers read.
+// HighWatermark is the offset below which consumers may read.
 func (p *Partition) HighWatermark() int64 { return p.hw.Load() }
 
 // LastStableOffset is the offset below which every transaction is decided.
 func (p *Partition) LastStableOffset() int64 { return p.log.LastStableOffset(p.hw.Load()) }
 
-// LeaderEpoch is the epoch that metadata gave last, -1 before that.
+// LeaderEpoch is the latest epoch from the metadata, -1 before the first.
 func (p *Partition) LeaderEpoch() int32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state.leaderEpoch
 }
 
-// Leader is the id of the leading node, metadata.NoLeader if there is none.
+// Leader is the id of the leader, metadata.NoLeader if there is none.
 func (p *Partition) Leader() int32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state.leader
 }
 
-// Leads tells whether this node leads in that epoch, nil if so. The error is one
-// of ErrNotLeader, ErrFencedLeaderEpoch, ErrUnknownLeaderEpoch, or why the
-// partition is not served any more.
+// Leads returns nil if this node leads in that epoch. Otherwise the error is
+// ErrNotLeader, ErrFencedLeaderEpoch, ErrUnknownLeaderEpoch, or the reason why
+// the partition is no longer served.
 func (p *Partition) Leads(epoch int32) error {
 	_, err := p.checkLeader(epoch)
 	return err
@@ -137,15 +142,14 @@ func (p *Partition) UnderMinISR() bool {
 	return p.leading && p.state.underMinISR()
 }
 
-// err is why the partition is not served, nil if it is.
+// err returns the reason why the partition is not served, nil if it is served.
 func (p *Partition) err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.closed
 }
 
-// checkLeader tells whether this node leads, in the epoch that a request
-// names.
+// checkLeader checks that this node leads in the epoch of a request.
 func (p *Partition) checkLeader(epoch int32) (*state, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -178,8 +182,8 @@ func (p *Partition) notLeader() error {
 	return fmt.Errorf("%w: %s-%d", ErrNotLeader, p.tp.Topic, p.tp.Partition)
 }
 
-// advance moves the high watermark as far as the ISR allows. It is called
-// after everything that may allow more, by any goroutine, and does no I/O.
+// advance moves the high watermark as far as the ISR allows. Any goroutine
+// calls it after every change that may allow an advance. It does no I/O.
 func (p *Partition) advance() {
 	p.mu.Lock()
 	next := p.nextHighWatermark()
@@ -187,7 +191,7 @@ func (p *Partition) advance() {
 		p.mu.Unlock()
 		return
 	}
-	p.log.SetHighWatermark(next) // first: who is told of it may delete records up to it
+	p.log.SetHighWatermark(next) // first, because a reader of hw may delete records up to it
 	p.hw.Store(next)
 	reached := p.acks.take(next)
 	p.mu.Unlock()
@@ -195,8 +199,8 @@ func (p *Partition) advance() {
 	p.wake(ReadUncommitted)
 }
 
-// nextHighWatermark is the lowest counting offset over the ISR (R6), -1 where
-// it may not move. Called with mu held.
+// nextHighWatermark returns the lowest counting offset of the ISR (R6), -1 if
+// the high watermark must not move. Called with mu held.
 func (p *Partition) nextHighWatermark() int64 {
 	if !p.leading || p.state.underMinISR() {
 		return -1
@@ -215,8 +219,8 @@ func (p *Partition) nextHighWatermark() int64 {
 	return next
 }
 
-// flushed is the flusher's message that more of the log is on disk. Its
-// argument may be older than a truncation; the log's own word is not.
+// flushed is called by the flusher when more of the log is on disk. Its
+// argument may be older than a truncation, so the offset is read from the log.
 func (p *Partition) flushed(int64) {
 	if !p.durable {
 		return
@@ -227,9 +231,9 @@ func (p *Partition) flushed(int64) {
 	p.advance()
 }
 
-// ReplicaFetched takes what a follower's fetch says: everything below offset
-// is on that replica, as durable as the cluster's mode asks. It counts in the
-// leader's own epoch only (R7).
+// ReplicaFetched processes the offset of a follower's fetch: everything below
+// offset is on that replica, as durable as the cluster's mode requires. It
+// counts only in the leader's current epoch (R7).
 func (p *Partition) ReplicaFetched(replica, leaderEpoch int32, offset int64) error {
 	p.mu.Lock()
 	err := p.closed

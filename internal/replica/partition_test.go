@@ -27,7 +27,7 @@ func TestHighWatermarkNeedsTheFlush(t *testing.T) {
 	wantHW(t, p, 5, "page cache: written is enough")
 }
 
-// TestHighWatermarkIsTheLowestOfTheISR guards R6, R7 and P10.
+// TestHighWatermarkIsTheLowestOfTheISR checks R6, R7 and P10.
 func TestHighWatermarkIsTheLowestOfTheISR(t *testing.T) {
 	p := newTestPartition(t, false)
 	p.apply(led(self, 3, self, other), topicConfig())
@@ -67,7 +67,7 @@ func TestHighWatermarkIsTheLowestOfTheISR(t *testing.T) {
 	wantHW(t, p, 11, "the ISR shrank to the leader")
 }
 
-// TestMinISR guards P16.
+// TestMinISR checks P16.
 func TestMinISR(t *testing.T) {
 	p := newTestPartition(t, false)
 	c := topicConfig()
@@ -92,7 +92,7 @@ func TestMinISR(t *testing.T) {
 		t.Errorf("the ISR is too small now: %v", pending.Err(i))
 	}
 
-	// More than there are replicas asks for all of them.
+	// A value above the number of replicas requires all of them.
 	c.MinInsyncReplicas = 9
 	alone := led(self, 4, self)
 	alone.Replicas = []int32{self}
@@ -136,17 +136,17 @@ func TestLeaderEpochs(t *testing.T) {
 	if p.Leader() != other || p.LeaderEpoch() != 5 || p.UnderMinISR() {
 		t.Errorf("leader %d in epoch %d", p.Leader(), p.LeaderEpoch())
 	}
-	// What metadata said before is not heard again (R2).
+	// An older state is ignored (R2).
 	p.apply(led(self, 4, self), topicConfig())
 	if p.Leader() != other || p.LeaderEpoch() != 5 {
-		t.Errorf("an older state was taken: leader %d in epoch %d", p.Leader(), p.LeaderEpoch())
+		t.Errorf("an older state was applied: leader %d in epoch %d", p.Leader(), p.LeaderEpoch())
 	}
 }
 
 func second[T any](_ T, err error) error { return err }
 
-// TestEpochCache: a new leader's epoch begins at the log end, whether it
-// writes or not.
+// TestEpochCache checks that a new leader's epoch begins at the log end, even
+// if it writes nothing.
 func TestEpochCache(t *testing.T) {
 	p := newTestPartition(t, false)
 	p.apply(led(self, 3, self), topicConfig())
@@ -163,7 +163,7 @@ func TestEpochCache(t *testing.T) {
 	}{{3, EpochEnd{3, 4}}, {4, EpochEnd{3, 4}}, {7, EpochEnd{p.log.EpochAt(3), 4}}, {8, EpochEnd{8, 6}}, {9, EpochEnd{-1, -1}}} {
 		got, err := p.OffsetForLeaderEpoch(test.epoch, NoEpoch)
 		if test.epoch == 7 {
-			// Epoch 5 wrote nothing; either entry says the same offset.
+			// Epoch 5 wrote nothing; both entries have the same offset.
 			got.LeaderEpoch, test.want.LeaderEpoch = 0, 0
 		}
 		if err != nil || got != test.want {
@@ -175,8 +175,8 @@ func TestEpochCache(t *testing.T) {
 	}
 }
 
-// TestAppendsOfAnEpochEndWithIt: the change of leadership waits for an append
-// in flight, and lets none in meanwhile.
+// TestAppendsOfAnEpochEndWithIt checks that a change of leadership waits for an
+// append in flight and admits no other meanwhile.
 func TestAppendsOfAnEpochEndWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fault := vfs.NewFault(vfs.NewMem())
@@ -197,10 +197,10 @@ func TestAppendsOfAnEpochEndWithIt(t *testing.T) {
 		}()
 		synctest.Wait() // the change waits for it
 		if closed(changed) || len(appended) != 0 {
-			t.Error("the leadership changed under an append")
+			t.Error("the leadership changed during an append")
 		}
 		if _, err := p.Append(batch(t, 1), AppendOptions{}); !errors.Is(err, ErrNotLeader) {
-			t.Errorf("an append beside the change: %v", err)
+			t.Errorf("an append during the change: %v", err)
 		}
 		close(goOn)
 		if err := <-appended; err != nil {
@@ -264,7 +264,7 @@ func TestReadBounds(t *testing.T) {
 	}
 }
 
-// TestDiverging answers a replica whose log went another way (R14).
+// TestDiverging checks the answer to a replica whose log diverges (R14).
 func TestDiverging(t *testing.T) {
 	p := newTestPartition(t, false)
 	p.apply(led(self, 3, self), topicConfig())
@@ -279,9 +279,9 @@ func TestDiverging(t *testing.T) {
 	}{
 		{8, 6, nil, nil},
 		{4, 3, nil, nil},
-		{6, 3, &EpochEnd{3, 4}, nil},  // more of epoch 3 than there was
-		{6, 4, &EpochEnd{3, 4}, nil},  // an epoch that never was
-		{12, 3, &EpochEnd{3, 4}, nil}, // beyond the log end, told where to truncate
+		{6, 3, &EpochEnd{3, 4}, nil},  // more of epoch 3 than exists
+		{6, 4, &EpochEnd{3, 4}, nil},  // an epoch that never existed
+		{12, 3, &EpochEnd{3, 4}, nil}, // beyond the log end, with the offset to truncate to
 		{4, 9, nil, storage.ErrOffsetOutOfRange},
 	} {
 		r, err := p.Read(ReadOptions{Offset: test.offset, MaxBytes: 1 << 20, Isolation: LogEnd, CurrentLeaderEpoch: 6, LastFetchedEpoch: test.epoch})
@@ -300,7 +300,7 @@ func TestListOffsets(t *testing.T) {
 	p.apply(led(self, 3, self), topicConfig())
 	mustAppend(t, p, 5) // someTime … +4
 	mustFlush(t, p)
-	mustAppend(t, p, 5) // again, above the high watermark
+	mustAppend(t, p, 5) // the same times again, above the high watermark
 	if _, err := p.DeleteRecords(2); err != nil {
 		t.Fatal(err)
 	}
@@ -329,8 +329,8 @@ func TestListOffsets(t *testing.T) {
 	}
 }
 
-// TestOffsetNotAvailable guards the second half of P10: what a new leader
-// exposes does not go back behind what the old one did.
+// TestOffsetNotAvailable checks the second half of P10: a new leader does not
+// expose a lower offset than the old leader did.
 func TestOffsetNotAvailable(t *testing.T) {
 	p := newTestPartition(t, false)
 	p.apply(led(self, 3, self, other), topicConfig())
@@ -381,8 +381,8 @@ func TestDeleteRecords(t *testing.T) {
 	}
 }
 
-// TestRestartKeepsTheHighWatermark: what was flushed is served at once, and a
-// checkpoint that is ahead of the log is not believed (P1).
+// TestRestartKeepsTheHighWatermark checks that flushed records are served at
+// once, and that a checkpoint ahead of the log is not used (P1).
 func TestRestartKeepsTheHighWatermark(t *testing.T) {
 	log := openLog(t, vfs.NewMem())
 	first := newPartition(log.TP(), testOptions(true), log)
@@ -427,8 +427,9 @@ func TestProducers(t *testing.T) {
 	}
 }
 
-// TestLogKnowsTheHighWatermark: what readers are told is the high watermark the
-// log has too, at any moment, or it would refuse to delete records up to it.
+// TestLogKnowsTheHighWatermark checks that the log's high watermark is never
+// behind the one that readers get. Otherwise the log would refuse to delete
+// records up to it.
 func TestLogKnowsTheHighWatermark(t *testing.T) {
 	p := newTestPartition(t, false)
 	p.apply(led(self, 3, self), topicConfig())
@@ -439,7 +440,7 @@ func TestLogKnowsTheHighWatermark(t *testing.T) {
 			for hw := int64(0); hw < batches && !t.Failed(); {
 				hw = p.HighWatermark()
 				if known := p.log.HighWatermark(); known < hw {
-					t.Errorf("the high watermark is %d, the log knows of %d", hw, known)
+					t.Errorf("the high watermark is %d, that of the log %d", hw, known)
 				}
 			}
 		})

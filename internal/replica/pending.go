@@ -9,8 +9,8 @@ import (
 	"ottla/internal/storage"
 )
 
-// maxAcksWaiting bounds the waiting produce requests of one partition. The
-// server bounds them before: 64 a connection.
+// maxAcksWaiting limits the waiting produce requests of one partition. The
+// server also limits them, to 64 per connection.
 const maxAcksWaiting = 1 << 17
 
 // Pending is a produce request with acks=all that waits until each of its
@@ -29,7 +29,7 @@ type Pending struct {
 
 	mu      sync.Mutex
 	waits   []*ackWait
-	left    int // waits without an outcome
+	left    int // undecided waits
 	started bool
 	timer   *time.Timer
 }
@@ -39,17 +39,18 @@ type ackWait struct {
 	owner     *Pending
 	partition *Partition
 	offset    int64 // after the last record
-	epoch     int32 // of the append
-	// decided and err belong to owner.mu.
+	epoch     int32 // epoch of the append
+	// decided and err are guarded by owner.mu.
 	decided bool
 	err     error
 }
 
-// NewPending returns a Pending that waits for nothing yet.
+// NewPending returns a Pending without waits.
 func NewPending() *Pending { return &Pending{done: make(chan struct{})} }
 
-// Add waits for the high watermark of p to pass what was appended and returns the
-// index for Err. It may have passed it already.
+// Add registers a wait until the high watermark of p has passed the appended
+// records, and returns the index for Err. The high watermark may have passed
+// them already.
 func (w *Pending) Add(p *Partition, a storage.Appended) int {
 	wait := &ackWait{owner: w, partition: p, offset: a.LastOffset + 1, epoch: a.LeaderEpoch}
 	w.mu.Lock()
@@ -61,8 +62,8 @@ func (w *Pending) Add(p *Partition, a storage.Appended) int {
 	return index
 }
 
-// Start begins the timeout and returns the channel that is closed when every
-// partition has an outcome. It takes no timer when that is so already.
+// Start starts the timeout and returns the channel that is closed when every
+// partition has an outcome. It starts no timer if that is already the case.
 func (w *Pending) Start(timeout time.Duration) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,17 +76,17 @@ func (w *Pending) Start(timeout time.Duration) <-chan struct{} {
 	return w.done
 }
 
-// Err is the outcome of a partition, after the channel was closed: nil,
-// ErrTimedOut, ErrNotEnoughReplicasAfterAppend, or why the partition is not
-// led here any more.
+// Err returns the outcome of a partition after the channel was closed: nil,
+// ErrTimedOut, ErrNotEnoughReplicasAfterAppend, or the reason why this node no
+// longer leads the partition.
 func (w *Pending) Err(index int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.waits[index].err
 }
 
-// Cancel ends the waiting: what is open becomes ErrTimedOut. It is what the
-// timer does; a connection that closes does it, too.
+// Cancel ends the waiting: undecided waits get ErrTimedOut. The timer calls it,
+// and so does a connection that closes.
 func (w *Pending) Cancel() {
 	w.mu.Lock()
 	var open []*ackWait
@@ -102,7 +103,7 @@ func (w *Pending) Cancel() {
 	}
 }
 
-// settle takes n waits off what is left. Called with mu held.
+// settle subtracts n decided waits. Called with mu held.
 func (w *Pending) settle(n int) {
 	if n == 0 {
 		return
@@ -114,7 +115,7 @@ func (w *Pending) settle(n int) {
 	}
 }
 
-// decide gives a wait its outcome, unless it has one.
+// decide sets the outcome of a wait, unless it has one.
 func (w *ackWait) decide(err error) {
 	w.owner.mu.Lock()
 	defer w.owner.mu.Unlock()
@@ -125,16 +126,16 @@ func (w *ackWait) decide(err error) {
 	w.owner.settle(1)
 }
 
-// complete gives every wait the outcome err. It is called without a partition's
-// lock.
+// complete sets the outcome err for every wait. It is called without a
+// partition's lock.
 func complete(waits []*ackWait, err error) {
 	for _, w := range waits {
 		w.decide(err)
 	}
 }
 
-// await registers a wait, or decides it at once. Who appended before another node
-// led gets no ack: what lies at the offset now may be something else.
+// await registers a wait, or decides it at once. If another node has led since
+// the append, the wait gets no ack: the offset may hold other records now.
 func (p *Partition) await(w *ackWait) {
 	p.mu.Lock()
 	err := p.closed
@@ -155,8 +156,8 @@ func (p *Partition) await(w *ackWait) {
 	w.decide(err)
 }
 
-// ackOutcome is what an offset below the high watermark is worth: the ISR may
-// have shrunk since the append. Called with mu held.
+// ackOutcome returns the outcome for an offset below the high watermark: the
+// ISR may have shrunk since the append. Called with mu held.
 func (p *Partition) ackOutcome() error {
 	if p.state.underMinISR() {
 		return ErrNotEnoughReplicasAfterAppend
@@ -164,15 +165,15 @@ func (p *Partition) ackOutcome() error {
 	return nil
 }
 
-// forget takes back a wait that was decided elsewhere.
+// forget removes a wait that was decided elsewhere.
 func (p *Partition) forget(w *ackWait) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.acks.remove(w)
 }
 
-// ackQueue holds the waits of a partition by offset ascending. Offsets come
-// almost in order, so that an insertion is at the end or near it.
+// ackQueue holds the waits of a partition by ascending offset. Offsets arrive
+// almost in order, so an insertion is at or near the end.
 type ackQueue struct {
 	waits []*ackWait
 }

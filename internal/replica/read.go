@@ -6,67 +6,68 @@ import (
 	"ottla/internal/storage"
 )
 
-// Isolation is how far a reader may see.
+// Isolation determines up to which offset a reader may read.
 type Isolation int8
 
 // The isolations. The first two are a consumer's isolation.level.
 const (
 	// ReadUncommitted reads below the high watermark.
 	ReadUncommitted Isolation = 0
-	// ReadCommitted reads below the last stable offset and is told which
-	// transactions were aborted.
+	// ReadCommitted reads below the last stable offset and gets the list of
+	// aborted transactions.
 	ReadCommitted Isolation = 1
-	// LogEnd reads everything: replicas.
+	// LogEnd reads everything; for replicas.
 	LogEnd Isolation = 2
 )
 
-// NoEpoch stands for a leader epoch that a request does not name.
+// NoEpoch means that a request gives no leader epoch.
 const NoEpoch int32 = -1
 
-// Progress is how far a partition was at one moment: logStart ≤ LSO ≤ HW ≤ LEO
-// (P1).
+// Progress is the set of a partition's offsets at one moment: logStart ≤ LSO ≤
+// HW ≤ LEO (P1).
 type Progress struct {
 	LogStart, LastStable, HighWatermark, LogEnd int64
 	LeaderEpoch                                 int32
 }
 
-// ReadOptions say what to read.
+// ReadOptions are the options of Read.
 type ReadOptions struct {
 	Offset int64
-	// MaxBytes bounds the answer; MinOne lets its first batch exceed that, so
-	// that a reader always gets on.
+	// MaxBytes limits the answer. MinOne allows the first batch to exceed the
+	// limit, so that a reader always makes progress.
 	MaxBytes  int
 	MinOne    bool
 	Isolation Isolation
-	// CurrentLeaderEpoch is the epoch that the reader believes in, or NoEpoch.
+	// CurrentLeaderEpoch is the leader epoch known to the reader, or NoEpoch.
 	CurrentLeaderEpoch int32
 	// LastFetchedEpoch is the epoch of the record before Offset in a replica's
 	// log, or NoEpoch.
 	LastFetchedEpoch int32
 }
 
-// Read is what a reader gets.
+// Read is the result of Partition.Read.
 type Read struct {
 	Progress
-	// Records is a region of the log, empty when there is nothing for the
-	// reader yet. The caller releases it.
+	// Records is a region of the log, empty if there are no records for the
+	// reader yet. The caller must release it.
 	Records storage.Slice
-	// Aborted are the aborted transactions that overlap the region, and perhaps a
-	// few that begin shortly after it, for ReadCommitted.
+	// Aborted are the aborted transactions that overlap the region, and
+	// possibly a few that begin shortly after it, for ReadCommitted.
 	Aborted []storage.AbortedTxn
-	// Diverging is set, and Records empty, when the reader's log parted from
-	// this one below Offset: it must truncate to there.
+	// Diverging is set, and Records empty, if the reader's log diverges from
+	// this one below Offset. The reader must truncate to Diverging.
 	Diverging *EpochEnd
 }
 
-// Read returns a region of the log from o.Offset on, without copying a byte.
+// Read returns a region of the log from o.Offset, without copying.
 //
-// Divergence is looked at first: a reader beyond the log end whose epochs tell
-// where to truncate is told so. Otherwise an offset below the log start or above
-// the log end is storage.ErrOffsetOutOfRange, and Progress is set all the same; one above what
-// the isolation shows, but not above the log end, reads nothing yet.
-// ErrFencedLeaderEpoch and ErrUnknownLeaderEpoch answer another epoch than the
-// leader's, ErrNotLeader a node that does not lead.
+// Divergence is checked first: a reader beyond the log end gets Diverging if
+// its epoch shows where to truncate. Otherwise an offset below the log start or
+// above the log end is storage.ErrOffsetOutOfRange; Progress is set in this
+// case, too. An offset above the limit of the isolation, but not above the log
+// end, reads nothing yet. If the epoch is not the leader's, the error is
+// ErrFencedLeaderEpoch or ErrUnknownLeaderEpoch; if this node does not lead, it
+// is ErrNotLeader.
 func (p *Partition) Read(o ReadOptions) (Read, error) {
 	s, err := p.checkLeader(o.CurrentLeaderEpoch)
 	if err != nil {
@@ -93,9 +94,9 @@ func (p *Partition) Read(o ReadOptions) (Read, error) {
 	return r, err
 }
 
-// progress reads the offsets in an order that keeps P1 although appends,
-// flushes and retention go on: what only grows and must not be smaller is read
-// later.
+// progress reads the offsets in an order that preserves P1 during concurrent
+// appends, flushes and retention: of two growing offsets, the one that must not
+// be smaller is read later.
 func (p *Partition) progress(epoch int32) Progress {
 	r := Progress{LeaderEpoch: epoch}
 	r.LogStart = p.log.StartOffset()
@@ -105,7 +106,7 @@ func (p *Partition) progress(epoch int32) Progress {
 	return r
 }
 
-// Limit is the offset below which the isolation shows records.
+// Limit returns the offset below which the isolation may read.
 func (r *Progress) Limit(i Isolation) int64 {
 	switch i {
 	case ReadCommitted:

@@ -2,24 +2,24 @@ package replica
 
 import "sync"
 
-// maxWatches bounds the fetches that wait for one partition; a connection has
+// maxWatches limits the fetches that wait for one partition; a connection has
 // one at a time.
 const maxWatches = 1 << 16
 
-// Waiter is a fetch that waits for more records than there are. It watches its
-// partitions; each change of one puts its index into Changed and a token into
-// C, which has room for one, so that nobody ever blocks on a slow fetch and a
-// hundred changes wake it once.
+// Waiter is a fetch that waits for more records. It watches its partitions. A
+// change of a partition adds its index to Changed and puts a token into C. C
+// has room for one token, so a slow fetch never blocks a writer, and a hundred
+// changes wake the fetch once.
 //
 //	w := replica.NewWaiter()
 //	defer w.Close()
 //	for i, p := range partitions { w.Watch(p, i, isolation, seen[i]) }
 //	for { select { case <-w.C: … w.Changed() … case <-timer.C: … } }
 //
-// A watch stays until Close: after a wake-up that brought too little the
-// fetch just waits again. Its methods are for one goroutine.
+// A watch stays until Close: after a wake-up with too few records the fetch
+// simply waits again. Only one goroutine may call the methods.
 type Waiter struct {
-	// C gets a token when Changed has something.
+	// C gets a token when Changed is not empty.
 	C chan struct{}
 
 	watches []*watch
@@ -34,8 +34,8 @@ type watch struct {
 	partition *Partition
 	index     int
 	isolation Isolation
-	at        int // place in Partition.watches; -1: not there
-	// reported is set while index stands in waiter.changed; it belongs to
+	at        int // index in Partition.watches, -1 for none
+	// reported is true while index is in waiter.changed. It is guarded by
 	// waiter.mu.
 	reported bool
 }
@@ -43,10 +43,10 @@ type watch struct {
 // NewWaiter returns a waiter that watches nothing.
 func NewWaiter() *Waiter { return &Waiter{C: make(chan struct{}, 1)} }
 
-// Watch reports index whenever p shows more to a reader of that isolation,
-// changes its leader or its log start, or is closed. seen is the Progress of
-// the read before: what happened since is reported at once, so that nothing is
-// lost between reading and watching.
+// Watch reports index whenever p has more records for a reader of that
+// isolation, changes its leader or its log start, or is closed. seen is the
+// Progress of the previous read. A change since that read is reported at once,
+// so that nothing is lost between reading and watching.
 func (w *Waiter) Watch(p *Partition, index int, isolation Isolation, seen Progress) {
 	one := &watch{waiter: w, partition: p, index: index, isolation: isolation, at: -1}
 	w.watches = append(w.watches, one)
@@ -56,7 +56,7 @@ func (w *Waiter) Watch(p *Partition, index int, isolation Isolation, seen Progre
 }
 
 // Changed returns the indexes that were reported since the last call, each
-// once, and forgets them.
+// once, and clears them.
 func (w *Waiter) Changed() []int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,8 +92,8 @@ func (one *watch) report() {
 	}
 }
 
-// watch registers one. It returns true when the fetch should not wait: the
-// partition is closed, or too many wait already.
+// watch registers a watch. It returns true if the fetch should not wait: the
+// partition is closed, or too many fetches wait already.
 func (p *Partition) watch(one *watch) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,8 +119,8 @@ func (p *Partition) unwatch(one *watch) {
 	one.at = -1
 }
 
-// wake reports to the watches that a change concerns: LogEnd alone for an
-// append that consumers do not see yet, everybody otherwise.
+// wake reports a change to the watches that it affects: only those with LogEnd
+// for an append that is not visible to consumers yet, otherwise all.
 func (p *Partition) wake(reach Isolation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +131,7 @@ func (p *Partition) wake(reach Isolation) {
 	}
 }
 
-// changedSince compares the partition with what a reader saw.
+// changedSince compares the partition with the Progress that a reader saw.
 func (p *Partition) changedSince(i Isolation, seen Progress) bool {
 	now := p.progress(p.LeaderEpoch())
 	return now.Limit(i) != seen.Limit(i) || now.LogStart != seen.LogStart || now.LeaderEpoch != seen.LeaderEpoch

@@ -10,7 +10,7 @@ import (
 	"ottla/internal/storage"
 )
 
-// TestPendingWaitsForAll: one channel for several partitions.
+// TestPendingWaitsForAll checks that one channel covers several partitions.
 func TestPendingWaitsForAll(t *testing.T) {
 	a, b := newTestPartition(t, true), newTestPartition(t, true)
 	a.apply(led(self, 3, self), topicConfig())
@@ -28,14 +28,14 @@ func TestPendingWaitsForAll(t *testing.T) {
 		t.Errorf("done %t, %v, %v", closed(done), pending.Err(i), pending.Err(j))
 	}
 	if len(a.acks.waits)+len(b.acks.waits) != 0 {
-		t.Error("waits are left behind")
+		t.Error("waits were not removed")
 	}
-	pending.Cancel() // too late to matter
+	pending.Cancel() // too late to have an effect
 	if pending.Err(i) != nil {
 		t.Error("an outcome changed")
 	}
 
-	// A flush and the timer may both want to decide: the first one does.
+	// If a flush and the timer both decide a wait, the first one counts.
 	twice := &ackWait{owner: &Pending{left: 2}}
 	twice.decide(ErrTimedOut)
 	twice.decide(nil)
@@ -45,17 +45,17 @@ func TestPendingWaitsForAll(t *testing.T) {
 
 	empty := NewPending()
 	if !closed(empty.Start(time.Hour)) {
-		t.Error("nothing to wait for, and yet it waits")
+		t.Error("it waits although there is nothing to wait for")
 	}
 	reached := NewPending()
 	k := reached.Add(a, storage.Appended{LeaderEpoch: 3})
 	if !closed(reached.Start(time.Hour)) || reached.Err(k) != nil {
-		t.Error("the offset was reached before")
+		t.Error("it waits although the offset was reached before")
 	}
 }
 
-// TestPendingTimesOut keeps the outcomes that came in time, and leaves nothing
-// behind.
+// TestPendingTimesOut checks that outcomes before the timeout are kept, and
+// that no wait is left.
 func TestPendingTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newTestPartition(t, true), newTestPartition(t, true)
@@ -85,8 +85,8 @@ func TestPendingTimesOut(t *testing.T) {
 	})
 }
 
-// TestWaitersLearnOfTheEnd: every way in which a partition stops to be led
-// here answers those who wait.
+// TestWaitersLearnOfTheEnd checks that waiting requests are answered whenever
+// this node stops leading a partition, for every reason.
 func TestWaitersLearnOfTheEnd(t *testing.T) {
 	gone := errors.New("gone")
 	for _, test := range []struct {
@@ -126,9 +126,9 @@ func TestWaitersLearnOfTheEnd(t *testing.T) {
 	}
 }
 
-// TestProduceWhileTheLeaderResigns: a request that begins to wait while the
-// partition waits for an append in flight is answered with the others, and not
-// by its timeout.
+// TestProduceWhileTheLeaderResigns checks that a request that starts to wait
+// while the partition waits for an append in flight is answered with the
+// others, not by its timeout.
 func TestProduceWhileTheLeaderResigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestPartition(t, true)
@@ -138,7 +138,7 @@ func TestProduceWhileTheLeaderResigns(t *testing.T) {
 			t.Fatal(err)
 		}
 		go p.apply(led(other, 4, other), topicConfig())
-		synctest.Wait() // for the append that began
+		synctest.Wait() // until apply waits for the append
 		pending := NewPending()
 		i := pending.Add(p, appended)
 		done := pending.Start(time.Hour)
@@ -151,7 +151,8 @@ func TestProduceWhileTheLeaderResigns(t *testing.T) {
 	})
 }
 
-// TestProduceOutlivesAnEpoch: the same leader in a new epoch still answers.
+// TestProduceOutlivesAnEpoch checks that the same leader in a new epoch still
+// answers.
 func TestProduceOutlivesAnEpoch(t *testing.T) {
 	p := newTestPartition(t, true)
 	p.apply(led(self, 3, self), topicConfig())
@@ -168,8 +169,9 @@ func TestProduceOutlivesAnEpoch(t *testing.T) {
 	}
 }
 
-// TestProduceOfAnEarlierTerm: who appended, and begins to wait when another node
-// has led and cut that off, gets no ack for what lies there now.
+// TestProduceOfAnEarlierTerm checks a request that starts to wait after another
+// node has led and truncated its records: it gets no ack for the records that
+// are there now.
 func TestProduceOfAnEarlierTerm(t *testing.T) {
 	p := newTestPartition(t, false)
 	p.apply(led(self, 3, self, other), topicConfig())
@@ -185,7 +187,7 @@ func TestProduceOfAnEarlierTerm(t *testing.T) {
 	pending := NewPending()
 	i, j := pending.Add(p, lost), pending.Add(p, kept)
 	if !closed(pending.Start(time.Hour)) || !errors.Is(pending.Err(i), ErrNotLeader) || pending.Err(j) != nil {
-		t.Errorf("what was lost: %v, what is there: %v", pending.Err(i), pending.Err(j))
+		t.Errorf("the lost records: %v, the current records: %v", pending.Err(i), pending.Err(j))
 	}
 }
 
@@ -226,7 +228,7 @@ func TestWaiter(t *testing.T) {
 	p.apply(led(self, 4, self), topicConfig())
 	woken("a new epoch", true, true)
 
-	// What happened between reading and watching is not lost.
+	// A change between reading and watching is not lost.
 	late := NewWaiter()
 	late.Watch(p, 5, ReadUncommitted, seen)
 	if len(late.C) != 1 || !slices.Equal(late.Changed(), []int{5}) || late.Changed() != nil {
@@ -247,7 +249,7 @@ func TestWaiter(t *testing.T) {
 	consumer.Close()
 }
 
-// TestManyWatches removes them in another order than they came.
+// TestManyWatches removes watches in another order than they were added.
 func TestManyWatches(t *testing.T) {
 	p := newTestPartition(t, false)
 	p.apply(led(self, 3, self), topicConfig())
@@ -271,7 +273,7 @@ func TestManyWatches(t *testing.T) {
 	}
 }
 
-// TestAckQueue keeps the order whatever order offsets come in.
+// TestAckQueue checks that the queue is sorted for any order of insertion.
 func TestAckQueue(t *testing.T) {
 	var q ackQueue
 	waits := map[int64]*ackWait{}

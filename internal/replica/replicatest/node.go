@@ -1,6 +1,6 @@
 // Package replicatest runs the logs and replicas of one node on a file system
-// in memory, for the tests of the rooms above: what they append is flushed,
-// and counts, as in a node.
+// in memory, for the tests of higher packages. Appended records are flushed and
+// counted as in a node.
 //
 // Start reading at Start.
 package replicatest
@@ -20,20 +20,20 @@ import (
 	"ottla/internal/vfs"
 )
 
-// Node is the part of a node below its APIs, and the metadata it follows.
+// Node is the part of a node below its APIs, and its metadata.
 type Node struct {
 	Config   *config.Broker
 	Replicas *replica.Manager
 	// Image is the committed metadata.
 	Image *metadata.Image
-	// Faults stand between the logs and the file system.
+	// Faults is between the logs and the file system.
 	Faults *vfs.Fault
 
 	t testing.TB
 }
 
-// Start starts a node, which ends with the test; set are KEY=VALUE of
-// server.properties. In a bubble of testing/synctest it ends with that.
+// Start starts a node that ends with the test, or with the synctest bubble. set
+// are KEY=VALUE of server.properties.
 func Start(t testing.TB, set ...string) *Node {
 	t.Helper()
 	cfg, err := config.Load(config.Sources{Set: append([]string{"log.dirs=/data"}, set...)})
@@ -64,7 +64,7 @@ func Start(t testing.TB, set ...string) *Node {
 	return n
 }
 
-// Commit commits metadata, which the replicas follow.
+// Commit commits metadata and applies it to the replicas.
 func (n *Node) Commit(records ...metadata.Message) *metadata.Delta {
 	n.t.Helper()
 	image, delta, err := n.Image.Apply(records, n.Image.Offset+int64(len(records)), 1)
@@ -78,7 +78,7 @@ func (n *Node) Commit(records ...metadata.Message) *metadata.Delta {
 	return delta
 }
 
-// Topic is the records of a topic whose partitions this node leads.
+// Topic returns the records of a topic whose partitions this node leads.
 func (n *Node) Topic(name string, id metadata.UUID, partitions int32) []metadata.Message {
 	records := []metadata.Message{&metadata.TopicRecord{Name: name, TopicID: id}}
 	for p := range partitions {
@@ -87,7 +87,7 @@ func (n *Node) Topic(name string, id metadata.UUID, partitions int32) []metadata
 	return records
 }
 
-// Partition is the record of a partition that this node leads in an epoch.
+// Partition returns the record of a partition that this node leads in an epoch.
 func (n *Node) Partition(topic metadata.UUID, partition, epoch int32) *metadata.PartitionRecord {
 	r := metadata.NewPartitionRecord()
 	r.TopicID, r.PartitionID, r.Replicas, r.ISR = topic, partition, []int32{n.Config.NodeID}, []int32{n.Config.NodeID}
