@@ -13,8 +13,8 @@ import (
 	"ottla/internal/vfs"
 )
 
-// eachFS runs one test over every implementation of FS, each on an empty
-// folder of its own.
+// eachFS runs one test on every implementation of FS, each in its own empty
+// folder.
 func eachFS(t *testing.T, test func(t *testing.T, fsys vfs.FS, dir string)) {
 	t.Run("OS", func(t *testing.T) { test(t, vfs.OS{}, t.TempDir()) })
 	t.Run("Mem", func(t *testing.T) {
@@ -47,7 +47,7 @@ func create(t *testing.T, fsys vfs.FS, name, content string) vfs.File {
 	t.Helper()
 	f, err := fsys.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	must(t, err)
-	t.Cleanup(func() { _ = f.Close() }) // a second Close is an error that means nothing here
+	t.Cleanup(func() { _ = f.Close() }) // the error of a second Close is irrelevant here
 	if _, err := f.WriteAt([]byte(content), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestLock(t *testing.T) {
 		must(t, err)
 		must(t, second.Close())
 		if second.Close() == nil {
-			t.Error("a lock was given back twice")
+			t.Error("a lock was released twice")
 		}
 		wantNames(t, fsys, dir, ".lock")
 	})

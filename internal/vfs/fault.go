@@ -14,7 +14,7 @@ import (
 // Op is a set of kinds of operation.
 type Op uint32
 
-// The kinds of operation that Fault counts and may disturb.
+// The kinds of operation that Fault counts and can disturb.
 const (
 	OpOpen     Op = 1 << iota // OpenFile without O_CREATE
 	OpCreate                  // OpenFile with O_CREATE
@@ -39,10 +39,10 @@ const (
 	OpAny = OpUsage<<1 - 1
 )
 
-// Event is one operation, told before it happens.
+// Event is one operation, reported before it happens.
 type Event struct {
 	Op   Op
-	Path string // of a rename the new name
+	Path string // for a rename the new name
 }
 
 // Rule says which operations to disturb, and how. Several effects of a rule
@@ -54,24 +54,25 @@ type Event struct {
 type Rule struct {
 	// Op is the kinds of operation; 0 is every kind.
 	Op Op
-	// Path selects by name: with one of *?[ in it as a pattern of
-	// filepath.Match for the last element, else as a part of the whole path.
-	// "" matches every name.
+	// Path selects by name: if it contains one of *?[, it is a pattern of
+	// filepath.Match for the last element; otherwise it is a part of the whole
+	// path. "" matches every name.
 	Path string
-	// Skip is how many matching operations pass before the rule acts.
+	// Skip is the number of matching operations that pass before the rule acts.
 	Skip int
-	// Count is how many operations it then acts on; 0 is all that follow.
+	// Count is the number of operations it then acts on; 0 is all that follow.
 	Count int
 
 	// Hook is called without any lock held.
 	Hook func(Event)
-	// Delay is slept by Fault.Sleep.
+	// Delay is passed to Fault.Sleep.
 	Delay time.Duration
 	// Err is returned instead of doing the operation. A Sync that fails also
-	// loses what it should have made durable, when the file system below is a
-	// Mem: the kernel marks such pages clean, a second Sync succeeds.
+	// loses the data that it should have made durable if the file system below
+	// is a Mem: the kernel marks such pages clean, a second Sync succeeds.
 	Err error
-	// Short is how many bytes of a write that fails reach the file all the same.
+	// Short is the number of bytes that a failing write still writes to the
+	// file.
 	Short int
 }
 
@@ -87,7 +88,7 @@ func (r *Rule) matches(e Event) bool {
 }
 
 // Fault wraps a file system and disturbs chosen operations. Its files have no
-// descriptor, so that no fast path goes around it.
+// descriptor, so that no fast path bypasses it.
 type Fault struct {
 	// Sleep waits for Rule.Delay; time.Sleep unless set before first use.
 	Sleep func(time.Duration)
@@ -112,8 +113,8 @@ func NewFault(base FS, rules ...Rule) *Fault {
 	return f
 }
 
-// Add adds rules behind those that are there. Of several rules that match an
-// operation each acts; the first one with an error ends it.
+// Add adds rules after the existing ones. All rules that match an operation act
+// in order, up to the first one with an error.
 func (f *Fault) Add(rules ...Rule) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -129,9 +130,10 @@ func (f *Fault) Clear() {
 	f.rules = nil
 }
 
-// Count tells how many operations of these kinds were begun, failed ones
-// included. A test that wants to fail "every I/O in turn" runs once without
-// rules, reads Count(OpChange), and runs again with Skip from 0 to that.
+// Count returns the number of operations of these kinds that were begun,
+// including failed ones. A test that wants to fail "every I/O in turn" runs
+// once without rules, reads Count(OpChange), and runs again with Skip from 0 to
+// that.
 func (f *Fault) Count(kinds Op) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -144,7 +146,8 @@ func (f *Fault) Count(kinds Op) int {
 	return n
 }
 
-// outcome is what the rules make of an operation; err nil lets it happen.
+// outcome is the effect of the rules on an operation; with a nil err it is
+// executed.
 type outcome struct {
 	err   error
 	short int
@@ -265,7 +268,7 @@ func (f *Fault) Usage(name string) (Usage, error) {
 	return f.base.Usage(name)
 }
 
-// OpenSyncer is not counted; the Sync of what it returns is OpSyncFS.
+// OpenSyncer is not counted; the Sync of its result counts as OpSyncFS.
 func (f *Fault) OpenSyncer(dir string) (Syncer, error) {
 	s, err := f.base.OpenSyncer(dir)
 	if err != nil {
@@ -274,7 +277,8 @@ func (f *Fault) OpenSyncer(dir string) (Syncer, error) {
 	return &faultSyncer{Syncer: s, fault: f, dir: dir}, nil
 }
 
-// loser is what a Sync that fails on a Mem calls.
+// loser is implemented by the files and syncers of Mem; a failing Sync calls
+// it.
 type loser interface{ loseUnsynced() }
 
 // sync is the common part of File.Sync and Syncer.Sync.

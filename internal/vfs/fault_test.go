@@ -146,12 +146,12 @@ func TestShortWrite(t *testing.T) {
 		t.Fatalf("WriteAt = %d, %v", n, err)
 	}
 	if _, ok := file.Fd(); ok {
-		t.Error("a disturbed file has a descriptor to go around it")
+		t.Error("a disturbed file has a descriptor that bypasses Fault")
 	}
 }
 
-// TestFailedSyncLosesData is fsyncgate: the second Sync succeeds, and what the
-// first one should have made durable is gone.
+// TestFailedSyncLosesData checks the fsyncgate behaviour: the second Sync
+// succeeds, and the data that the first one should have made durable is lost.
 func TestFailedSyncLosesData(t *testing.T) {
 	for _, op := range []vfs.Op{vfs.OpSync, vfs.OpSyncFS} {
 		f, m := newFaultOverMem(t, vfs.Rule{Op: op, Count: 1, Err: syscall.EIO})
@@ -189,8 +189,8 @@ func TestHookAndDelay(t *testing.T) {
 	}
 }
 
-// TestEveryIOInTurn is the loop that a crash test is made of: each I/O of a
-// piece of work fails once, and the work reports it.
+// TestEveryIOInTurn runs the loop of a crash test: each I/O of an operation
+// fails once, and the operation reports it.
 func TestEveryIOInTurn(t *testing.T) {
 	work := func(fsys vfs.FS) error { return vfs.WriteFileAtomic(fsys, "/d/f", []byte("data"), 0o644) }
 	f, _ := newFaultOverMem(t)

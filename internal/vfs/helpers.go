@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// ReadFile reads the whole file name. It is for the small files beside the
-// logs (checkpoints, meta.properties): a file larger than MaxReadFile bytes is
+// ReadFile reads the whole file name. It is for the small files next to the
+// logs (checkpoints, meta.properties). A file larger than MaxReadFile bytes is
 // refused.
 func ReadFile(fsys FS, name string) ([]byte, error) {
 	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
@@ -18,12 +18,12 @@ func ReadFile(fsys FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	data, err := readAll(f)
-	// The file was only read: Close has nothing to lose.
+	// The file was only read, so an error of Close does not matter.
 	_ = f.Close()
 	return data, err
 }
 
-// MaxReadFile is the size in bytes up to which ReadFile reads a file.
+// MaxReadFile is the largest file that ReadFile reads, in bytes.
 const MaxReadFile = 1 << 30
 
 func readAll(f File) ([]byte, error) {
@@ -48,8 +48,9 @@ func readAll(f File) ([]byte, error) {
 const TempSuffix = ".tmp"
 
 // WriteFileAtomic replaces the file name by data, durably: after a crash at any
-// point the file is the old one or the new one, whole, and it is the new one
-// when WriteFileAtomic returned nil. Two calls for one name must not overlap.
+// point the file is completely the old one or the new one. It is the new one
+// once WriteFileAtomic has returned nil. Two calls for one name must not
+// overlap.
 //
 //  1. write name.tmp
 //  2. Sync it, so that the rename cannot become durable before the content
@@ -58,7 +59,7 @@ const TempSuffix = ".tmp"
 func WriteFileAtomic(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	temp := name + TempSuffix
 	if err := writeSynced(fsys, temp, data, perm); err != nil {
-		_ = fsys.Remove(temp) // best effort: the first error says what is wrong
+		_ = fsys.Remove(temp) // best effort: the first error is reported
 		return err
 	}
 	if err := fsys.Rename(temp, name); err != nil {
@@ -80,8 +81,8 @@ func writeSynced(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-// Walk calls visit for root and everything below it, each folder before what
-// it holds and in the order of names. An error of visit ends the walk.
+// Walk calls visit for root and everything below it, each folder before its
+// content, in the order of names. An error of visit ends the walk.
 func Walk(fsys FS, root string, visit func(name string, info fs.FileInfo) error) error {
 	info, err := fsys.Stat(root)
 	if err != nil {
@@ -102,7 +103,7 @@ func Walk(fsys FS, root string, visit func(name string, info fs.FileInfo) error)
 	return nil
 }
 
-// fill is File.Allocate by writing zeros behind the end of the file.
+// fill implements File.Allocate by writing zeros after the end of the file.
 func fill(f File, size int64) error {
 	at, err := f.Size()
 	if err != nil {

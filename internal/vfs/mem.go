@@ -15,15 +15,14 @@ import (
 	"time"
 )
 
-// Mem is a file system in memory that knows what a power loss would leave of
-// it; CrashClone (mem_crash.go) makes that visible. It is strict where POSIX
-// is: content is durable after File.Sync, a name after SyncDir of its folder
+// Mem is a file system in memory that tracks what would survive a power loss.
+// CrashClone (mem_crash.go) returns that state. It guarantees no more than
+// POSIX: content is durable after File.Sync, a name after SyncDir of its folder
 // (a rename between two folders after SyncDir of both), and a folder's own name
 // after SyncDir of the folder above it.
 //
-// Names are taken from the root; a relative name is below the root too. Files
-// have no time of change. A lock is held within one Mem, of which a test makes
-// one per node.
+// Names start at the root; a relative name is also below the root. Files have
+// no modification time. Locks are per Mem; a test makes one Mem per node.
 type Mem struct {
 	mu       sync.Mutex
 	root     *memNode
@@ -35,13 +34,13 @@ type Mem struct {
 
 var _ FS = (*Mem)(nil)
 
-// NewMem makes an empty file system without a limit of space.
+// NewMem makes an empty file system without a space limit.
 func NewMem() *Mem {
 	return &Mem{root: newMemDir(0o755), locks: make(map[string]bool)}
 }
 
 // SetCapacity limits the space of all files to bytes, counted in blocks of
-// BlockSize; 0 is no limit. A write that finds no room writes what fits and
+// BlockSize; 0 is no limit. A write without enough space writes what fits and
 // returns syscall.ENOSPC. Names and folders take no space.
 func (m *Mem) SetCapacity(bytes int64) {
 	m.mu.Lock()
@@ -49,13 +48,13 @@ func (m *Mem) SetCapacity(bytes int64) {
 	m.capacity = bytes
 }
 
-// memNode is a file or a folder, whatever names lead to it.
+// memNode is a file or a folder, independent of its names.
 type memNode struct {
 	perm    fs.FileMode
 	names   map[string]*memNode // as programs see the folder; nil for a file
-	durable map[string]*memNode // as a crash leaves it when nothing pending survives
+	durable map[string]*memNode // state after a crash if nothing pending survives
 	content memContent
-	links   int // names that lead here now, 0 or 1
+	links   int // current number of names, 0 or 1
 	handles int // open files
 }
 
@@ -65,7 +64,7 @@ func newMemDir(perm fs.FileMode) *memNode {
 
 func (n *memNode) isDir() bool { return n.names != nil }
 
-// entry is a place for a name in a folder, whether something is there or not.
+// entry is a name in a folder, whether it exists or not.
 type entry struct {
 	dir  *memNode
 	name string
@@ -75,7 +74,7 @@ type entry struct {
 // (a name gets a node), a removal (a name gets nil) or a rename (both).
 type nameChange struct {
 	set   []nameSet
-	waits map[*memNode]bool // folders that are still to be synced
+	waits map[*memNode]bool // folders that must still be synced
 }
 
 type nameSet struct {
@@ -93,7 +92,7 @@ func (c *nameChange) addTo(entries map[entry]bool) {
 	}
 }
 
-// change makes names lead elsewhere and remembers it as pending.
+// change changes what names refer to, and records the change as pending.
 func (m *Mem) change(set ...nameSet) {
 	c := &nameChange{set: set, waits: make(map[*memNode]bool)}
 	for _, s := range set {
@@ -107,8 +106,9 @@ func (m *Mem) change(set ...nameSet) {
 	m.pending = append(m.pending, c)
 }
 
-// SyncDir makes the names inside a folder durable. A change that built on
-// another (a file created under one name, then renamed) takes that along.
+// SyncDir makes the names inside a folder durable. If a change depends on an
+// earlier one (a file created under one name, then renamed), the earlier one
+// becomes durable, too.
 func (m *Mem) SyncDir(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -123,8 +123,8 @@ func (m *Mem) SyncDir(name string) error {
 	return nil
 }
 
-// settle makes durable each pending change that waits for no folder any more,
-// and each earlier one that it builds on because they share a name.
+// settle makes durable each pending change that no longer waits for a folder,
+// and each earlier one that it depends on because they share a name.
 func (m *Mem) settle() {
 	needed := make(map[entry]bool)
 	chosen := make(map[*nameChange]bool)
@@ -161,7 +161,7 @@ func split(name string) []string {
 	return strings.Split(clean[1:], "/")
 }
 
-// find returns the node that name leads to.
+// find returns the node with a name.
 func (m *Mem) find(name string) (*memNode, error) {
 	n := m.root
 	for _, part := range split(name) {
@@ -175,7 +175,7 @@ func (m *Mem) find(name string) (*memNode, error) {
 	return n, nil
 }
 
-// findDir returns the folder that name leads to.
+// findDir returns the folder with a name.
 func (m *Mem) findDir(name string) (*memNode, error) {
 	n, err := m.find(name)
 	if err == nil && !n.isDir() {
@@ -184,8 +184,8 @@ func (m *Mem) findDir(name string) (*memNode, error) {
 	return n, err
 }
 
-// place returns the folder and the last name of a path, and the node there if
-// there is one.
+// place returns the folder and the last name of a path, and the node with that
+// name, if it exists.
 func (m *Mem) place(name string) (entry, *memNode, error) {
 	parts := split(name)
 	if len(parts) == 0 {
@@ -246,8 +246,8 @@ func (m *Mem) open(name string, flag int, perm fs.FileMode) (*memNode, error) {
 	return n, nil
 }
 
-// Remove removes a file or an empty folder. Who has the file open goes on
-// with it; its space is free when the last one closes it.
+// Remove removes a file or an empty folder. Open files remain usable; the space
+// is freed when the last one is closed.
 func (m *Mem) Remove(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -271,20 +271,21 @@ func (m *Mem) unlink(e entry, n *memNode) {
 	m.dropName(n)
 }
 
-// dropName is called when a name stops leading to n.
+// dropName is called when a name no longer refers to n.
 func (m *Mem) dropName(n *memNode) {
 	n.links--
 	m.release(n)
 }
 
-// release gives the space of a file back that has neither name nor user.
+// release frees the space of a file that has neither a name nor an open handle.
 func (m *Mem) release(n *memNode) {
 	if n.links == 0 && n.handles == 0 {
 		m.used -= n.content.space
 	}
 }
 
-// RemoveAll removes name and what is below it, what is inside first.
+// RemoveAll removes name and everything below it, the content of a folder
+// first.
 func (m *Mem) RemoveAll(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -353,7 +354,7 @@ func inside(dir, name string) bool {
 	return len(n) > len(d) && slices.Equal(d, n[:len(d)])
 }
 
-// MkdirAll makes a folder and those above it that are missing.
+// MkdirAll makes a folder and its missing parents.
 func (m *Mem) MkdirAll(name string, perm fs.FileMode) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -397,7 +398,7 @@ func (m *Mem) Stat(name string) (fs.FileInfo, error) {
 	return n.info(filepath.Base(name)), nil
 }
 
-// Lock takes the lock name, creating the file when it is missing.
+// Lock takes the lock name, creating the file if it is missing.
 func (m *Mem) Lock(name string) (io.Closer, error) {
 	f, err := m.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -419,7 +420,7 @@ type memLock struct {
 	key  string
 }
 
-// Close gives the lock back.
+// Close releases the lock.
 func (l *memLock) Close() error {
 	m := l.file.fs
 	m.mu.Lock()
@@ -432,10 +433,10 @@ func (l *memLock) Close() error {
 	return nil
 }
 
-// unlimited is the total that Usage tells of a Mem without a capacity.
+// unlimited is the total that Usage reports for a Mem without a capacity.
 const unlimited = 1 << 50
 
-// Usage tells the capacity and what is left of it.
+// Usage returns the capacity and the free space.
 func (m *Mem) Usage(string) (Usage, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

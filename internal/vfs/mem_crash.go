@@ -8,34 +8,36 @@ import (
 	"syscall"
 )
 
-// CrashOptions say what a power loss leaves of what was not durable.
+// CrashOptions determine what a power loss leaves of the data that was not
+// durable.
 type CrashOptions struct {
-	// Seed picks what survives; one state and one seed give one result.
+	// Seed selects what survives. The same state and seed give the same result.
 	Seed uint64
 	// KeepProbability is the chance, from 0 to 1, of each unsynced block and
-	// each unsynced change of names to survive. 0 leaves exactly what is
-	// guaranteed, 1 everything.
+	// each unsynced change of names to survive. 0 leaves only what is
+	// guaranteed, 1 leaves everything.
 	KeepProbability float64
 }
 
-// CrashClone returns the file system as it would be found after a power loss
-// at this moment. The original goes on unharmed; both share unchanged blocks,
-// so a clone of a small file system at every I/O is cheap. Nobody holds a lock
-// in the clone, nothing is open and everything in it is durable.
+// CrashClone returns the file system as it would be found after a power loss at
+// this moment. The original is not affected. Both share unchanged blocks, so
+// cloning a small file system at every I/O is cheap. In the clone no lock is
+// held, no file is open, and everything is durable.
 //
-//  1. Pending changes of names are taken in the order they were made. Each
-//     survives by chance, but never when it builds on one that was lost (they
-//     share a name). So a rename is seen whole or not at all, and a file is
-//     never found under both of its names.
-//  2. The folders that are left are walked in the order of names. In each file
-//     a truncation since the last sync survives by chance, then each dirty
-//     block, in order.
-//  3. The length follows the blocks: at least the old length and the end of the
-//     last new block that survived. Up to the new length only by chance; what
-//     was lost below reads as zeros.
+//  1. Pending changes of names are processed in the order they were made. Each
+//     survives by chance, but not if it depends on a lost one (they share a
+//     name). So a rename survives completely or not at all, and a file never
+//     has both of its names.
+//  2. The surviving folders are processed in the order of names. In each file a
+//     truncation since the last sync survives by chance, then each dirty block,
+//     in order.
+//  3. The length follows the blocks: it is at least the old length and the end
+//     of the last new block that survived. It is the new length only by chance.
+//     Lost blocks below it read as zeros.
 //
-// Rejected: keeping a prefix of all writes in time, which is what a file system
-// with ordered data gives. Others give less, and a log must be right on them.
+// Rejected: keeping a prefix of all writes in time, as a file system with
+// ordered data does. Other file systems guarantee less, and a log must be
+// correct on them.
 func (m *Mem) CrashClone(o CrashOptions) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -51,11 +53,11 @@ func (m *Mem) CrashClone(o CrashOptions) *Mem {
 	return c.clone
 }
 
-// crash is one CrashClone under way.
+// crash is the state of one CrashClone call.
 type crash struct {
 	keep  func() bool
 	clone *Mem
-	names map[*memNode]map[string]*memNode // what survives of folders with pending changes
+	names map[*memNode]map[string]*memNode // surviving content of folders with pending changes
 }
 
 // resolve decides which pending changes survive.
@@ -75,7 +77,7 @@ func (c *crash) resolve(pending []*nameChange) {
 	}
 }
 
-// fill copies what survives below the folder from into the folder to.
+// fill copies the surviving content of the folder from to the folder to.
 func (c *crash) fill(from, to *memNode) {
 	names, changed := c.names[from]
 	if !changed {
@@ -95,7 +97,7 @@ func (c *crash) fill(from, to *memNode) {
 	}
 }
 
-// crash returns the content that is found after a power loss.
+// crash returns the content after a power loss.
 func (c *memContent) crash(keep func() bool) memContent {
 	disk, size := c.disk, c.diskSize
 	if c.minSize < size && keep() {
@@ -123,7 +125,8 @@ func (c *memContent) crash(keep func() bool) memContent {
 	return left
 }
 
-// OpenSyncer gives what makes the whole Mem durable, names included.
+// OpenSyncer returns a Syncer that makes the whole Mem durable, including
+// names.
 func (m *Mem) OpenSyncer(dir string) (Syncer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

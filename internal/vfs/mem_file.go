@@ -7,24 +7,24 @@ import (
 	"syscall"
 )
 
-// BlockSize is the unit in bytes in which Mem counts space and in which
-// unsynced content survives a crash or not.
+// BlockSize is the unit in which Mem counts space, in bytes. Each unsynced
+// block survives a crash or not.
 const BlockSize = 4096
 
-// maxMemFile bounds the length in bytes of a file that is written, so that a
-// wrong offset is an error and not gigabytes of empty blocks.
+// maxMemFile limits the length of a file, in bytes, so that a wrong offset is
+// an error and does not create gigabytes of empty blocks.
 const maxMemFile = 1 << 36
 
 // block is the content of one block. A nil *block reads as zeros.
 type block [BlockSize]byte
 
-// memContent is the content of a file, twice: as programs see it, and as it is
-// on disk. A block that is not dirty is never changed in place, so both sides
+// memContent is the content of a file, twice: as programs see it, and as on
+// disk. A block that is not dirty is never changed in place, so both versions
 // and any number of crash clones share it.
 type memContent struct {
 	blocks []*block
 	size   int64
-	space  int64 // bytes of the blocks that are not nil: what counts as used
+	space  int64 // bytes of the non-nil blocks: the used space
 
 	dirty    map[int]bool // blocks written since they were last durable
 	disk     []*block
@@ -32,10 +32,11 @@ type memContent struct {
 	minSize  int64 // the smallest size since the last sync
 }
 
-// blockCount is the number of blocks that size bytes reach into.
+// blockCount returns the number of blocks for size bytes.
 func blockCount(size int64) int { return int((size + BlockSize - 1) / BlockSize) }
 
-// readAt copies what is at off; it returns fewer bytes than p has at the end.
+// readAt copies the bytes at off. At the end of the file it returns fewer bytes
+// than p has.
 func (c *memContent) readAt(p []byte, off int64) int {
 	n := int(min(int64(len(p)), max(0, c.size-off)))
 	for done := 0; done < n; {
@@ -58,8 +59,8 @@ func (c *memContent) block(i int) *block {
 	return nil
 }
 
-// writeAt stores p at off as far as room bytes for new blocks go. It returns
-// the bytes written and the space that they took.
+// writeAt stores p at off as far as room bytes for new blocks suffice. It
+// returns the bytes written and the space taken.
 func (c *memContent) writeAt(p []byte, off, room int64) (n int, took int64) {
 	for n < len(p) {
 		i, in := int((off+int64(n))/BlockSize), int((off+int64(n))%BlockSize)
@@ -76,7 +77,7 @@ func (c *memContent) writeAt(p []byte, off, room int64) (n int, took int64) {
 	return n, took
 }
 
-// own returns block i for writing: a dirty block is this file's alone.
+// own returns block i for writing. A dirty block is not shared.
 func (c *memContent) own(i int) *block {
 	if i >= len(c.blocks) {
 		c.blocks = append(c.blocks, make([]*block, i+1-len(c.blocks))...)
@@ -95,11 +96,11 @@ func (c *memContent) own(i int) *block {
 	return c.blocks[i]
 }
 
-// zeroBlock is what is allocated and was not written to.
+// zeroBlock is the content of an allocated block that was not written.
 var zeroBlock = new(block)
 
-// allocate takes the space of the first size bytes as far as room goes. After a
-// crash the file may be that long, but the space is not taken.
+// allocate takes the space of the first size bytes as far as room suffices.
+// After a crash the file may have that length, but the space is not taken.
 func (c *memContent) allocate(size, room int64) (took int64, ok bool) {
 	n := blockCount(size)
 	c.blocks = extend(c.blocks, n)
@@ -140,7 +141,7 @@ func (c *memContent) truncate(size int64) (freed int64) {
 	return freed
 }
 
-// sync makes what is there now durable.
+// sync makes the current content durable.
 func (c *memContent) sync() {
 	if c.minSize < c.diskSize {
 		c.disk = cut(c.disk, c.minSize)
@@ -153,12 +154,13 @@ func (c *memContent) sync() {
 	c.diskSize, c.minSize = c.size, c.size
 }
 
-// lose is what a failed fsync does to the page cache of Linux: the pages that
-// could not be written count as clean, so a second fsync succeeds without them.
+// lose simulates the effect of a failed fsync on the page cache of Linux: the
+// pages that could not be written count as clean, so a second fsync succeeds
+// without them.
 func (c *memContent) lose() { c.dirty = nil }
 
-// cut returns blocks as a truncation to size leaves them, without changing
-// them.
+// cut returns the blocks after a truncation to size, without changing the
+// originals.
 func cut(blocks []*block, size int64) []*block {
 	keep := blockCount(size)
 	if keep > len(blocks) {
@@ -191,8 +193,8 @@ type memFile struct {
 
 var _ File = (*memFile)(nil)
 
-// begin takes the lock and checks that the call is allowed. The caller unlocks
-// even when it gets an error.
+// begin takes the lock and checks that the call is allowed. The caller must
+// unlock even after an error.
 func (f *memFile) begin(op string, allowed bool, off int64) error {
 	f.fs.mu.Lock()
 	var err error
@@ -231,8 +233,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	return f.Writev([][]byte{p}, off)
 }
 
-// Writev writes bufs at a position as one step that no other call sees half
-// of.
+// Writev writes bufs at a position in one atomic step.
 func (f *memFile) Writev(bufs [][]byte, off int64) (int, error) {
 	err := f.begin("write", f.writable, off)
 	defer f.fs.mu.Unlock()
@@ -254,7 +255,7 @@ func (f *memFile) Writev(bufs [][]byte, off int64) (int, error) {
 	return total, nil
 }
 
-// room is the space that is left.
+// room returns the free space.
 func (m *Mem) room() int64 {
 	if m.capacity == 0 {
 		return unlimited
@@ -320,7 +321,7 @@ func (f *memFile) Fd() (uintptr, bool) { return 0, false }
 // Name is the path that the file was opened with.
 func (f *memFile) Name() string { return f.name }
 
-// Close ends the use of the file; it makes nothing durable.
+// Close closes the file; it makes nothing durable.
 func (f *memFile) Close() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()

@@ -15,8 +15,7 @@ import (
 	"ottla/internal/vfs"
 )
 
-// state prints everything that is in a file system, so that two can be
-// compared.
+// state prints the whole content of a file system, for comparison.
 func state(t *testing.T, fsys vfs.FS) string {
 	t.Helper()
 	var b strings.Builder
@@ -50,7 +49,7 @@ func TestUnsyncedIsLost(t *testing.T) {
 	cases := []struct {
 		name string
 		do   func(t *testing.T, m *vfs.Mem)
-		want map[string]string // all files that are there with nothing kept
+		want map[string]string // all files that exist with nothing kept
 	}{
 		{"name without SyncDir", func(t *testing.T, m *vfs.Mem) {
 			must(t, create(t, m, "/f", "x").Sync())
@@ -152,8 +151,8 @@ func TestUnsyncedIsLost(t *testing.T) {
 	}
 }
 
-// TestCrashOfBlocks looks at what blocks can survive of three synced and two
-// more unsynced ones.
+// TestCrashOfBlocks checks which blocks can survive of three synced and two
+// additional unsynced ones.
 func TestCrashOfBlocks(t *testing.T) {
 	const b = vfs.BlockSize
 	m := vfs.NewMem()
@@ -196,7 +195,7 @@ func TestCrashOfBlocks(t *testing.T) {
 	must(t, err)
 	fill(t, g, 'd', 0, 3*b)
 	if got := state(t, clone(left, 1, 0)); got != state(t, clone(m, 1, 0)) {
-		t.Error("what is written into a clone and not synced survives its crash")
+		t.Error("unsynced data in a clone survives its crash")
 	}
 	if !torn {
 		t.Error("no crash lost a block below one that survived")
@@ -206,8 +205,8 @@ func TestCrashOfBlocks(t *testing.T) {
 	}
 }
 
-// TestCrashOfTruncate: a tail that was cut off may come back, whole or below
-// new content, until the file is synced.
+// TestCrashOfTruncate checks that a tail that was cut off may come back,
+// completely or below new content, until the file is synced.
 func TestCrashOfTruncate(t *testing.T) {
 	const b = vfs.BlockSize
 	m := vfs.NewMem()
@@ -246,8 +245,8 @@ func TestCrashOfTruncate(t *testing.T) {
 	}
 }
 
-// TestRenameIsAtomic moves a file from name to name, over another one and back,
-// and finds it under exactly one name after every crash.
+// TestRenameIsAtomic renames a file several times, over another one and back,
+// and checks that it has exactly one name after every crash.
 func TestRenameIsAtomic(t *testing.T) {
 	m := vfs.NewMem()
 	for name, content := range map[string]string{"/a": "moving", "/c": "replaced"} {
@@ -284,8 +283,8 @@ func TestRenameIsAtomic(t *testing.T) {
 	}
 }
 
-// TestWriteFileAtomicSurvives crashes at every I/O of a replacement: the file
-// is the old or the new one, and the new one once the call returned.
+// TestWriteFileAtomicSurvives crashes at every I/O of a replacement. The file
+// must be the old or the new one, and the new one once the call has returned.
 func TestWriteFileAtomicSurvives(t *testing.T) {
 	old, replaced := strings.Repeat("o", 9000), strings.Repeat("n", 5000)
 	m := vfs.NewMem()
@@ -309,8 +308,8 @@ func TestWriteFileAtomicSurvives(t *testing.T) {
 	}
 }
 
-// churn does random operations on few names and returns what was synced last
-// for each file whose name is durable.
+// churn performs random operations on few names and returns the last synced
+// content of each file whose name is durable.
 func churn(t *testing.T, m *vfs.Mem, rng *rand.Rand, steps int) {
 	names := []string{"/a", "/b", "/d/a", "/d/b"}
 	must(t, m.MkdirAll("/d", 0o755))
@@ -359,8 +358,7 @@ func TestCrashCloneProperties(t *testing.T) {
 				t.Fatalf("seed %d, p %v: a clone is not durable:\n%s\n%s", seed, p, first, again)
 			}
 		}
-		// What happens to the original later does not show in a clone, and the
-		// other way round.
+		// Later changes of the original do not affect a clone, and vice versa.
 		left := clone(m, seed, 0.5)
 		leftBefore := state(t, left)
 		churn(t, m, rand.New(rand.NewPCG(seed, 2)), 20)
@@ -381,8 +379,8 @@ func TestCrashCloneProperties(t *testing.T) {
 	}
 }
 
-// TestAppendBesideSync appends in one goroutine and syncs in another. What was
-// written before a Sync began is there in every crash after it ended.
+// TestAppendBesideSync appends in one goroutine and syncs in another. Data
+// written before a Sync began must survive every crash after the Sync ended.
 func TestAppendBesideSync(t *testing.T) {
 	const records, size = 2000, 16
 	m := vfs.NewMem()
@@ -469,8 +467,8 @@ func TestCapacity(t *testing.T) {
 	wantErr(t, err, syscall.EFBIG)
 }
 
-// TestAllocatedSpace: what is allocated is taken, and given back by a
-// truncation; writes into it need no other.
+// TestAllocatedSpace checks that allocated space counts as used, that a
+// truncation frees it, and that writes into it need no additional space.
 func TestAllocatedSpace(t *testing.T) {
 	const b = vfs.BlockSize
 	m := vfs.NewMem()
@@ -501,8 +499,8 @@ func TestAllocatedSpace(t *testing.T) {
 	wantErr(t, f.Allocate(1), fs.ErrClosed)
 }
 
-// TestRoomy: what finds no space asks for some, and is done again when there
-// is; nothing else is.
+// TestRoomy checks that an operation without space asks for more and is retried
+// if it gets some, and that other operations are not retried.
 func TestRoomy(t *testing.T) {
 	for _, more := range []bool{true, false} {
 		m := vfs.NewMem()

@@ -8,9 +8,9 @@ import (
 
 // OS is the machine's own file system. The zero value is ready to use.
 //
-// What differs from platform to platform is in os_linux.go (pwritev, fdatasync,
-// syncfs, locks), os_plain.go (the portable twins of the first three),
-// os_unix.go, os_flock.go and os_windows.go.
+// The platform-specific parts are in os_linux.go (pwritev, fdatasync, syncfs,
+// locks), os_plain.go (portable versions of the first three), os_unix.go,
+// os_flock.go and os_windows.go.
 type OS struct{}
 
 var _ FS = OS{}
@@ -30,13 +30,13 @@ func (OS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 // Remove removes a file or an empty folder.
 func (OS) Remove(name string) error { return os.Remove(name) }
 
-// RemoveAll removes name and what is below it.
+// RemoveAll removes name and everything below it.
 func (OS) RemoveAll(name string) error { return os.RemoveAll(name) }
 
 // Rename replaces newname by oldname.
 func (OS) Rename(oldname, newname string) error { return os.Rename(oldname, newname) }
 
-// MkdirAll makes a folder and those above it that are missing.
+// MkdirAll makes a folder and its missing parents.
 func (OS) MkdirAll(name string, perm fs.FileMode) error { return os.MkdirAll(name, perm) }
 
 // ReadDir lists a folder, sorted by name.
@@ -46,10 +46,10 @@ func (OS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) 
 func (OS) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 
 // SyncDir makes the names inside a folder durable. On Windows it does nothing:
-// NTFS journals names by itself and has no such call.
+// NTFS journals names itself and has no such call.
 func (OS) SyncDir(name string) error { return syncDir(name) }
 
-// Usage tells the space of the file system that holds name.
+// Usage returns the space of the file system that contains name.
 func (OS) Usage(name string) (Usage, error) {
 	u, err := diskUsage(name)
 	if err != nil {
@@ -58,27 +58,29 @@ func (OS) Usage(name string) (Usage, error) {
 	return u, nil
 }
 
-// Lock takes an exclusive lock on the file name. The file stays when the lock
-// is given back: removing it would let two holders lock two files of one name.
+// Lock takes an exclusive lock on the file name. The file is not removed when
+// the lock is released: otherwise two holders could lock two files with the
+// same name.
 func (OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	if err := lockFile(f); err != nil {
-		_ = f.Close() // nothing was written: only the lock's error matters
+		_ = f.Close() // nothing was written, so only the lock's error matters
 		return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
 	}
 	return f, nil
 }
 
-// OpenSyncer gives syncfs of the file system below dir where it reports
-// write-back errors, which is Linux 5.8 and later, else errors.ErrUnsupported.
+// OpenSyncer returns a Syncer that calls syncfs for the file system of dir on
+// Linux 5.8 and later, where syncfs reports write-back errors. Otherwise it
+// returns errors.ErrUnsupported.
 func (OS) OpenSyncer(dir string) (Syncer, error) { return openSyncer(dir) }
 
-// osFile is a file of the machine. fd is kept beside the os.File so that the
-// hot calls need no closure; that is safe because Close may not run beside
-// other calls.
+// osFile is a file of the machine. fd is stored in addition to the os.File so
+// that the hot calls need no closure. That is safe because Close must not run
+// concurrently with other calls.
 type osFile struct {
 	*os.File
 	fd uintptr

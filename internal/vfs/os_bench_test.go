@@ -8,7 +8,7 @@ import (
 	"ottla/internal/vfs"
 )
 
-// BenchmarkWritev is one append of the log: two buffers at a position.
+// BenchmarkWritev measures one append of the log: two buffers at a position.
 func BenchmarkWritev(b *testing.B) {
 	f, err := vfs.OS{}.OpenFile(filepath.Join(b.TempDir(), "f"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -26,7 +26,7 @@ func BenchmarkWritev(b *testing.B) {
 	}
 }
 
-// BenchmarkCrashClone is one crash point of a file system of 1 MiB.
+// BenchmarkCrashClone measures one crash point of a file system of 1 MiB.
 func BenchmarkCrashClone(b *testing.B) {
 	m := vfs.NewMem()
 	f, err := m.OpenFile("/f", os.O_RDWR|os.O_CREATE, 0o644)

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile takes flock, which belongs to this one opening of the file: a
-// second one in the same process fails too.
+// lockFile takes a flock. It belongs to this open file, so a second one in the
+// same process also fails.
 func lockFile(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {

@@ -12,12 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// iovMax is the kernel's limit of buffers in one call (UIO_MAXIOV).
+// iovMax is the kernel's limit for the number of buffers in one call
+// (UIO_MAXIOV).
 const iovMax = 1024
 
-// Writev is pwritev. The kernel may take less than it was given (at most
-// 2 GiB - 4 KiB in one call, less when the disk fills up), so it goes on until
-// everything is written or an error comes.
+// Writev calls pwritev. The kernel may write less than it was given (at most 2
+// GiB - 4 KiB in one call, less when the disk fills up), so Writev repeats the
+// call until everything is written or an error occurs.
 func (f *osFile) Writev(bufs [][]byte, off int64) (int, error) {
 	defer runtime.KeepAlive(f)
 	if off < 0 {
@@ -41,8 +42,8 @@ func (f *osFile) Writev(bufs [][]byte, off int64) (int, error) {
 	return total, nil
 }
 
-// skip returns what is left of bufs after n bytes, without empty buffers at
-// its front. It copies the list only when n ends inside a buffer.
+// skip returns the rest of bufs after n bytes, without leading empty buffers.
+// It copies the list only when n ends inside a buffer.
 func skip(bufs [][]byte, n int) [][]byte {
 	for len(bufs) > 0 && n >= len(bufs[0]) {
 		n -= len(bufs[0])
@@ -54,7 +55,7 @@ func skip(bufs [][]byte, n int) [][]byte {
 	return bufs
 }
 
-// Allocate is fallocate where the file system has it.
+// Allocate calls fallocate if the file system supports it.
 func (f *osFile) Allocate(size int64) error {
 	defer runtime.KeepAlive(f)
 	err := retryInterrupted(func() error { return unix.Fallocate(int(f.fd), 0, 0, size) })
@@ -64,15 +65,15 @@ func (f *osFile) Allocate(size int64) error {
 	return f.pathError("fallocate", err)
 }
 
-// Sync is fdatasync: content and length, but not the time of the last change,
-// which would cost a second write of the journal.
+// Sync calls fdatasync, which syncs content and length, but not the
+// modification time, which would cost a second write of the journal.
 func (f *osFile) Sync() error {
 	defer runtime.KeepAlive(f)
 	return f.pathError("fdatasync", retryInterrupted(func() error { return unix.Fdatasync(int(f.fd)) }))
 }
 
 // openSyncer opens dir for syncfs. Before Linux 5.8 syncfs returned no error
-// when write-back had failed, which is worse than not having it.
+// after a failed write-back, so it is not used there.
 func openSyncer(dir string) (Syncer, error) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
@@ -102,14 +103,14 @@ func atLeast(release string, major, minor int) bool {
 	return haveMajor > major || haveMajor == major && haveMinor >= minor
 }
 
-// osSyncer holds the descriptor through which syncfs reports errors: each
-// descriptor is told of an error that happened after it was opened, once.
+// osSyncer holds the descriptor through which syncfs reports errors. Each
+// descriptor reports, once, an error that happened after it was opened.
 type osSyncer struct {
 	dir *os.File
 	fd  int
 }
 
-// Sync is syncfs.
+// Sync calls syncfs.
 func (s *osSyncer) Sync() error {
 	defer runtime.KeepAlive(s)
 	if err := retryInterrupted(func() error { return unix.Syncfs(s.fd) }); err != nil {
@@ -118,13 +119,13 @@ func (s *osSyncer) Sync() error {
 	return nil
 }
 
-// Close gives the descriptor back.
+// Close closes the descriptor.
 func (s *osSyncer) Close() error { return s.dir.Close() }
 
 // lockFile takes an open file description lock over the whole file. Unlike
 // flock it conflicts with the fcntl lock that a Java broker takes on the same
-// file, and unlike that lock it belongs to this one opening of the file: a
-// second one in the same process fails too.
+// file. Unlike that lock it belongs to this open file, so a second one in the
+// same process also fails.
 func lockFile(f *os.File) error {
 	whole := unix.Flock_t{Type: unix.F_WRLCK}
 	err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &whole)
@@ -134,7 +135,8 @@ func lockFile(f *os.File) error {
 	return err
 }
 
-// retryInterrupted repeats a call that a signal interrupted before it began.
+// retryInterrupted repeats a call that a signal interrupted before it did
+// anything.
 func retryInterrupted(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, syscall.EINTR) {

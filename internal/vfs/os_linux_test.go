@@ -25,8 +25,8 @@ func TestAtLeast(t *testing.T) {
 	}
 }
 
-// TestSkip walks through what a pwritev that takes less than it was given
-// leaves to do, which no healthy disk shows.
+// TestSkip checks the rest after a pwritev that wrote less than it was given,
+// which does not happen on a healthy disk.
 func TestSkip(t *testing.T) {
 	bufs := [][]byte{{}, []byte("ab"), {}, []byte("cde"), []byte("f"), {}}
 	for n, want := range []string{"abcdef", "bcdef", "cdef", "def", "ef", "f", ""} {
@@ -43,8 +43,8 @@ func TestSkip(t *testing.T) {
 	}
 }
 
-// TestLockConflictsWithFcntl: a Java broker locks the file .lock by fcntl; it
-// and Ottla must not open one data folder.
+// TestLockConflictsWithFcntl checks that Ottla and a Java broker, which locks
+// the file .lock with fcntl, cannot open the same data folder.
 func TestLockConflictsWithFcntl(t *testing.T) {
 	name := filepath.Join(t.TempDir(), ".lock")
 	f, err := os.Create(name)
@@ -56,7 +56,7 @@ func TestLockConflictsWithFcntl(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := (OS{}).Lock(name); !errors.Is(err, ErrLocked) {
-		t.Fatalf("Lock beside an fcntl lock: %v", err)
+		t.Fatalf("Lock despite an fcntl lock: %v", err)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)

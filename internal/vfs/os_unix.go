@@ -23,7 +23,7 @@ func syncDir(name string) error {
 	return d.Close()
 }
 
-// diskUsage asks statfs. Free is what is left to users other than root.
+// diskUsage calls statfs. Free is the space that users other than root may use.
 func diskUsage(name string) (Usage, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(name, &s); err != nil {
@@ -33,8 +33,8 @@ func diskUsage(name string) (Usage, error) {
 	return Usage{Total: uint64(s.Blocks) * size, Free: uint64(s.Bavail) * size}, nil //nolint:unconvert // int64 on FreeBSD
 }
 
-// IsNoSpace tells whether err says that the disk, or the quota of the user on
-// it, is full: a state that passes, unlike a failed disk.
+// IsNoSpace tells whether err means that the disk, or the user's quota on it,
+// is full. That is a temporary state, unlike a failed disk.
 func IsNoSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -5,17 +5,18 @@ import (
 	"os"
 )
 
-// Roomy is a file system that asks for space where an operation finds none
-// (IsNoSpace), and tries that once again: names that are made or renamed, and
-// writes, which name their position, so that doing one twice does no harm. A
-// Sync that fails is never tried again.
+// Roomy is a file system that asks for space when an operation fails for lack
+// of it (IsNoSpace), and retries the operation once. This covers creating and
+// renaming names, and writes. A write has a position, so repeating it is
+// harmless. A failed Sync is never retried.
 type Roomy struct {
 	FS
 	// More makes space for a file and tells whether it could.
 	More func(name string) bool
 }
 
-// again calls do, and once more when there was no space and is now.
+// again calls do, and calls it again if it failed for lack of space and More
+// made space.
 func (r Roomy) again(name string, do func() error) error {
 	err := do()
 	if IsNoSpace(err) && r.More(name) {
@@ -31,7 +32,7 @@ func (r Roomy) OpenFile(name string, flag int, perm fs.FileMode) (f File, err er
 		return err
 	}
 	if flag&os.O_CREATE == 0 {
-		_ = open() // what it returns is in err
+		_ = open() // its result is in err
 	} else {
 		_ = r.again(name, open)
 	}
@@ -46,7 +47,7 @@ func (r Roomy) Rename(oldname, newname string) error {
 	return r.again(newname, func() error { return r.FS.Rename(oldname, newname) })
 }
 
-// MkdirAll makes a folder and those above it that are missing.
+// MkdirAll makes a folder and its missing parents.
 func (r Roomy) MkdirAll(name string, perm fs.FileMode) error {
 	return r.again(name, func() error { return r.FS.MkdirAll(name, perm) })
 }
