@@ -4,10 +4,10 @@ package xsync
 
 import "sync"
 
-// Mutex is a mutual exclusion lock made of a channel with room for one token:
-// whoever puts the token in holds the lock. Its zero value is unlocked. It must
-// not be copied after first use, and it belongs to the synctest bubble in which
-// it was used first. Unlocking an unlocked Mutex panics.
+// Mutex is a mutual exclusion lock: a channel with room for one token. The
+// goroutine that put the token in holds the lock. The zero value is unlocked. A
+// Mutex must not be copied after first use, and belongs to the synctest bubble
+// of its first use. Unlocking an unlocked Mutex panics.
 type Mutex struct {
 	once  sync.Once
 	token chan struct{}
@@ -16,7 +16,7 @@ type Mutex struct {
 // Lock waits until the mutex is free and takes it.
 func (m *Mutex) Lock() { m.channel() <- struct{}{} }
 
-// Unlock frees the mutex. Any goroutine may call it.
+// Unlock releases the mutex. Any goroutine may call it.
 func (m *Mutex) Unlock() {
 	select {
 	case <-m.channel():
@@ -36,7 +36,7 @@ func (m *Mutex) TryLock() bool {
 }
 
 // channel makes the channel at first use, so that the zero value works. The
-// Once is never held over a wait.
+// Once is never held during a wait.
 func (m *Mutex) channel() chan struct{} {
 	m.once.Do(func() { m.token = make(chan struct{}, 1) })
 	return m.token

@@ -11,9 +11,9 @@ import (
 	"ottla/internal/xsync"
 )
 
-// TestVirtualSleepUnderLock is what the tag is for: the holder waits an hour
-// of virtual time while another waits for the lock. With a sync.Mutex the
-// bubble never ends.
+// TestVirtualSleepUnderLock checks the purpose of the tag: the holder waits an
+// hour of virtual time while another goroutine waits for the lock. With a
+// sync.Mutex the bubble would never end.
 func TestVirtualSleepUnderLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu xsync.Mutex

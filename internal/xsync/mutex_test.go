@@ -9,8 +9,9 @@ import (
 
 var _ sync.Locker = (*xsync.Mutex)(nil)
 
-// TestMutexExcludes adds up in many goroutines what only an exclusive section
-// adds up right; the race detector sees what the sum does not.
+// TestMutexExcludes adds to a sum in many goroutines, which is correct only if
+// the section is exclusive. The race detector finds errors that the sum does
+// not show.
 func TestMutexExcludes(t *testing.T) {
 	const goroutines, rounds = 8, 2000
 	var mu xsync.Mutex
