@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Schema is the resolution of a Histogram in the terms of Prometheus' native
-// histograms: bucket i holds values of 2^((i-1)/2^Schema) seconds, exclusively,
-// to 2^(i/2^Schema) seconds, so that a quantile is wrong by at most 4.5 %.
+// Schema is the resolution of a Histogram, as defined for Prometheus' native
+// histograms: bucket i holds values from 2^((i-1)/2^Schema) seconds, exclusive,
+// to 2^(i/2^Schema) seconds. The error of a quantile is at most 4.5 %.
 const Schema = 3
 
-// A Histogram reaches from under a microsecond to over half an hour; what lies
-// beyond counts in its last bucket.
+// A Histogram covers less than a microsecond to more than half an hour. Values
+// outside count in the first or last bucket.
 const (
 	perOctave   = 1 << Schema
 	firstBucket = -20 * perOctave // up to 2^-20 s
@@ -25,8 +25,9 @@ const (
 // Histogram counts durations in buckets whose width grows with the duration.
 // The zero value is ready to use.
 //
-// Rejected: the library's own histogram, which takes a lock and three map
-// look-ups for an observation and hides its buckets from who wants a quantile.
+// Rejected: the library's own histogram. It takes a lock and three map lookups
+// per observation, and does not expose its buckets, so no quantile can be
+// computed.
 type Histogram struct {
 	sum    atomic.Int64 // nanoseconds
 	counts [buckets]atomic.Uint64
@@ -40,7 +41,7 @@ var bounds = func() (b [buckets]int64) {
 	return b
 }()
 
-// octave is the first bucket to look at for durations of so many bits.
+// octave maps the number of bits of a duration to the first bucket to check.
 var octave = func() (first [65]int) {
 	for n := range first {
 		least := int64(0)
@@ -52,7 +53,8 @@ var octave = func() (first [65]int) {
 	return first
 }()
 
-// Observe counts a duration; a negative one, after a clock went back, as none.
+// Observe counts a duration. A negative one, after a clock went back, counts as
+// zero.
 func (h *Histogram) Observe(d time.Duration) {
 	d = max(d, 0)
 	i := octave[bits.Len64(uint64(d))]
@@ -63,17 +65,17 @@ func (h *Histogram) Observe(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
-// Snapshot is what a Histogram holds at one moment.
+// Snapshot is the content of a Histogram at one moment.
 type Snapshot struct {
 	Count uint64
 	Sum   time.Duration
-	// Buckets maps the numbers of Prometheus' buckets to their counts; empty
-	// ones are left out.
+	// Buckets maps the numbers of Prometheus' buckets to their counts. Empty
+	// buckets are omitted.
 	Buckets map[int]int64
 }
 
-// Snapshot reads the histogram. Observations that are made meanwhile are in it
-// or not; Count is the sum of Buckets.
+// Snapshot reads the histogram. Concurrent observations may or may not be
+// included. Count is always the sum of Buckets.
 func (h *Histogram) Snapshot() Snapshot {
 	s := Snapshot{Sum: time.Duration(h.sum.Load()), Buckets: map[int]int64{}}
 	for i := range h.counts {
@@ -85,8 +87,8 @@ func (h *Histogram) Snapshot() Snapshot {
 	return s
 }
 
-// Quantile is the upper end of the bucket in which the value of rank q lies, 0 ≤
-// q ≤ 1; 0 when nothing was observed.
+// Quantile returns the upper end of the bucket with the value of rank q, 0 ≤ q
+// ≤ 1. It is 0 if nothing was observed.
 func (s *Snapshot) Quantile(q float64) time.Duration {
 	if s.Count == 0 {
 		return 0

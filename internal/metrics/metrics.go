@@ -1,7 +1,7 @@
-// Package metrics counts what a node does, on the hot path: counters and
-// histograms that are added to without a lock and without an allocation, and
-// know nothing of who reads them. Package monitoring gives them Kafka's names.
-// Window is for what one goroutine counts of the last minute.
+// Package metrics has the counters and histograms of a node's hot path. Adding
+// to them takes no lock and no allocation, and they do not depend on their
+// readers. Package monitoring exports them under Kafka's names. Window sums up
+// values of the last minute and is used by one goroutine.
 //
 // Start reading at Metrics.
 package metrics
@@ -16,16 +16,16 @@ import (
 // Metrics are the counters of a node. The zero value is ready to use; all
 // methods may be called by several goroutines at once.
 type Metrics struct {
-	// Topics counts over all topics, those that were deleted among them.
+	// Topics counts over all topics, including deleted ones.
 	Topics Topic
 	// BytesIn and BytesOut are the bytes of requests and responses on all
 	// listeners.
 	BytesIn, BytesOut Counter
-	// Flush is how long the rounds of the flushers took that made records
-	// durable.
+	// Flush is the duration of the flushers' rounds that made records durable.
 	Flush Histogram
 
-	// UncleanElections are the partitions that got a leader which was not in sync.
+	// UncleanElections counts the partitions that got a leader that was not in
+	// sync.
 	UncleanElections Counter
 
 	apis [maxAPI]atomic.Pointer[API]
@@ -39,15 +39,15 @@ const maxAPI = 128
 
 // API counts the requests of one API.
 type API struct {
-	// Total is the time from when a request had arrived until its response was
+	// Total is the time from the arrival of a request until its response was
 	// handed to the connection: Kafka's TotalTimeMs.
 	Total Histogram
 	// Refused counts the requests that closed their connection.
 	Refused Counter
 }
 
-// Topic counts what was written to and read from a topic (Kafka's
-// BrokerTopicMetrics). A request counts once for each partition in it.
+// Topic counts the data written to and read from a topic (Kafka's
+// BrokerTopicMetrics). A request counts once per partition in it.
 type Topic struct {
 	BytesIn, BytesOut              Counter // of record batches
 	MessagesIn                     Counter
@@ -55,7 +55,7 @@ type Topic struct {
 	FetchRequests, FailedFetch     Counter
 }
 
-// API returns the counters of an API by its key.
+// API returns the counters of the API with a key.
 func (m *Metrics) API(key int16) *API {
 	if key < 0 || key >= maxAPI {
 		key = maxAPI - 1
@@ -64,11 +64,11 @@ func (m *Metrics) API(key int16) *API {
 	if a := p.Load(); a != nil {
 		return a
 	}
-	p.CompareAndSwap(nil, new(API)) // of two at once, one is kept
+	p.CompareAndSwap(nil, new(API)) // of two concurrent ones, one is kept
 	return p.Load()
 }
 
-// EachAPI calls f for the APIs that were asked for, by key.
+// EachAPI calls f for the APIs that were used, by key.
 func (m *Metrics) EachAPI(f func(key int16, a *API)) {
 	for key := range m.apis {
 		if a := m.apis[key].Load(); a != nil {
@@ -77,7 +77,8 @@ func (m *Metrics) EachAPI(f func(key int16, a *API)) {
 	}
 }
 
-// Topic returns the counters of a topic. Whoever counts often keeps them.
+// Topic returns the counters of a topic. Callers on the hot path should keep
+// the result.
 func (m *Metrics) Topic(name string) *Topic {
 	m.mu.RLock()
 	t := m.topics[name]
@@ -114,11 +115,11 @@ func (m *Metrics) EachTopic(f func(name string, t *Topic)) {
 	}
 }
 
-// Counter only grows.
+// Counter is a counter that only grows.
 type Counter struct{ n atomic.Int64 }
 
-// Add adds n, which is not negative.
+// Add adds n, which must not be negative.
 func (c *Counter) Add(n int64) { c.n.Add(n) }
 
-// Load is the sum.
+// Load returns the sum.
 func (c *Counter) Load() int64 { return c.n.Load() }

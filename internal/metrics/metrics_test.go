@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestBuckets: a duration lies in the bucket that Prometheus gives it.
+// TestBuckets checks that a duration is in the bucket that Prometheus defines
+// for it.
 func TestBuckets(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 20_000 {
@@ -29,7 +30,8 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
-// TestQuantile: the quantiles are those of a sorted list, within a bucket.
+// TestQuantile compares the quantiles with those of a sorted list, within a
+// bucket.
 func TestQuantile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	var h Histogram
@@ -58,7 +60,8 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-// TestTogether: many who ask at once get the same counters, and none is lost.
+// TestTogether checks that concurrent callers get the same counters, and that
+// no count is lost.
 func TestTogether(t *testing.T) {
 	var m Metrics
 	var wg sync.WaitGroup
@@ -104,8 +107,8 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-// BenchmarkRequest is everything that one Produce request of one batch adds, but
-// for asking the clock.
+// BenchmarkRequest measures all the counting of one Produce request with one
+// batch, without reading the clock.
 func BenchmarkRequest(b *testing.B) {
 	var m Metrics
 	topic := m.Topic("t")

@@ -5,31 +5,32 @@ import (
 	"time"
 )
 
-// The samples of a Window, as Kafka's metrics.num.samples and
-// metrics.sample.window.ms are by default.
+// The samples of a Window: Kafka's defaults of metrics.num.samples and
+// metrics.sample.window.ms.
 const (
 	windowSamples = 2
 	windowSample  = 30 * time.Second
 )
 
-// Window sums up the values of the last 30 to 60 seconds, as Kafka's sampled
-// statistics do:
+// Window sums up the values of the last 30 to 60 seconds, like Kafka's sampled
+// statistics:
 //
-//  1. Time is divided into samples of 30 s. A value goes into the one of its moment.
-//  2. What is told is of the sample under way and the one before it.
+//  1. Time is divided into samples of 30 s. A value is added to the sample of
+//     its time.
+//  2. The results cover the current sample and the one before it.
 //
-// now is a time that never goes back (Env.Elapsed). The zero value is ready to
-// use, by one goroutine at a time; whoever counts on the hot path takes a Counter.
+// now is a monotonic time (Env.Elapsed). The zero value is ready to use. Only
+// one goroutine at a time may use it; on the hot path use a Counter.
 //
-// Rejected: to begin a sample with its first value, as Kafka does. A value then
-// counts for up to 90 s, and how long depends on others.
+// Rejected: starting a sample with its first value, like Kafka. A value would
+// then count for up to 90 s, depending on other values.
 type Window struct {
 	samples [windowSamples]sample
 }
 
-// sample is what came in one stretch of time.
+// sample holds the values of one period of time.
 type sample struct {
-	number   int64 // of the stretch, from 0 on
+	number   int64 // of the period, from 0
 	count    int64
 	sum, max float64
 }
@@ -48,23 +49,23 @@ func (w *Window) Add(now time.Duration, value float64) {
 	s.sum += value
 }
 
-// Sum is the sum of the values.
+// Sum returns the sum of the values.
 func (w *Window) Sum(now time.Duration) float64 { return w.total(now).sum }
 
-// Rate is the sum for each second. A window that is not old enough yet counts as
-// full, as Kafka's do.
+// Rate returns the sum per second. A window that is not old enough yet counts
+// as full, like Kafka's.
 func (w *Window) Rate(now time.Duration) float64 {
 	took := now%windowSample + (windowSamples-1)*windowSample
 	return w.total(now).sum / took.Seconds()
 }
 
-// Avg is the mean of the values, NaN when there is none.
+// Avg returns the mean of the values, NaN if there are none.
 func (w *Window) Avg(now time.Duration) float64 {
 	all := w.total(now)
 	return all.sum / float64(all.count) // 0/0 is NaN
 }
 
-// Max is the largest value, NaN when there is none.
+// Max returns the largest value, NaN if there are none.
 func (w *Window) Max(now time.Duration) float64 {
 	if all := w.total(now); all.count > 0 {
 		return all.max

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestWindow has a row for each moment: what was added by then, and what counts.
+// TestWindow has a row per time: the added values and the expected results.
 func TestWindow(t *testing.T) {
 	var w Window
 	nan := math.NaN()
@@ -17,7 +17,7 @@ func TestWindow(t *testing.T) {
 		sum, rate, avg, max float64
 	}{
 		{0, nil, 0, 0, nan, nan},
-		{0, []float64{6}, 6, 6. / 30, 6, 6}, // a full sample before it is taken for granted
+		{0, []float64{6}, 6, 6. / 30, 6, 6}, // counts as a full sample from the start
 		{15, []float64{-9}, -3, -3. / 45, -1.5, 6},
 		{29, nil, -3, -3. / 59, -1.5, 6},
 		{30, []float64{-3}, -6, -6. / 30, -2, 6},
@@ -44,8 +44,8 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestWindowModel: at any moment a window tells of the values of the last 30 s, and
-// of none that is 60 s old.
+// TestWindowModel checks that at any time a window includes the values of the
+// last 30 s and none that is 60 s old.
 func TestWindowModel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	var w Window
