@@ -1,5 +1,5 @@
-// Package leaks finds the goroutines that a room's tests leave behind: what is
-// stopped is gone, and not only on its way.
+// Package leaks finds the goroutines that a package's tests leave behind. It
+// checks that stopped components have really ended their goroutines.
 //
 // Start reading at Main.
 package leaks
@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// patience is how long goroutines that were told to end may take.
+// patience is the time that stopped goroutines may take to end.
 const patience = 5 * time.Second
 
-// Main runs a room's tests and returns the exit code for its TestMain: a
-// failure, too, when a goroutine that runs code is left. code is a part of the
-// names of functions, such as "ottla/internal/".
+// Main runs a package's tests and returns the exit code for TestMain. It is
+// also a failure if a goroutine that runs code is left. code is a part of
+// function names, such as "ottla/internal/".
 func Main(m *testing.M, code string) int {
 	exit := m.Run()
 	deadline := time.After(patience)
@@ -34,7 +34,8 @@ func Main(m *testing.M, code string) int {
 	return exit
 }
 
-// Count is the number of goroutines, beside the caller's, that run code.
+// Count returns the number of goroutines that run code, not counting the
+// caller's.
 func Count(code string) int {
 	buf := make([]byte, 4<<20)
 	others := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")[1:]

@@ -7,7 +7,8 @@ import (
 
 func lingers(end <-chan struct{}) { <-end }
 
-// TestCount: a goroutine counts until it has ended, and who asks does not.
+// TestCount checks that a goroutine counts until it has ended, and that the
+// caller does not count.
 func TestCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		end := make(chan struct{})
