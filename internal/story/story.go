@@ -1,7 +1,7 @@
-// Package story plays golden scripts: text files of commands, each followed by
-// what it led to. A test plays the commands on the real thing and compares what
-// it tells with the file. So a state machine's behaviour is read, and reviewed,
-// as prose.
+// Package story runs golden scripts: text files of commands, each followed by
+// its output. A test runs the commands on the real code and compares the output
+// with the file. So the behaviour of a state machine can be read and reviewed
+// as text.
 //
 // Start reading at Play.
 package story
@@ -17,15 +17,15 @@ import (
 	"time"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the stories say now into testdata")
+var rewrite = flag.Bool("rewrite", false, "write the current output of the stories to testdata")
 
-// Play plays each file that the pattern names, as a subtest. begin starts a
-// story: what it returns carries out one command, and tells what comes of it.
+// Play runs each file that matches the pattern as a subtest. begin starts a
+// story and returns a function that executes one command and writes its output.
 //
-// A script is paragraphs, apart by empty lines: a command on the first line, and
-// below it what it led to. Lines that begin with # are comments and stay where
-// they are. With the flag -rewrite the files are written anew, which
-// `make golden` does for all rooms; read the diff.
+// A script consists of paragraphs, separated by empty lines: a command on the
+// first line and its output below. Lines that begin with # are comments and are
+// preserved. With the flag -rewrite the files are rewritten with the current
+// output; `make golden` does this for all packages. Review the diff.
 func Play(t *testing.T, pattern string, begin func(*testing.T, *Told) func(Command)) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
@@ -48,16 +48,16 @@ func Play(t *testing.T, pattern string, begin func(*testing.T, *Told) func(Comma
 				return
 			}
 			if got != string(want) {
-				t.Errorf("%s tells another story now:\n%s", file, firstDifference(got, string(want)))
+				t.Errorf("%s has different output now:\n%s", file, firstDifference(got, string(want)))
 			}
 		})
 	}
 }
 
-// play carries out the commands of a script and returns the script with what
-// they lead to now.
+// play executes the commands of a script and returns the script with their
+// current output.
 func play(script string, told *Told, carryOut func(line string)) string {
-	outcome := false // of the last command, told anew
+	outcome := false // the following lines are the old output of a command
 	for _, line := range strings.Split(strings.TrimRight(script, "\n"), "\n") {
 		switch {
 		case strings.HasPrefix(line, "#"):
@@ -86,16 +86,16 @@ func firstDifference(got, want string) string {
 	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
 }
 
-// Told is the script as it is told now.
+// Told collects the script with the current output.
 type Told struct {
-	// Rename, where it is set, gives what no two runs have in common (ids) a
-	// name that they do.
+	// Rename, if set, replaces values that differ between runs (ids) by fixed
+	// names.
 	Rename func(line string) string
 
 	text strings.Builder
 }
 
-// Line tells a line of what the last command led to.
+// Line writes a line of output of the last command.
 func (o *Told) Line(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if o.Rename != nil {
@@ -109,9 +109,9 @@ func (o *Told) write(line string) { o.text.WriteString(line + "\n") }
 // Command is the first line of a paragraph: a verb and words.
 type Command struct {
 	Verb string
-	// Rest is what follows the verb, as it stands.
+	// Rest is the text after the verb, unchanged.
 	Rest string
-	// Words are the words of Rest that are no options, in their order.
+	// Words are the words of Rest that are not options, in order.
 	Words []string
 	// Options are the words KEY=VALUE.
 	Options map[string]string
@@ -132,7 +132,7 @@ func parse(t testing.TB, line string) Command {
 	return c
 }
 
-// Word is the i-th word, "" when there are fewer.
+// Word returns the i-th word, "" if there are fewer.
 func (c Command) Word(i int) string {
 	if i >= len(c.Words) {
 		return ""
@@ -140,7 +140,7 @@ func (c Command) Word(i int) string {
 	return c.Words[i]
 }
 
-// Text is the value of an option, nil when it is not given.
+// Text returns the value of an option, nil if it is not given.
 func (c Command) Text(key string) *string {
 	if value, ok := c.Options[key]; ok {
 		return &value
@@ -148,7 +148,8 @@ func (c Command) Text(key string) *string {
 	return nil
 }
 
-// Number is the value of an option that is a whole number.
+// Number returns the value of an option that is an integer, or otherwise if it
+// is not given.
 func (c Command) Number(key string, otherwise int) int {
 	if value, ok := c.Options[key]; ok {
 		return Number(c.t, value)
@@ -156,7 +157,8 @@ func (c Command) Number(key string, otherwise int) int {
 	return otherwise
 }
 
-// Duration is the value of an option such as 30s.
+// Duration returns the value of an option such as 30s, or otherwise if it is
+// not given.
 func (c Command) Duration(key string, otherwise time.Duration) time.Duration {
 	if value, ok := c.Options[key]; ok {
 		return Duration(c.t, value)
@@ -164,7 +166,7 @@ func (c Command) Duration(key string, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-// Number reads a whole number of a script.
+// Number parses an integer of a script.
 func Number(t testing.TB, text string) int {
 	t.Helper()
 	n, err := strconv.Atoi(text)
@@ -174,7 +176,7 @@ func Number(t testing.TB, text string) int {
 	return n
 }
 
-// Duration reads a duration of a script, such as 30s.
+// Duration parses a duration of a script, such as 30s.
 func Duration(t testing.TB, text string) time.Duration {
 	t.Helper()
 	d, err := time.ParseDuration(text)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestPlay: what a command leads to now takes the place of what the script says
-// of it; commands, comments and single empty lines stay.
+// TestPlay checks that the current output of a command replaces the old one,
+// and that commands, comments and single empty lines are preserved.
 func TestPlay(t *testing.T) {
 	for _, c := range []struct{ what, script, want string }{
 		{"a new script", "add 1\n\nadd 2\n", "add 1\n= 1\n\nadd 2\n= 3\n"},
@@ -31,8 +31,8 @@ func TestPlay(t *testing.T) {
 	}
 }
 
-// TestRename: what differs from run to run is told under its name; the commands
-// stay as they are.
+// TestRename checks that values that differ between runs are renamed in the
+// output, and that commands are unchanged.
 func TestRename(t *testing.T) {
 	told := &Told{Rename: func(line string) string { return strings.ReplaceAll(line, "4711", "A-1") }}
 	got := play("ask 4711", told, func(string) { told.Line("<- %d", 4711) })
