@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
-	"slices"
 
 	"ottla/internal/metadata"
 	"ottla/internal/record"
@@ -43,8 +42,7 @@ type verifier struct {
 	codecs   *record.Codecs
 	problems []storage.Problem
 	maxEpoch int32
-	oldest   SnapshotID
-	any      bool // at least one snapshot is intact
+	reach    int64 // the highest end offset of a snapshot, damaged ones included
 }
 
 // found records a CorruptError as a problem and returns other errors.
@@ -73,6 +71,7 @@ func (v *verifier) snapshots() error {
 		return err
 	}
 	for _, id := range ids {
+		v.reach = max(v.reach, id.EndOffset)
 		data, err := vfs.ReadFile(v.fs, id.file(v.folder))
 		if err != nil {
 			return err
@@ -82,10 +81,6 @@ func (v *verifier) snapshots() error {
 			if err := v.found(&CorruptError{File: id.file(v.folder), Offset: -1, Pos: int64(pos), Reason: err.Error()}); err != nil {
 				return err
 			}
-			continue
-		}
-		if !v.any {
-			v.oldest, v.any = id, true
 		}
 	}
 	return nil
@@ -102,7 +97,7 @@ func (v *verifier) log() error {
 		scan.torn.Reason += "; " + scan.proof
 		return scan.torn
 	}
-	if begin := scan.index.before.offset; begin > 0 && (!v.any || v.oldest.EndOffset < begin) && !v.covers(begin) {
+	if begin := scan.index.before.offset; v.reach < begin {
 		return &CorruptError{File: v.folder, Offset: begin, Reason: "the log begins there, but no snapshot reaches to it"}
 	}
 	for _, segment := range scan.segments {
@@ -111,12 +106,6 @@ func (v *verifier) log() error {
 		}
 	}
 	return nil
-}
-
-// covers tells whether a snapshot ends at or after an offset.
-func (v *verifier) covers(offset int64) bool {
-	ids, _, err := listSnapshots(v.fs, v.folder)
-	return err == nil && slices.ContainsFunc(ids, func(id SnapshotID) bool { return id.EndOffset >= offset })
 }
 
 // records parses every record of a segment's valid batches.

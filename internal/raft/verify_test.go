@@ -47,6 +47,11 @@ func TestVerify(t *testing.T) {
 			}
 		}},
 		{"quorum-state that is none", filepath.Join(testFolder, quorumStateFile), func(w *written, f string) { w.flip(t, f, 0) }},
+		{"a log that begins after the newest snapshot", testFolder, func(w *written, _ string) {
+			if err := w.fs.Rename(firstSegment, filepath.Join(testFolder, "00000000000000999999.log")); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"a batch with a flipped bit and others behind it", firstSegment, func(w *written, f string) { w.flip(t, f, 100) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
