@@ -1,7 +1,9 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,27 +20,42 @@ const startOffsets = "log-start-offset-checkpoint"
 
 // MovePartition puts a copy of a partition's folder under another broker, in the
 // place of a partition of the same name that it has. Neither broker may be
-// running. The folder keeps the topic id of its place.
+// running. The folder keeps the topic id of its place. Ottla has no folder for a
+// partition that was never written: then the copy has no topic id, and the broker
+// takes it by its name.
 func MovePartition(t testing.TB, from, to *target.Broker, partition string) {
 	t.Helper()
 	place := filepath.Join(to.Dir, partition)
-	id, err := os.ReadFile(filepath.Join(place, "partition.metadata"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(place); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(place, os.DirFS(filepath.Join(from.Dir, partition))); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(place, "partition.metadata"), id, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	replaceFolder(t, filepath.Join(from.Dir, partition), place)
 	for _, name := range []string{"recovery-point-offset-checkpoint", "replication-offset-checkpoint", "cleaner-offset-checkpoint"} {
 		setCheckpoint(t, to.Dir, name, partition, "")
 	}
 	setCheckpoint(t, to.Dir, startOffsets, partition, checkpointed(t, from.Dir, startOffsets, partition))
+}
+
+// replaceFolder copies a partition's folder over another one, whose topic id it
+// keeps.
+func replaceFolder(t testing.TB, from, to string) {
+	t.Helper()
+	name := filepath.Join(to, "partition.metadata")
+	id, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	if id == nil {
+		err = os.Remove(name)
+	} else {
+		err = os.WriteFile(name, id, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Unclean makes the broker's next start one after a crash.

@@ -433,33 +433,21 @@ func awaitCompacted(t *testing.T, b *target.Broker, partition string) (active in
 	return active
 }
 
-// bare fills a partition's folder with the segments of another and nothing else
-// but its own topic id.
+// bare fills a partition's folder with the segments of another one. Besides them
+// it has only its own topic id, if it had one.
 func bare(t *testing.T, from, to string) {
 	t.Helper()
-	id, err := os.ReadFile(filepath.Join(to, "partition.metadata"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(to); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
+	replaceFolder(t, from, to)
 	entries, err := os.ReadDir(to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if filepath.Ext(e.Name()) != ".log" {
+		if filepath.Ext(e.Name()) != ".log" && e.Name() != "partition.metadata" {
 			if err := os.Remove(filepath.Join(to, e.Name())); err != nil {
 				t.Fatal(err)
 			}
 		}
-	}
-	if err := os.WriteFile(filepath.Join(to, "partition.metadata"), id, 0o644); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -340,7 +340,7 @@ func (d *dumper) small(base string) error {
 				return nil
 			})
 		}
-	case strings.HasSuffix(base, "-checkpoint"):
+	case strings.HasSuffix(base, "-checkpoint"), base == flushedName, base == recentName:
 		parse = func(data []byte) error {
 			return decodeCheckpoint(data, 3, func(f []string) error {
 				add("offset", DumpField{"topic", f[0]}, DumpField{"partition", number(f[1])}, DumpField{"offset", number(f[2])})

@@ -30,6 +30,11 @@ func secondBase(t testing.TB, mem *vfs.Mem, folder string) int64 {
 // people.
 func TestDumpReadsEverything(t *testing.T) {
 	mem, o := full(t, true)
+	for _, name := range []string{flushedName, recentName} { // a clean stop has removed them
+		if err := writeFile(mem, "/data/"+name, encodeOffsets([]offsetLine{{pointsKey, 7}})); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, name := range dirFiles(t, mem) {
 		lines, err := dumped(mem, o.Codecs, name)
 		if err != nil || len(lines) == 0 && !strings.HasSuffix(name, snapshotSuffix) {
