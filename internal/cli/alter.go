@@ -32,20 +32,20 @@ type configFlags struct {
 func (f *configFlags) add(cmd *cobra.Command, scope config.Scope) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.set, "set", nil, "set `name=value` (repeatable)")
-	flags.StringArrayVar(&f.remove, "delete", nil, "give `name` its default back (repeatable)")
+	flags.StringArrayVar(&f.remove, "delete", nil, "reset `name` to its default (repeatable)")
 	if scope == config.ScopeTopic {
 		f.all = true
-		flags.Var(negation{&f.all}, "overrides", "show only what was set for the topic itself")
+		flags.Var(negation{&f.all}, "overrides", "show only configs set on the topic itself")
 		flags.Lookup("overrides").NoOptDefVal = "true"
 		flags.BoolP("all", "a", true, "show every config") // as it was before; now the default
 		if err := flags.MarkHidden("all"); err != nil {
 			panic(err) // the flag is defined above
 		}
 	} else {
-		flags.BoolVarP(&f.all, "all", "a", false, "show every config, not only what was set here")
+		flags.BoolVarP(&f.all, "all", "a", false, "show every config, not only those set here")
 	}
-	flags.BoolVar(&f.doc, "doc", false, "show what each config means, as the cluster tells it")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "only let the cluster check whether it would work")
+	flags.BoolVar(&f.doc, "doc", false, "show the documentation of each config, as returned by the cluster")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only validate the change on the cluster")
 	mustComplete(cmd, "set", completeKeys("=", scope))
 	mustComplete(cmd, "delete", completeKeys("", scope))
 }

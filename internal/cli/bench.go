@@ -21,15 +21,15 @@ import (
 func (a *App) bench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Load a cluster and measure it",
-		Long: `Load a cluster and measure it: records, bytes, requests and latencies.
+		Short: "Generate load on a cluster and measure it",
+		Long: `Generate load and measure it: records, bytes, requests and latencies.
 
-By default a load goes through a client, as an application makes it. With --raw it
-is requests made beforehand, several ahead on several connections: then the brokers
-are measured and not the client.
+By default a client library generates the load, as in an application. With --raw the
+requests are prepared in advance and sent pipelined on several connections. This
+measures the brokers without the client.
 
-A load with a rate has a moment for each record, and latencies count from there, so
-that a broker which stalls is charged for everything that was due meanwhile.`,
+With a rate, each record has a scheduled time, and latencies are measured from it. So
+a stall of the broker counts for all records that were due meanwhile.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: needCommand,
 		Example: example(`
@@ -49,10 +49,10 @@ type spanFlags struct {
 }
 
 func (f *spanFlags) add(flags *pflag.FlagSet, duration time.Duration) {
-	flags.DurationVar(&f.warmup, "warmup", 0, "`time` before everything is counted")
+	flags.DurationVar(&f.warmup, "warmup", 0, "`time` before the measurement begins")
 	flags.DurationVar(&f.duration, "duration", duration, "`time` that is measured; 0: until --records or --bytes")
-	flags.Int64Var(&f.records, "records", 0, "end after so many records, those of the warm-up among them")
-	flags.Int64Var(&f.bytes, "bytes", 0, "end after so many bytes, likewise")
+	flags.Int64Var(&f.records, "records", 0, "stop after this many records, including the warm-up")
+	flags.Int64Var(&f.bytes, "bytes", 0, "stop after this many bytes, including the warm-up")
 }
 
 func (f *spanFlags) span() (bench.Span, error) {

@@ -22,7 +22,7 @@ func (a *App) benchConsume(l *link) *cobra.Command {
 	f := &benchConsumeFlags{}
 	cmd := &cobra.Command{
 		Use:   "consume TOPIC",
-		Short: "Measure reading what is there",
+		Short: "Measure reading existing records",
 		Args:  usageArgs(cobra.ExactArgs(1)),
 		Example: example(`
 # everything once, through a client
@@ -40,10 +40,10 @@ ottla bench consume load --raw --readers 50`),
 	f.span.add(flags, 10*time.Second)
 	flags.BoolVar(&f.raw, "raw", false, "without a client: what comes is counted and thrown away")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress on standard error")
-	flags.BoolVar(&f.once, "once", false, "end when everything was read once (always so without --raw)")
-	flags.IntVar(&f.readers, "readers", 1, "raw: readers of the whole topic")
-	flags.Int32Var(&f.maxBytes, "max-bytes", 50<<20, "most bytes of a response")
-	flags.Int32Var(&f.partitionMaxBytes, "partition-max-bytes", 1<<20, "most bytes of a partition in a response")
+	flags.BoolVar(&f.once, "once", false, "stop when everything was read once (always the case without --raw)")
+	flags.IntVar(&f.readers, "readers", 1, "raw: number of readers, each of the whole topic")
+	flags.Int32Var(&f.maxBytes, "max-bytes", 50<<20, "maximum bytes of a response")
+	flags.Int32Var(&f.partitionMaxBytes, "partition-max-bytes", 1<<20, "maximum bytes of a partition in a response")
 	return cmd
 }
 

@@ -44,10 +44,10 @@ ottla bench e2e ping --rate 1000 --raw`),
 	f.span.add(flags, 10*time.Second)
 	flags.BoolVar(&f.raw, "raw", false, "send requests made beforehand to one partition, without a client")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress on standard error")
-	flags.Int32VarP(&f.partitions, "partitions", "p", 1, "partitions of the topic, if it must be made")
+	flags.Int32VarP(&f.partitions, "partitions", "p", 1, "partitions of the topic, if it does not exist")
 	flags.IntVar(&f.recordBytes, "record-bytes", 100, "size of each value")
-	flags.Float64Var(&f.rate, "rate", 1000, "records a second")
-	flags.StringVar(&f.acks, "acks", "all", "who must have a record: 0, 1 or all")
+	flags.Float64Var(&f.rate, "rate", 1000, "records per second")
+	flags.StringVar(&f.acks, "acks", "all", "replicas that must have a record: 0, 1 or all")
 	return cmd
 }
 

@@ -100,7 +100,7 @@ ottla consume greetings`),
 	a.Root.SetOut(s.Out)
 	a.Root.SetErr(s.Err)
 	a.Root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	a.Root.PersistentFlags().StringVar(&a.format, "format", "text", "form of the output: text, json or yaml")
+	a.Root.PersistentFlags().StringVar(&a.format, "format", "text", "output format: text, json or yaml")
 	a.Root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkFormat() }
 	a.Root.AddCommand(a.topic(), a.group(), a.produce(), a.consume(), a.copy(), a.bench(), a.cluster(), a.config(), a.doctor(), a.profile(), a.version())
 	return a

@@ -35,10 +35,10 @@ func (a *App) linkFlags(f *pflag.FlagSet) *link {
 	l := &link{app: a}
 	f.StringVarP(&l.servers, "bootstrap-server", "b", "", "`host:port`,… to begin with (default: $"+BootstrapEnv+", the current profile, "+defaultBootstrap+")")
 	f.StringArrayVarP(&l.properties, "property", "X", nil, "client setting `name=value` with Kafka's or librdkafka's name (repeatable)")
-	f.StringVarP(&l.file, "command-config", "F", "", "`file` of client settings; -X stands above it")
-	f.StringVar(&l.profile, "profile", "", "take the settings of this profile (see ottla profile)")
-	f.DurationVar(&l.timeout, "timeout", 10*time.Second, "how long to wait for the cluster")
-	f.BoolVarP(&l.verbose, "verbose", "v", false, "tell on standard error what the client does")
+	f.StringVarP(&l.file, "command-config", "F", "", "`file` of client settings; -X overrides it")
+	f.StringVar(&l.profile, "profile", "", "use the settings of this profile (see ottla profile)")
+	f.DurationVar(&l.timeout, "timeout", 10*time.Second, "time to wait for the cluster")
+	f.BoolVarP(&l.verbose, "verbose", "v", false, "log the client's actions to standard error")
 	return l
 }
 

@@ -6,7 +6,7 @@ import "github.com/spf13/cobra"
 func (a *App) cluster() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "cluster",
-		Short:   "Look at the cluster",
+		Short:   "Describe the cluster",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE:    needCommand,
 		Example: example("ottla cluster info"),

@@ -8,7 +8,7 @@ import (
 func (a *App) config() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Look up configuration keys, check a configuration, configure brokers",
+		Short: "Explain configuration keys, check a configuration, change broker configs",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  needCommand,
 		Example: example(`

@@ -20,9 +20,9 @@ type NodeFlags struct {
 
 // Add adds the flags.
 func (n *NodeFlags) Add(f *pflag.FlagSet) {
-	f.StringVarP(&n.File, "config", "c", "", "`file` in the form of Kafka's server.properties")
-	f.StringVar(&n.Defaults, "defaults", "", "`file` in the same form, below all else; its listeners count while nothing else sets any")
-	f.StringArrayVar(&n.Set, "set", nil, "config key `name=value`, above all else (repeatable)")
+	f.StringVarP(&n.File, "config", "c", "", "`file` in the format of Kafka's server.properties")
+	f.StringVar(&n.Defaults, "defaults", "", "`file` in the same format, with the lowest priority; its listeners apply if no other source sets any")
+	f.StringArrayVar(&n.Set, "set", nil, "config `name=value`, with the highest priority (repeatable)")
 }
 
 // Sources reads the files and gathers what config.Load takes. The variable that
@@ -58,8 +58,8 @@ func (a *App) configUnused() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unused",
 		Short: "Check a node's configuration and list the keys that have no effect",
-		Long: `Check a node's configuration, as serve would, and list the keys in it that Ottla
-accepts but does not act on.`,
+		Long: `Check a node's configuration, like serve, and list the keys that Ottla accepts but
+that have no effect.`,
 		Args:    usageArgs(cobra.NoArgs),
 		Example: example("ottla config unused -c server.properties"),
 		RunE: func(*cobra.Command, []string) error {

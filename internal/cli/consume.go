@@ -39,7 +39,7 @@ func (a *App) consume() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "consume TOPIC…",
 		Short: "Print the records of topics",
-		Long: "Print the records of topics, from the first on, and wait for more until interrupted.\n\n" +
+		Long: "Print the records of topics from the first one, and wait for more until interrupted.\n\n" +
 			offsetGrammar + "\n\n" + formatGrammar + "\n\n" +
 			"--format json prints the same lines as -J: one object for each record. --format yaml\nprints them as YAML documents.\n\n" + groupGrammar,
 		Args:              usageArgs(cobra.MinimumNArgs(1)),
@@ -57,15 +57,15 @@ ottla consume orders -g billing`),
 	}
 	flags := cmd.Flags()
 	f.link = a.linkFlags(flags)
-	flags.StringArrayVarP(&f.offsets, "offset", "o", nil, "where to begin, and to end (see above; default: beginning)")
-	flags.Int64VarP(&f.count, "count", "c", 0, "stop after so many records")
-	flags.Int64VarP(&f.count, "num", "n", 0, "the same as -c")
-	flags.BoolVarP(&f.exitAtEnd, "exit", "e", false, "stop at the end that the topics have now")
+	flags.StringArrayVarP(&f.offsets, "offset", "o", nil, "where to begin and to end (see above; default: beginning)")
+	flags.Int64VarP(&f.count, "count", "c", 0, "stop after this many records")
+	flags.Int64VarP(&f.count, "num", "n", 0, "same as -c")
+	flags.BoolVarP(&f.exitAtEnd, "exit", "e", false, "stop at the current end of the topics")
 	flags.Int32SliceVarP(&f.partitions, "partition", "p", nil, "only these partitions")
 	flags.StringVarP(&f.format, "output-format", "f", "", "print each record by this format (see above)")
-	flags.BoolVarP(&f.envelopes, "json", "J", false, "print each record as a JSON object with all that it has")
-	flags.StringVarP(&f.keyDelimiter, "key-delimiter", "K", "", "print the key too, and this behind it")
-	flags.StringVarP(&f.delimiter, "delimiter", "D", `\n`, "print this behind each record")
+	flags.BoolVarP(&f.envelopes, "json", "J", false, "print each record as a JSON object with all its fields")
+	flags.StringVarP(&f.keyDelimiter, "key-delimiter", "K", "", "also print the key, with this after it")
+	flags.StringVarP(&f.delimiter, "delimiter", "D", `\n`, "print this after each record")
 	flags.BoolVarP(&f.nulls, "null", "Z", false, "print "+nullText+" for null keys and values")
 	flags.BoolVarP(&f.pattern, "regex", "r", false, "TOPIC… are regular expressions")
 	flags.StringVar(&f.isolation, "isolation-level", "", "read_committed or read_uncommitted (default: -X isolation.level, else read_uncommitted)")

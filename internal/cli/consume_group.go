@@ -14,11 +14,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const groupGrammar = `With -g GROUP the command is a member of that consumer group: its members share the
-partitions, and each goes on where the group has committed. What is printed is committed
-after it was written, so that an interrupt loses nothing. -o says where to begin in a
-partition without a committed offset: beginning, end or @TIME. With --group-protocol
-consumer the broker assigns the partitions (KIP-848).`
+const groupGrammar = `With -g GROUP the command joins that consumer group. The members share the partitions,
+and each continues at the committed offsets. Records are committed after they were
+printed, so an interrupt loses nothing. -o sets where to begin in a partition without
+a committed offset: beginning, end or @TIME. With --group-protocol consumer the broker
+assigns the partitions (KIP-848).`
 
 // groupReading is a reading whose partitions come and go as the group gives
 // them. The client calls assigned and revoked only while the reader polls

@@ -45,11 +45,11 @@ func (a *App) copy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "copy SOURCE TARGET",
 		Short: "Copy the records of a topic to another one, or to another cluster",
-		Long: "Copy the records of the topic SOURCE to the topic TARGET, which must exist: keys, values, headers and\n" +
-			"timestamps stay, offsets do not. A record goes to the partition of the same number if TARGET has as many\n" +
-			"partitions as SOURCE, else to the one of its key. The copy ends at the end that SOURCE has now, unless\n" +
-			"--follow is given. It is at least once: stopped and begun again at the offsets that it printed, it\n" +
-			"copies no record twice.\n\n" + offsetGrammar,
+		Long: "Copy the records of the topic SOURCE to the topic TARGET, which must exist. Keys, values, headers and\n" +
+			"timestamps are kept, offsets are not. If TARGET has as many partitions as SOURCE, a record keeps its\n" +
+			"partition; otherwise its key determines the partition. The copy stops at the current end of SOURCE,\n" +
+			"unless --follow is given. When it stops, it prints the offsets at which to continue. After a crash,\n" +
+			"records may be copied again (at least once).\n\n" + offsetGrammar,
 		Args:              usageArgs(cobra.ExactArgs(2)),
 		ValidArgsFunction: a.completeTopics(func() *link { return f.from }, 2),
 		Example: example(`
@@ -61,13 +61,13 @@ ottla copy orders orders -o @-1h --follow --to-profile staging`),
 	flags := cmd.Flags()
 	f.from = a.linkFlags(flags)
 	flags.StringVar(&f.toServers, "to-bootstrap-server", "", "`host:port`,… of the cluster of TARGET (default: that of SOURCE)")
-	flags.StringVar(&f.toProfile, "to-profile", "", "profile of the cluster of TARGET")
-	flags.StringArrayVarP(&f.offsets, "offset", "o", nil, "where to begin, and to end (see above; default: beginning)")
-	flags.BoolVar(&f.follow, "follow", false, "go on with what comes, until interrupted")
-	flags.Int64VarP(&f.count, "count", "c", 0, "stop after so many records")
+	flags.StringVar(&f.toProfile, "to-profile", "", "profile for the cluster of TARGET")
+	flags.StringArrayVarP(&f.offsets, "offset", "o", nil, "where to begin and to end (see above; default: beginning)")
+	flags.BoolVar(&f.follow, "follow", false, "continue with new records until interrupted")
+	flags.Int64VarP(&f.count, "count", "c", 0, "stop after this many records")
 	flags.Int32SliceVarP(&f.partitions, "partition", "p", nil, "only these partitions of SOURCE")
 	flags.StringVarP(&f.codec, "compression", "z", "none", "none, gzip, snappy, lz4 or zstd")
-	flags.BoolVar(&f.byKey, "by-key", false, "choose partitions by key, though TARGET has as many")
+	flags.BoolVar(&f.byKey, "by-key", false, "choose partitions by key, even if TARGET has as many as SOURCE")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no summary")
 	mustComplete(cmd, "to-profile", a.completeProfiles)
 	return cmd

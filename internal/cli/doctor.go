@@ -32,10 +32,11 @@ func (a *App) doctor() *cobra.Command {
 	var l *link
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Find out why this machine cannot use a cluster",
-		Long: "Looks at the cluster as a client on this machine meets it: does each name resolve, does the port answer,\n" +
-			"is it Kafka's (or a TLS or HTTP one), which addresses do the brokers advertise, and can they be reached\n" +
-			"from here. Each problem comes with what to change. The exit code is 1 when there is one.",
+		Short: "Find out why this machine cannot connect to a cluster",
+		Long: "Checks the connection as a client on this machine makes it: whether each name resolves, whether the port\n" +
+			"answers and speaks Kafka's protocol (not TLS or HTTP), which addresses the brokers advertise, and\n" +
+			"whether they can be reached from here. Each problem is printed with its solution. The exit code is 1\n" +
+			"if there is a problem.",
 		Args: usageArgs(cobra.NoArgs),
 		Example: example(`
 ottla doctor

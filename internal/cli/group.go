@@ -18,7 +18,7 @@ import (
 func (a *App) group() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "group",
-		Short: "List, describe and delete consumer groups, see their lag, move their offsets",
+		Short: "List, describe and delete consumer groups, show their lag, reset their offsets",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  needCommand,
 		Example: example(`

@@ -38,8 +38,8 @@ func (a *App) groupDelete(l *link) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&ifExists, "if-exists", false, "a group that does not exist is no failure")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only look which of the groups could be deleted")
+	cmd.Flags().BoolVar(&ifExists, "if-exists", false, "a group that does not exist is not an error")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only show which of the groups could be deleted")
 	return cmd
 }
 

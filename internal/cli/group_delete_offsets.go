@@ -24,7 +24,7 @@ func (a *App) groupDeleteOffsets(l *link) *cobra.Command {
 	var topics []string
 	cmd := &cobra.Command{
 		Use:               "delete-offsets GROUP --topic TOPIC",
-		Short:             "Forget what a group committed for topics that no member reads",
+		Short:             "Delete the committed offsets of a group for topics that no member reads",
 		Args:              usageArgs(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeGroups(l, 1),
 		Example:           example("ottla group delete-offsets billing --topic orders --topic payments:0,3"),

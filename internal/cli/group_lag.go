@@ -44,10 +44,10 @@ type partitionLag struct {
 func (a *App) groupLag(l *link) *cobra.Command {
 	return &cobra.Command{
 		Use:   "lag GROUP…",
-		Short: "Show how far groups are behind, in records and in seconds",
-		Long: "Show how far groups are behind. LAG is the number of offsets between what is committed\n" +
-			"and the end of the partition; AGE is how long ago the oldest record that is not read yet\n" +
-			"was written, by its timestamp. Partitions without a committed offset have neither.",
+		Short: "Show the lag of groups in records and in seconds",
+		Long: "Show the lag of groups. LAG is the number of offsets between the committed offset and the\n" +
+			"end of the partition. AGE is the age of the oldest unread record, by its timestamp.\n" +
+			"Partitions without a committed offset have neither.",
 		Args:              usageArgs(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: a.completeGroups(l, 0),
 		Example:           example("ottla group lag billing --format json"),

@@ -40,10 +40,10 @@ func (a *App) groupResetOffsets(l *link) *cobra.Command {
 	f := &resetFlags{}
 	cmd := &cobra.Command{
 		Use:   "reset-offsets GROUP",
-		Short: "Show where a group would go on, and with --execute move it there",
-		Long: "Show for each partition the old and the new offset, when the records there were written, and\n" +
-			"how many records will be read again or left out. Only --execute changes anything. The group must\n" +
-			"have no members then. An offset outside of the partition becomes its nearest end.",
+		Short: "Show new offsets for a group, and set them with --execute",
+		Long: "Show for each partition the old and the new offset, the timestamps of the records there, and the\n" +
+			"number of records that will be read again or skipped. Only --execute changes the offsets; the group\n" +
+			"must then have no members. An offset outside the partition is replaced by the nearest valid one.",
 		Args:              usageArgs(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeGroups(l, 1),
 		Example: example(`
@@ -67,14 +67,14 @@ ottla group reset-offsets billing --from-file offsets.csv --execute`),
 	flags.StringArrayVarP(&f.topics, "topic", "t", nil, "a topic, or `TOPIC:0,3` for some partitions (repeatable)")
 	flags.BoolVar(&f.allTopics, "all-topics", false, "all topics for which the group has committed offsets")
 	flags.BoolVar(&f.earliest, "to-earliest", false, "to the first record")
-	flags.BoolVar(&f.latest, "to-latest", false, "behind the last record")
-	flags.BoolVar(&f.current, "to-current", false, "to what is committed, else behind the last record")
+	flags.BoolVar(&f.latest, "to-latest", false, "after the last record")
+	flags.BoolVar(&f.current, "to-current", false, "to the committed offset, else after the last record")
 	flags.StringVar(&f.offset, "to-offset", "", "to this `offset`")
 	flags.StringVar(&f.shift, "shift-by", "", "so `many` records forward, or back when negative")
 	flags.StringVar(&f.at, "to-datetime", "", "to the first record at or after a `time`: a date, date and time, or ms since 1970")
 	flags.StringVar(&f.ago, "by-duration", "", "to the first record of the last `duration`: 90s, 7d, 1h30m, or P7DT1H")
 	flags.StringVar(&f.fromFile, "from-file", "", "to the offsets in a `file` of lines topic,partition,offset")
-	flags.BoolVar(&f.execute, "execute", false, "do it; without, only show it")
+	flags.BoolVar(&f.execute, "execute", false, "set the offsets; without it, only show them")
 	flags.BoolVar(&f.export, "export", false, "print lines topic,partition,offset of the new offsets, as --from-file reads them")
 	mustComplete(cmd, "topic", a.completeTopics(func() *link { return l }, 0))
 	return cmd

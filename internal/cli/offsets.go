@@ -37,19 +37,19 @@ var (
 type span struct{ from, until position }
 
 // offsetGrammar is the grammar as the help of consume tells it.
-const offsetGrammar = `Offsets (-o), each also as FROM:UNTIL, where UNTIL is not read:
+const offsetGrammar = `Offsets (-o), each also as FROM:UNTIL; the record at UNTIL is not read:
   beginning, oldest, earliest, start    the first record
   end, newest, latest                   after the last record
-  stored                                what the group of -g has committed, else the first record
+  stored                                the committed offset of the group of -g, else the first record
   N                                     offset N
   -N                                    N records before the end
   +N                                    N records after the first one
   @TIME                                 the first record at or after TIME
-  s@TIME, e@TIME                        kcat's way to say @TIME: and :@TIME
+  s@TIME, e@TIME                        kcat's form of @TIME: and :@TIME
   :UNTIL                                from the first record
 TIME is a date (2026-01-31), a date and time (2026-01-31T12:00:00Z), milliseconds
-since 1970, now, or a time ago: -90s, -15m, -1h30m, -7d. An UNTIL is fixed when
-the command starts.`
+since 1970, now, or a time before now: -90s, -15m, -1h30m, -7d. UNTIL is determined
+when the command starts.`
 
 // parseOffsets reads the values of -o; a later one adds the end that an earlier
 // one left open, as in kcat's -o s@1 -o e@2. Without any, reading begins at the

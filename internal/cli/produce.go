@@ -36,8 +36,8 @@ func (a *App) produce() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "produce TOPIC",
 		Short: "Write records from standard input to a topic",
-		Long: `Write records from standard input to a topic: one a line, or as -D, -J or -f say.
-The exit code is 0 when every record was acknowledged.`,
+		Long: `Write records from standard input to a topic: one per line, unless -D, -J or -f is
+given. The exit code is 0 if every record was acknowledged.`,
 		Args:              usageArgs(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeTopics(func() *link { return f.link }, 1),
 		Example: example(`
@@ -55,16 +55,16 @@ ottla consume orders -J -e | ottla produce orders-copy -J`),
 	}
 	flags := cmd.Flags()
 	f.link = a.linkFlags(flags)
-	flags.StringVarP(&f.key, "key", "k", "", "key of every record that has none of its own (default: null)")
-	flags.StringVarP(&f.input.keyDelimiter, "key-delimiter", "K", "", "what ends the key in a line")
-	flags.StringVarP(&f.input.delimiter, "delimiter", "D", `\n`, "what ends a record")
-	flags.StringArrayVarP(&f.headers, "header", "H", nil, "header `name=value` of every record (repeatable); without = the value is null")
+	flags.StringVarP(&f.key, "key", "k", "", "key of every record without a key (default: null)")
+	flags.StringVarP(&f.input.keyDelimiter, "key-delimiter", "K", "", "delimiter between key and value")
+	flags.StringVarP(&f.input.delimiter, "delimiter", "D", `\n`, "delimiter between records")
+	flags.StringArrayVarP(&f.headers, "header", "H", nil, "header `name=value` of every record (repeatable); without \"=\" the value is null")
 	flags.StringVarP(&f.codec, "compression", "z", "none", "none, gzip, snappy, lz4 or zstd")
 	flags.Int32VarP(&f.partition, "partition", "p", -1, "partition of every record (default: by key)")
-	flags.StringVar(&f.acks, "acks", "all", "who must have a record: 0 (nobody), 1 (the leader) or all (-1)")
-	flags.Int64VarP(&f.count, "count", "c", 0, "stop after so many records")
+	flags.StringVar(&f.acks, "acks", "all", "replicas that must have a record: 0 (nobody), 1 (the leader) or all (-1)")
+	flags.Int64VarP(&f.count, "count", "c", 0, "stop after this many records")
 	flags.BoolVarP(&f.input.emptyIsNull, "null", "Z", false, "send empty keys and values as null")
-	flags.BoolVarP(&f.input.envelopes, "json", "J", false, "read the JSON envelopes that consume -J prints")
+	flags.BoolVarP(&f.input.envelopes, "json", "J", false, "read JSON objects as printed by consume -J")
 	flags.StringVarP(&f.input.format, "input-format", "f", "", `read records by a format, such as '%k %s\n'`)
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no summary on standard error")
 	return cmd

@@ -37,11 +37,11 @@ type shownProfile struct {
 func (a *App) profile() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "profile",
-		Short: "Name clusters, and choose the one that commands talk to",
-		Long: "A profile is a set of client settings with a name. Commands take the one that --profile or\n" +
-			"$" + ProfileEnv + " names, else the current one. Stronger first: -b, -X, -F, --profile or $" + ProfileEnv + ",\n" +
+		Short: "Save client settings under a name and select the one to use",
+		Long: "A profile is a named set of client settings. Commands use the profile of --profile or\n" +
+			"$" + ProfileEnv + ", else the current one. Priority, highest first: -b, -X, -F, --profile or $" + ProfileEnv + ",\n" +
 			"$" + BootstrapEnv + ", the current profile, " + defaultBootstrap + ".\n\n" +
-			"Profiles are kept in $" + ConfigEnv + ", else in ottla/profiles.yaml of the user's configuration folder\n" +
+			"Profiles are stored in $" + ConfigEnv + ", else in ottla/profiles.yaml of the user's configuration folder\n" +
 			"($XDG_CONFIG_HOME, else ~/.config).",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: needCommand,
@@ -175,7 +175,7 @@ func (a *App) profileList() *cobra.Command {
 func (a *App) profileShow() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show [NAME]",
-		Short:             "Show the settings of a profile, of the current one without a name",
+		Short:             "Show the settings of a profile (default: the current one)",
 		Args:              usageArgs(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeProfiles,
 		Example:           example("ottla profile show staging"),
@@ -249,7 +249,7 @@ const previousProfile = "-"
 func (a *App) profileUse() *cobra.Command {
 	return &cobra.Command{
 		Use:               "use NAME|-",
-		Short:             "Make a profile the current one; - is the one before",
+		Short:             "Make a profile the current one; - is the previous one",
 		Args:              usageArgs(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeProfiles,
 		Example:           example("ottla profile use staging\nottla profile use -"),

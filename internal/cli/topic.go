@@ -13,7 +13,7 @@ import (
 func (a *App) topic() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "topic",
-		Short: "List, create, describe, configure, grow, trim and delete topics",
+		Short: "List, create, describe, configure, extend, trim and delete topics",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  needCommand,
 		Example: example(`

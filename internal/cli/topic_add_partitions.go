@@ -25,9 +25,10 @@ func (a *App) topicAddPartitions(l *link) *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "add-partitions TOPIC N|+N",
-		Short: "Give a topic more partitions",
-		Long: "Give a topic N partitions in all, or N more with +N. The number never falls. Records stay where they\n" +
-			"are, but a key may go to another partition from then on: the order of its records ends there.",
+		Short: "Add partitions to a topic",
+		Long: "Increase the number of partitions of a topic to N, or by N with +N. It cannot be decreased. Existing\n" +
+			"records are not moved, but new records of a key may go to another partition. The order of the records\n" +
+			"of such a key is then not guaranteed.",
 		Args:              usageArgs(cobra.ExactArgs(2)),
 		ValidArgsFunction: a.completeTopics(func() *link { return l }, 1),
 		Example: example(`
@@ -43,7 +44,7 @@ ottla topic add-partitions orders +3 --dry-run`),
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only let the cluster check whether it would work")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only validate the change on the cluster")
 	return cmd
 }
 

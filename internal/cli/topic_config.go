@@ -15,8 +15,8 @@ func (a *App) topicConfig(l *link) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config TOPIC…",
 		Short: "Show or alter the configs of topics",
-		Long: "Show every config of topics with its value and where that was set, what was set for the topic itself\n" +
-			"first; or alter configs.",
+		Long: "Show every config of topics with its value and source, those set on the topic itself first; or alter\n" +
+			"configs.",
 		Args:              usageArgs(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: a.completeTopics(func() *link { return l }, 0),
 		Example: example(`

@@ -60,9 +60,9 @@ ottla topic create orders payments -p 12 -r 3 -c retention.ms=86400000 --if-not-
 	flags.Int32VarP(&f.partitions, "partitions", "p", -1, "partitions of each topic (-1: the broker's num.partitions)")
 	flags.Int16VarP(&f.factor, "replication-factor", "r", -1, "replicas of each partition (-1: the broker's default.replication.factor)")
 	flags.StringArrayVarP(&f.configs, "config", "c", nil, "topic config `name=value` (repeatable)")
-	flags.StringVar(&f.assignment, "replica-assignment", "", "brokers of each partition by hand, such as 1:2,2:3")
-	flags.BoolVar(&f.ifNotExists, "if-not-exists", false, "a topic that exists is no failure")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "only let the cluster check whether it would work")
+	flags.StringVar(&f.assignment, "replica-assignment", "", "explicit brokers of each partition, such as 1:2,2:3")
+	flags.BoolVar(&f.ifNotExists, "if-not-exists", false, "a topic that exists is not an error")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only validate the change on the cluster")
 	mustComplete(cmd, "config", completeKeys("=", config.ScopeTopic))
 	return cmd
 }

@@ -37,8 +37,8 @@ func (a *App) topicDelete(l *link) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&ifExists, "if-exists", false, "a topic that does not exist is no failure")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only look which of the topics exist")
+	cmd.Flags().BoolVar(&ifExists, "if-exists", false, "a topic that does not exist is not an error")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only show which of the topics exist")
 	return cmd
 }
 

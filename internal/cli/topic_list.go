@@ -32,7 +32,7 @@ func (a *App) topicList(l *link) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVarP(&internal, "internal", "i", false, "internal topics too")
+	cmd.Flags().BoolVarP(&internal, "internal", "i", false, "also show internal topics")
 	return cmd
 }
 

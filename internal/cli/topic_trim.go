@@ -30,7 +30,8 @@ func (a *App) topicTrim(l *link) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trim TOPIC…",
 		Short: "Delete the oldest records of topics",
-		Long: "Delete all records of topics before an offset or a time. Without --execute it only shows what would go.\n\n" +
+		Long: "Delete all records of topics before an offset or a time. Without --execute the command only shows what\n" +
+			"would be deleted.\n\n" +
 			"--before takes an offset N, -N (keep the last N), +N (delete the first N), end (delete all), or @TIME as\n" +
 			"in `consume -o`.",
 		Args:              usageArgs(cobra.MinimumNArgs(1)),
@@ -56,7 +57,7 @@ ottla topic trim orders -p 0 --before 4711 --execute`),
 	flags := cmd.Flags()
 	flags.StringVar(&before, "before", "", "the first `offset` to keep (see above)")
 	flags.Int32SliceVarP(&partitions, "partition", "p", nil, "only these partitions")
-	flags.BoolVar(&execute, "execute", false, "delete; else only show what would go")
+	flags.BoolVar(&execute, "execute", false, "delete the records; without it, only show what would be deleted")
 	if err := cmd.MarkFlagRequired("before"); err != nil {
 		panic(err) // the flag is defined above
 	}

@@ -29,16 +29,16 @@ func serve(app *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a node: broker and controller",
-		Long: `Run a node: broker and controller in one, its data in ./ottla-data, unless the
-configuration says otherwise. There is no format step: an empty folder becomes a
-new cluster, an old one is found again.
+		Long: `Run a node: broker and controller in one process. By default its data is in
+./ottla-data. There is no format step: an empty folder becomes a new cluster, an
+existing one is opened.
 
-Configuration comes, the strongest first, from --set, from --listen and --data,
-from OTTLA_… and KAFKA_… in the environment (as the apache/kafka image has them),
-from the file of -c, and from defaults. 'ottla config list' has every key.
+Sources of configuration, highest priority first: --set, then --listen and --data,
+environment variables OTTLA_… and KAFKA_… (as in the apache/kafka image), the file
+of -c, defaults. 'ottla config list' lists every key.
 
-The node ends in order on Ctrl-C, SIGTERM or SIGHUP; a second one ends it at once.
-SIGQUIT writes what every goroutine does to standard error, and the node goes on.`,
+Ctrl-C, SIGTERM or SIGHUP stops the node cleanly; a second one ends it at once.
+SIGQUIT writes the stacks of all goroutines to standard error; the node continues.`,
 		Args: cobra.NoArgs,
 		Example: "  ottla serve\n" +
 			"  ottla serve --listen 0.0.0.0:9092 --data /var/lib/ottla\n" +
@@ -53,7 +53,7 @@ SIGQUIT writes what every goroutine does to standard error, and the node goes on
 	}
 	f.Add(cmd.Flags())
 	cmd.Flags().StringVar(&f.data, "data", "", "`folder` of the data (default ./ottla-data)")
-	cmd.Flags().StringVar(&f.listen, "listen", "", "`host:port` to listen at (default 127.0.0.1:9092)")
+	cmd.Flags().StringVar(&f.listen, "listen", "", "`host:port` to listen on (default 127.0.0.1:9092)")
 	return cmd
 }
 

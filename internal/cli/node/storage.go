@@ -15,7 +15,7 @@ import (
 func storageCommand(app *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "storage",
-		Short: "Look at the data folders of a node, Ottla's or Kafka's",
+		Short: "Inspect the log dirs of a stopped node, Ottla's or Kafka's",
 		Args:  cli.UsageArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

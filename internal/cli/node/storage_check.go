@@ -25,16 +25,16 @@ import (
 func storageCheck(app *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check DIR…",
-		Short: "Tell whether a stopped node's data can be served",
-		Long: `Look at the log dirs of a stopped node, Apache Kafka's or Ottla's, and tell whether
-'ottla serve' can serve them: whose they are, what is in them, and what Ottla would
-ignore or do otherwise than Kafka. Name all log dirs of the node. Nothing is changed.
+		Short: "Check whether 'ottla serve' can use the data of a stopped node",
+		Long: `Check whether 'ottla serve' can use the log dirs of a stopped node, Apache Kafka's
+or Ottla's. The command shows the node and cluster, the content, and what Ottla would
+ignore or do differently from Kafka. Pass all log dirs of the node. Nothing is changed.
 
-Problems are what a start refuses or cannot serve, each with what to do about it.
-Notes are differences to know; what Ottla ignores it keeps, and Kafka finds it again.
-Whether the records themselves are sound is checked by 'ottla storage verify'.
+A problem is something that Ottla refuses at start or cannot serve; the output says
+what to do about it. A note is a difference. Ottla keeps everything that it ignores,
+and Kafka can use it again. 'ottla storage verify' checks the records themselves.
 
-Exit code 0: the data can be served; 1: it cannot; 2: a wrong call.`,
+Exit code 0: Ottla can use the data; 1: it cannot; 2: invalid arguments.`,
 		Args:    cli.UsageArgs(cobra.MinimumNArgs(1)),
 		Example: "  ottla storage check /var/lib/kafka/data\n  ottla storage check /disk1/kafka /disk2/kafka --format json",
 		RunE: func(_ *cobra.Command, args []string) error {

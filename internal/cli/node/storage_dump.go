@@ -29,18 +29,18 @@ func storageDump(app *cli.App) *cobra.Command {
 		Short: "Print a segment, index, snapshot or checkpoint",
 		Long: `Print files of a log dir or partition folder, Ottla's or Kafka's: .log, .index,
 .timeindex, .txnindex, .snapshot, .checkpoint, the checkpoints, quorum-state,
-partition.metadata and meta.properties. The names of fields are those of Kafka's
+partition.metadata and meta.properties. The field names are those of Kafka's
 DumpLogSegments. Records of the metadata log are printed by type and field.
 
-Of a damaged file what can be read is printed, then the place is named; the exit
-code is 1. With --format json each line is one object.`,
+For a damaged file the command prints the readable part and then the position of the
+damage; the exit code is 1. With --format json each line is one object.`,
 		Args:    cli.UsageArgs(cobra.MinimumNArgs(1)),
 		Example: "  ottla storage dump ./ottla-data/orders-0/00000000000000000000.log --print-data-log",
 		RunE: func(_ *cobra.Command, args []string) error {
 			return dump(app, vfs.OS{}, args, f)
 		},
 	}
-	cmd.Flags().BoolVar(&f.deep, "deep-iteration", false, "print the records of each batch too")
+	cmd.Flags().BoolVar(&f.deep, "deep-iteration", false, "also print the records of each batch")
 	cmd.Flags().BoolVar(&f.data, "print-data-log", false, "print the records with their keys, values and headers")
 	return cmd
 }

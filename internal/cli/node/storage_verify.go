@@ -28,9 +28,9 @@ func storageVerify(app *cli.App) *cobra.Command {
 		Long: `Check the log dirs of a stopped node, Ottla's or Kafka's, or the folders of single
 partitions: batches and records, indexes, producer snapshots, leader epochs,
 checkpoints, the metadata log with its snapshots. Nothing is changed. Each problem
-names the file, and the offset and byte if it has one.
+is reported with the file, and with offset and byte position if it has them.
 
-Exit code 0: nothing is wrong; 1: something is, or it could not be looked at.`,
+Exit code 0: no problem; 1: a problem, or the data could not be read.`,
 		Args:    cli.UsageArgs(cobra.MinimumNArgs(1)),
 		Example: "  ottla storage verify ./ottla-data\n  ottla storage verify ./ottla-data/orders-0 --format json",
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -41,7 +41,7 @@ Exit code 0: nothing is wrong; 1: something is, or it could not be looked at.`,
 		},
 	}
 	cmd.Flags().BoolVar(&f.skipRecords, "skip-records", false, "check batches by header and CRC only, without decompressing them")
-	cmd.Flags().IntVar(&f.limit, "limit", 1000, "end the check of a DIR after so many `problems`")
+	cmd.Flags().IntVar(&f.limit, "limit", 1000, "stop the check of a DIR after this many `problems`")
 	return cmd
 }
 
