@@ -33,7 +33,7 @@ func (a *App) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find out why this machine cannot connect to a cluster",
-		Long: "Checks the connection as a client on this machine makes it: whether each name resolves, whether the port\n" +
+		Long: "Check the connection as a client on this machine makes it: whether each name resolves, whether the port\n" +
 			"answers and speaks Kafka's protocol (not TLS or HTTP), which addresses the brokers advertise, and\n" +
 			"whether they can be reached from here. Each problem is printed with its solution. The exit code is 1\n" +
 			"if there is a problem.",
