@@ -37,8 +37,8 @@ func (h *Handler) apiVersions(_ context.Context, r *Request) (Reply, error) {
 		if !softwareName(req.ClientSoftwareName) || !softwareName(req.ClientSoftwareVersion) {
 			return respond(r, newAPIVersions(protocol.InvalidRequest)), nil
 		}
-		r.Session.ClientSoftwareName = req.ClientSoftwareName
-		r.Session.ClientSoftwareVersion = req.ClientSoftwareVersion
+		r.Session.ClientSoftwareName = keptSoftware(req.ClientSoftwareName)
+		r.Session.ClientSoftwareVersion = keptSoftware(req.ClientSoftwareVersion)
 	}
 	resp := newAPIVersions(protocol.None)
 	resp.ApiKeys = advertised(r.Session)
@@ -120,6 +120,15 @@ func (h *Handler) finalizedFeatures(resp *kmsg.ApiVersionsResponse) {
 	slices.SortFunc(resp.FinalizedFeatures, func(a, b kmsg.ApiVersionsResponseFinalizedFeature) int {
 		return strings.Compare(a.Name, b.Name)
 	})
+}
+
+// keptSoftware returns the part of a name or version that a connection keeps: at
+// most 256 bytes.
+func keptSoftware(s string) string {
+	if len(s) > 256 {
+		return strings.Clone(s[:256])
+	}
+	return s
 }
 
 // softwareName tells whether s is a name or version of software as KIP-511

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -133,6 +134,7 @@ func TestApiVersionsChecksSoftware(t *testing.T) {
 	}{
 		{"apache-kafka-java", "4.3.1", true},
 		{"a", "1", true},
+		{strings.Repeat("a", 30_000), strings.Repeat("1", 30_000), true},
 		{"x.y-z", "v1.0-rc.1", true},
 		{"", "1", false},
 		{"a", "", false},
@@ -149,6 +151,9 @@ func TestApiVersionsChecksSoftware(t *testing.T) {
 		}
 		if !test.ok && (session.ClientSoftwareName != "" || len(resp.ApiKeys) > 0) {
 			t.Errorf("%q %q: taken all the same", test.name, test.version)
+		}
+		if len(session.ClientSoftwareName) > 256 || len(session.ClientSoftwareVersion) > 256 {
+			t.Errorf("the connection keeps %d and %d bytes", len(session.ClientSoftwareName), len(session.ClientSoftwareVersion))
 		}
 	}
 }

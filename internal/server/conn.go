@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -228,12 +229,27 @@ func (c *conn) requests() (err error) {
 		if err != nil {
 			return err
 		}
+		c.cutClientID()
 		if !c.more() {
 			if err := c.out.flush(); err != nil {
 				return err
 			}
 		}
 		c.touch()
+	}
+}
+
+// keptClientID is the number of bytes of a client id that an idle connection
+// keeps. Client libraries send fewer.
+const keptClientID = 256
+
+// cutClientID cuts the client id of the last request, which the header keeps in
+// case that the next request has the same. Otherwise each idle connection could
+// hold 32 KiB.
+func (c *conn) cutClientID() {
+	if len(c.header.ClientID) > keptClientID {
+		c.header.ClientID = strings.Clone(c.header.ClientID[:keptClientID])
+		c.request.Header.ClientID = c.header.ClientID
 	}
 }
 

@@ -3,9 +3,11 @@ package server
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,6 +56,39 @@ func TestRequestsTogetherAndInPieces(t *testing.T) {
 		}()
 		c.expect(4, string(large))
 		c.expect(5, "y")
+	})
+}
+
+// TestLongClientID checks that a handler gets the whole client id, and that the
+// connection keeps only its beginning afterwards, and that a request with the
+// same beginning is not mistaken for one with the same id.
+func TestLongClientID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTest(t)
+		var got []string
+		x.echo = func(_ context.Context, r *api.Request) (api.Reply, error) {
+			got = append(got, r.Header.ClientID)
+			return reply(nil), nil
+		}
+		c := x.connect()
+		long := strings.Repeat("x", 30_000)
+		want := []string{long, long, long[:keptClientID], "short"}
+		for i, id := range want {
+			b := binary.BigEndian.AppendUint32(nil, uint32(10+len(id)))
+			b = append(b, 0, testEcho, 0, 0, 0, 0, 0, byte(i))
+			b = append(binary.BigEndian.AppendUint16(b, uint16(len(id))), id...)
+			go c.write(b)
+			c.expect(int32(i), "")
+			synctest.Wait()
+			for k := range x.server.conns {
+				if len(k.header.ClientID) > keptClientID || len(k.request.Header.ClientID) > keptClientID {
+					t.Errorf("an idle connection keeps %d bytes of a client id", len(k.header.ClientID))
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("handlers got client ids of %d and other bytes", len(got[0]))
+		}
 	})
 }
 
