@@ -22,7 +22,7 @@ func (n *Node) dirFailure(f storage.DirFailure) error {
 	case filepath.Clean(f.Path) == filepath.Clean(n.static.MetadataLogDir):
 		return fmt.Errorf("the log dir of the metadata is offline: %w", f.Err)
 	case len(n.storage.Dirs()) == 0:
-		return fmt.Errorf("no log dir is online any more: %w", f.Err)
+		return fmt.Errorf("no log dir is online: %w", f.Err)
 	}
 	select {
 	case n.dirFailed <- struct{}{}:

@@ -94,7 +94,7 @@ func (a *App) runCopy(ctx context.Context, f *copyFlags, source, target string) 
 	}
 	f.to = f.target()
 	if source == target && f.toServers == "" && f.toProfile == "" {
-		return usagef("a topic cannot be copied to itself: name another one, or another cluster")
+		return usagef("a topic cannot be copied to itself: use another topic or another cluster")
 	}
 	if what.from.at == stored || f.follow && what.until.at != nowhere {
 		return usagef("-o: a copy begins at an offset or a time, and --follow has no end")

@@ -99,7 +99,7 @@ func (a *App) loadProfiles() (*profiles, error) {
 func (a *App) saveProfiles(all *profiles) error {
 	file := a.profilesFile()
 	if file == "" || a.WriteFile == nil {
-		return usagef("there is no place for profiles: set $%s to a file", ConfigEnv)
+		return usagef("no location for profiles: set $%s to a file", ConfigEnv)
 	}
 	content, err := yaml.Marshal(all)
 	if err != nil {
@@ -213,7 +213,7 @@ func (a *App) profileCreate() *cobra.Command {
 		Example: example("ottla profile create staging -b kafka1.staging:9092 -X client.rack=b"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if strings.TrimSpace(args[0]) == "" || args[0] == previousProfile {
-				return usagef("%q is no name for a profile", args[0])
+				return usagef("%q is not a valid profile name", args[0])
 			}
 			settings, err := l.given()
 			if err != nil {
@@ -223,7 +223,7 @@ func (a *App) profileCreate() *cobra.Command {
 				settings["bootstrap.servers"] = l.servers
 			}
 			if len(settings) == 0 {
-				return usagef("nothing to keep: give -b, -X or -F")
+				return usagef("nothing to save: give -b, -X or -F")
 			}
 			all, err := a.loadProfiles()
 			if err != nil {

@@ -160,7 +160,7 @@ func (p properties) readFile(content string) error {
 		_, isKnown := known[name]
 		_, isSynonym := synonyms[name]
 		if isSecurity(name) {
-			return fmt.Errorf("line %d: %s is not supported yet, and is not passed over in silence", i+1, name)
+			return fmt.Errorf("line %d: %s is not supported yet", i+1, name)
 		}
 		if !isKnown && !isSynonym {
 			continue

@@ -238,7 +238,7 @@ func (r *reset) change(p partition, b bounds, committed map[partition]int64) (of
 	case r.fixed != nil:
 		wanted = r.fixed[p]
 	case r.goal.relative && !known:
-		return c, fmt.Errorf("%s [%d]: nothing is committed that could be shifted", p.topic, p.number)
+		return c, fmt.Errorf("%s [%d]: no committed offset to shift", p.topic, p.number)
 	case r.goal.relative:
 		wanted = saturated(old, max(0, r.goal.to.n)) + min(0, r.goal.to.n)
 	case r.goal.current && known:
@@ -291,7 +291,7 @@ func (r *reset) execute(ctx context.Context, admin *kadm.Client, changes []offse
 	for i, c := range changes {
 		answer, ok := done.Lookup(c.Topic, c.Partition)
 		if !ok {
-			answer.Err = errors.New("the cluster said nothing about it")
+			answer.Err = errors.New("the cluster did not mention it in its response")
 		}
 		changes[i].Error = newProblem(answer.Err, "")
 	}

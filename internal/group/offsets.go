@@ -556,7 +556,7 @@ const (
 )
 
 // errVersion says that the layout of a value is not known.
-var errVersion = errors.New("the version of its value is not known")
+var errVersion = errors.New("the version of its value is unknown")
 
 // appendOffsetKey writes the key of an offset's record:
 //

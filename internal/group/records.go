@@ -59,7 +59,7 @@ func (m *Machine) Apply(r coordinator.Record, o coordinator.Origin) error {
 	kind := recordType(binary.BigEndian.Uint16(r.Key))
 	apply := folds[kind]
 	if apply == nil {
-		return fmt.Errorf("records of type %d are not known", kind)
+		return fmt.Errorf("record type %d is unknown", kind)
 	}
 	if r.Value != nil && len(r.Value) < 2 {
 		return fmt.Errorf("value of a record of type %d: %w", kind, errShort)

@@ -10,7 +10,7 @@ import (
 
 // ErrTooLarge reports that an answer would take more memory than one request
 // may cause.
-var ErrTooLarge = errors.New("the answer would take more memory than one request may cause; ask for less in one request")
+var ErrTooLarge = errors.New("the response would need more memory than one request may use; request less at once")
 
 // Meter counts what one request makes the node hold and look up. The unit is a
 // byte of memory; a lookup that puts nothing into the answer costs Lookup bytes.

@@ -95,7 +95,7 @@ func (c *core) keyOf(id uint64) (ReplicaKey, error) {
 	if p := c.peers[id]; p != nil {
 		return p.key, nil
 	}
-	return ReplicaKey{}, fmt.Errorf("raft: voted for %x, of which no message came", id)
+	return ReplicaKey{}, fmt.Errorf("raft: voted for %x, which has sent no message", id)
 }
 
 // register handles an entry that raft wants stored: it moves the tip, and makes

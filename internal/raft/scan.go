@@ -173,7 +173,7 @@ func (s *logScan) checkEpoch(epoch int32, kind entryKind) error {
 	last := s.index.lastTerm()
 	switch {
 	case epoch > s.maxEpoch:
-		return fmt.Errorf("the batch has the epoch %d, this node knows none after %d", epoch, s.maxEpoch)
+		return fmt.Errorf("the batch has the epoch %d, but the highest known epoch is %d", epoch, s.maxEpoch)
 	case s.index.count == 0 && s.index.next > 0:
 	case epoch > last && kind&beginsTerm == 0:
 		return fmt.Errorf("the epoch %d follows %d without a LeaderChange", epoch, last)

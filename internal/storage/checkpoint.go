@@ -102,7 +102,7 @@ func decodeOffsets(data []byte) (map[partitionKey]int64, error) {
 		offset, err2 := strconv.ParseInt(fields[2], 10, 64)
 		key := partitionKey{fields[0], int32(partition)}
 		if _, twice := offsets[key]; twice {
-			return fmt.Errorf("%s-%d is there twice", key.topic, key.partition)
+			return fmt.Errorf("%s-%d occurs twice", key.topic, key.partition)
 		}
 		offsets[key] = offset
 		return errors.Join(err1, err2)

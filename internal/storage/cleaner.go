@@ -51,7 +51,7 @@ type Cleaner struct {
 
 // errCleaningAborted ends a pass whose log has changed under it. It is no
 // failure.
-var errCleaningAborted = errors.New("the compaction was given up, for the log has changed")
+var errCleaningAborted = errors.New("the compaction was aborted because the log has changed")
 
 // cleanPass is one pass over one log.
 type cleanPass struct {

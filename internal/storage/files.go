@@ -64,7 +64,7 @@ func (c *files) file(path string) *file { return &file{files: c, path: path} }
 func (f *file) acquire() (vfs.File, error) { return f.open(os.O_RDWR) }
 
 // errTooMany is EMFILE before the process gets one.
-var errTooMany = fmt.Errorf("as many files of segments are in use as may be: %w", syscall.EMFILE)
+var errTooMany = fmt.Errorf("the maximum number of segment files is open: %w", syscall.EMFILE)
 
 // acquireWithin is acquire for what clients cause: at the limit it is refused, but
 // for a file that is open.

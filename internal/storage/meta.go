@@ -68,7 +68,7 @@ func decodeMeta(data []byte) (MetaProperties, error) {
 	}
 	if text, ok := values["directory.id"]; ok {
 		if p.DirectoryID, ok = parseID(text); !ok {
-			return MetaProperties{}, fmt.Errorf("directory.id %q is no id", text)
+			return MetaProperties{}, fmt.Errorf("directory.id %q is not an id", text)
 		}
 	}
 	return p, nil
@@ -121,7 +121,7 @@ func decodePartitionMetadata(data []byte) ([16]byte, error) {
 	}
 	id, ok := parseID(values["topic_id"])
 	if !ok || id == [16]byte{} {
-		return [16]byte{}, fmt.Errorf("topic_id %q is no id", values["topic_id"])
+		return [16]byte{}, fmt.Errorf("topic_id %q is not an id", values["topic_id"])
 	}
 	return id, nil
 }

@@ -75,7 +75,7 @@ func openReserve(fsys vfs.FS, dir string, bytes int64) (*reserve, error) {
 
 // errReserved is why records are refused while the reserve is gone: a full disk
 // to IsNoSpace.
-var errReserved = fmt.Errorf("the disk is full but for what is reserved: %w", syscall.ENOSPC)
+var errReserved = fmt.Errorf("the disk is full except for the reserved space: %w", syscall.ENOSPC)
 
 // retake gives the file its blocks if it does not hold them and there is space
 // for more; else the error is IsNoSpace.

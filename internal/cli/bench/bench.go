@@ -158,7 +158,7 @@ func (m *meter) result() (*Result, error) {
 		if first := m.firstFailure.Load(); first != nil {
 			return nil, *first
 		}
-		return nil, errors.New("nothing was transferred in the time that was measured")
+		return nil, errors.New("nothing was transferred during the measurement")
 	}
 	return r, nil
 }

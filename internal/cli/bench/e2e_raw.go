@@ -149,7 +149,7 @@ func (l *RawEndToEnd) receive(ctx context.Context, m *meter, w *wire, due <-chan
 			case at := <-due:
 				m.done(0, at, 1, bytes/records)
 			default:
-				return fmt.Errorf("%s-%d: somebody else writes to it", l.Topic, partitions[0])
+				return fmt.Errorf("%s-%d: another client writes to it", l.Topic, partitions[0])
 			}
 		}
 		got += records

@@ -98,7 +98,7 @@ func (w *wire) receive(flexible bool) ([]byte, error) {
 	}
 	w.answered++
 	if got := int32(binary.BigEndian.Uint32(w.body)); got != w.answered {
-		return nil, fmt.Errorf("the response to request %d came in the place of that to %d", got, w.answered)
+		return nil, fmt.Errorf("got the response to request %d instead of %d", got, w.answered)
 	}
 	if flexible && w.body[4] != 0 {
 		return nil, fmt.Errorf("a response header with %d tagged fields", w.body[4])

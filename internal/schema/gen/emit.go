@@ -76,7 +76,7 @@ func (e *emitter) subs(m *message) error {
 		signature := sign(f.sub)
 		if had, ok := e.structs[f.sub.name]; ok {
 			if had != signature {
-				return fmt.Errorf("%s is declared twice, differently", f.sub.name)
+				return fmt.Errorf("%s is declared twice with different fields", f.sub.name)
 			}
 			continue
 		}
