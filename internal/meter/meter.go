@@ -1,4 +1,4 @@
-// Package meter bounds what the answer to one request may take.
+// Package meter limits the memory of the response to one request.
 package meter
 
 import (
@@ -8,26 +8,26 @@ import (
 	"sync"
 )
 
-// ErrTooLarge reports that an answer would take more memory than one request
-// may cause.
+// ErrTooLarge means that a response would need more memory than one request may
+// use.
 var ErrTooLarge = errors.New("the response would need more memory than one request may use; request less at once")
 
-// Meter counts what one request makes the node hold and look up. The unit is a
-// byte of memory; a lookup that puts nothing into the answer costs Lookup bytes.
+// Meter counts the memory and the lookups of one request. The unit is a byte of
+// memory; a lookup that adds nothing to the response costs Lookup bytes.
 //
-//  1. A handler calls Charge before it builds a piece of the answer. A state
-//     machine of another goroutine calls Add, which never waits, and the handler
-//     calls Pay when it has the piece.
-//  2. The first Free bytes cost nothing. When the answer is larger, everything
-//     is taken from the server's budget for responses, a step at a time. Whoever
-//     waits for the budget has paid for all that it holds.
-//  3. At each step the request's context is checked: a client that has gone gets
-//     no more work.
-//  4. The first error stays. The handler may stop building where it is; the
-//     request fails as a whole.
+//  1. A handler calls Charge before it builds a part of the response. A state
+//     machine on another goroutine calls Add, which never waits, and the handler
+//     calls Pay when it has received the part.
+//  2. The first Free bytes are free. For a larger response all bytes are taken
+//     from the server's budget for responses, step bytes at a time. A request
+//     that waits for the budget has paid for everything it holds.
+//  3. The request's context is checked at each step, so that no work is done for
+//     a client that has disconnected.
+//  4. The first error is kept. The handler may stop at any point; the whole
+//     request fails.
 //
-// Rejected: to charge the encoded response. Until then a small request could
-// have built gigabytes.
+// Rejected: charging the encoded response. Before the encoding a small request
+// could already have allocated gigabytes.
 //
 // A nil Meter counts nothing and has no limit; tests use it.
 type Meter struct {
@@ -39,29 +39,30 @@ type Meter struct {
 	used int64
 	next int64 // the value of used at which the context is checked
 	err  error
-	// paid belongs to the handler's goroutine.
+	// paid is used by the handler's goroutine only.
 	paid int64
 }
 
 const (
-	// Free is the size of an answer in bytes that is not charged to the budget:
-	// small answers never wait.
+	// Free is the size in bytes up to which a response is not charged to the
+	// budget: small responses never wait.
 	Free = 64 << 10
-	// Lookup is what a lookup costs that puts nothing into the answer.
+	// Lookup is the cost in bytes of a lookup that adds nothing to the response.
 	Lookup = 64
-	// step is how many bytes are taken from the budget at once.
+	// step is the number of bytes taken from the budget at once.
 	step = 64 << 10
 )
 
-// New returns a meter for one request. most is the limit in bytes; 0 is none.
-// take takes bytes from a budget and may wait; nil takes nothing.
+// New returns a meter for one request. most is the limit in bytes; 0 means no
+// limit. take takes bytes from a budget and may wait; nil means no budget.
 func New(ctx context.Context, most int64, take func(int64) error) *Meter {
 	m := &Meter{}
 	m.Reset(ctx, most, take)
 	return m
 }
 
-// Reset makes a used meter ready for the next request, as New does.
+// Reset prepares a used meter for the next request. The arguments are those of
+// New.
 func (m *Meter) Reset(ctx context.Context, most int64, take func(int64) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -69,8 +70,8 @@ func (m *Meter) Reset(ctx context.Context, most int64, take func(int64) error) {
 	m.used, m.next, m.err, m.paid = 0, step, nil, 0
 }
 
-// Add counts n bytes. It never waits and may be called by any goroutine. The
-// error is ErrTooLarge or that of the request's context.
+// Add counts n bytes. It never waits. Any goroutine may call it. The error is
+// ErrTooLarge or the error of the request's context.
 func (m *Meter) Add(n int) error {
 	if m == nil {
 		return nil
@@ -89,7 +90,7 @@ func (m *Meter) Add(n int) error {
 	return m.err
 }
 
-// Pay takes from the budget what was counted and not paid yet. It may wait.
+// Pay takes the counted but unpaid bytes from the budget. It may wait.
 // Only the handler's goroutine may call it.
 func (m *Meter) Pay() error {
 	if m == nil {
@@ -112,7 +113,7 @@ func (m *Meter) Pay() error {
 	return nil
 }
 
-// Charge is Add, then Pay.
+// Charge calls Add, then Pay.
 func (m *Meter) Charge(n int) error {
 	if err := m.Add(n); err != nil {
 		return err
@@ -120,7 +121,7 @@ func (m *Meter) Charge(n int) error {
 	return m.Pay()
 }
 
-// Err is the first error of Add, Pay or Charge.
+// Err returns the first error of Add, Pay or Charge.
 func (m *Meter) Err() error {
 	if m == nil {
 		return nil
@@ -130,7 +131,7 @@ func (m *Meter) Err() error {
 	return m.err
 }
 
-// Used is what was counted so far, in bytes.
+// Used returns the number of counted bytes.
 func (m *Meter) Used() int64 {
 	if m == nil {
 		return 0
@@ -140,5 +141,5 @@ func (m *Meter) Used() int64 {
 	return m.used
 }
 
-// Size is the size of a T in bytes, without what it points to.
+// Size returns the size of a T in bytes, without the memory that it refers to.
 func Size[T any]() int { return int(reflect.TypeFor[T]().Size()) }

@@ -24,101 +24,102 @@ import (
 
 // conn is one connection.
 //
-//  1. Its goroutine reads a request into a buffer that is its own (frame.go),
-//     finds the endpoint and calls its handler, on the same goroutine.
-//  2. A reply that is ready is written at once; of requests that arrived
-//     together the replies are written together.
+//  1. Its goroutine reads a request into its own buffer (frame.go), finds the
+//     endpoint and calls the handler.
+//  2. A ready reply is written at once. Replies to requests that arrived
+//     together are written together.
 //  3. A reply to Produce that is not ready is parked, and the next request is
-//     read. Any other request waits until all parked replies are out
+//     read. Any other request waits until all parked replies are written
 //     (replies.go).
-//  4. Whatever goes wrong ends the loop. What was parked is still answered:
-//     Kafka answers what came before a broken request, too. Then the connection
-//     closes, with one line in the log if it was the client's fault or ours.
+//  4. An error ends the loop. Parked requests are still answered, as in Kafka.
+//     Then the connection closes. If the client or this program caused the
+//     error, one line is logged.
 //
-// Rejected: a goroutine that reads and one that writes for every connection,
-// joined by a channel: two switches for each request, and twice the stacks.
+// Rejected: two goroutines per connection, a reader and a writer, with a channel
+// between them. This costs two goroutine switches per request and twice the
+// stack memory.
 type conn struct {
 	server   *Server
 	listener *listener
 	nc       net.Conn
-	raw      syscall.RawConn // for sendfile and for waiting; nil when nc has none
+	raw      syscall.RawConn // for sendfile and for waiting; nil if nc has none
 	peer     netip.AddrPort
 	session  api.Session
-	frame    frame                  // the request at hand
-	header   protocol.RequestHeader // of it, or of the one before
-	request  api.Request            // what its handler is given
-	consumed func()                 // Request.Consumed, made once
-	wait     func(n int) bool       // Request.Wait, made once
-	waits    int64                  // what it holds of server.waiters
+	frame    frame                  // the current request
+	header   protocol.RequestHeader // header of the current or previous request
+	request  api.Request            // argument of the handler
+	consumed func()                 // Request.Consumed, allocated once
+	wait     func(n int) bool       // Request.Wait, allocated once
+	waits    int64                  // bytes taken from server.waiters
 	ctx      context.Context
 	cancel   context.CancelFunc
-	share    share // of the budget, for requests
-	// fingerprint of the request at hand, in server.expected; 0: it has none.
+	share    share // of the budget for requests
+	// fingerprint of the current request in server.expected; 0: none.
 	fingerprint uint32
-	meter       meter.Meter       // of the answer to the request at hand
-	pay         func(int64) error // takeRoom, made once
-	metered     int64             // what the meter has paid for
+	meter       meter.Meter       // meter of the current response
+	pay         func(int64) error // takeRoom, allocated once
+	metered     int64             // bytes that the meter has paid for
 
-	// clock is when the goroutine asked last, zero once it has read since.
+	// clock is the last reading of the clock; zero after a later read from the
+	// connection.
 	clock time.Time
 
 	in      input
-	out     output // of the connection's goroutine
+	out     output // used by the connection's goroutine
 	replies replies
 
-	// What watch looks at: the round of the last sign of life, of the begin of
-	// the request that is arriving, and of the write in progress (0: none).
+	// For watch: the rounds of the last activity, of the first byte of the
+	// arriving request, and of the write in progress (0: none).
 	active, began, writing atomic.Int64
-	size                   atomic.Int64 // of the request that is arriving
-	charged                atomic.Int64 // what the response that is leaving takes of the budget
+	size                   atomic.Int64 // bytes of the arriving request
+	charged                atomic.Int64 // budget taken by the response that is being written
 	state                  atomic.Int32
 
-	// dead is closed by kill, which notes why.
+	// dead is closed by kill, which also sets reason.
 	dead   chan struct{}
 	killed sync.Once
 	reason error
 }
 
-// state is what the goroutine of a connection is doing.
+// state is the current activity of a connection's goroutine.
 type state int32
 
 const (
 	idle     state = iota // waiting for a request
 	arriving              // reading a request
-	waiting               // for memory, or a place in the queue: not the client's fault
+	waiting               // for memory or for its turn, which is not the client's fault
 	handling
 )
 
-// clients is the kind of listeners whose connections max.connections counts
-// together.
+// clients is the kind of listeners whose connections count together for
+// max.connections.
 const clients = api.OnBroker
 
-// The ways in which a connection ends by itself.
+// Reasons for closing a connection that are not faults.
 var (
 	errShutdown = errors.New("the node is shutting down")
 	errIdle     = errors.New("connections.max.idle.ms has passed")
 	errGone     = errors.New("the client closed the connection while its request was handled")
 )
 
-// fault is the end of a connection that is worth a line in the log.
+// fault is a reason for closing a connection that is logged.
 type fault struct {
 	reason string
-	// kind is what faults have in common whose lines in the log are counted
-	// together; clients do not choose it.
+	// kind groups faults for the limit of log lines. Clients cannot choose it.
 	kind  string
-	api   string // name and version; empty when no request is to blame
+	api   string // name and version; empty if no request caused it
 	stack []byte // of a panic
 }
 
 func (f *fault) Error() string { return f.reason }
 
-// blame makes a fault of what went wrong with a request.
+// blame returns a fault for the error of a request.
 func blame(key, version int16, err error) *fault {
 	name := protocol.APIName(key)
 	return &fault{reason: err.Error(), kind: name, api: fmt.Sprintf("%s %d", name, version)}
 }
 
-// panicked makes a fault of a panic.
+// panicked returns a fault for a panic.
 func panicked(key, version int16, value any) *fault {
 	f := blame(key, version, fmt.Errorf("panic: %v", value))
 	f.kind = "panic in " + f.kind
@@ -126,7 +127,7 @@ func panicked(key, version int16, value any) *fault {
 	return f
 }
 
-// violation is what a client must not do.
+// violation returns a fault for a violation of the protocol.
 func violation(format string, args ...any) error {
 	return &fault{reason: fmt.Sprintf(format, args...), kind: format}
 }
@@ -150,7 +151,7 @@ func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
 		ClientSoftwareName: "unknown", ClientSoftwareVersion: "unknown",
 	}
 	if source, ok := nc.(syscall.Conn); ok {
-		c.raw, _ = source.SyscallConn() // without it regions are read and written
+		c.raw, _ = source.SyscallConn() // without it, regions are read and written
 	}
 	c.tune()
 	c.touch()
@@ -159,17 +160,17 @@ func newConn(l *listener, nc net.Conn, peer netip.AddrPort) *conn {
 
 const (
 	// kafkaBufferBytes is the default of socket.send.buffer.bytes and
-	// socket.receive.buffer.bytes. It is taken for "not chosen": the kernel's own
-	// tuning, which follows the length of the way, does better than any fixed size.
+	// socket.receive.buffer.bytes. It counts as "not set": the kernel's tuning,
+	// which depends on the round-trip time, is faster than any fixed size.
 	kafkaBufferBytes = 100 << 10
-	// localSendBytes is the send buffer to a client on this machine, unless another
-	// was chosen: there is no way to fill, and what lies in a larger one is out of the
-	// processor's cache when it is read. Measured with 10 and 50 readers: 1.4 and 1.5
-	// times the MB/s of the kernel's tuning; with one reader the same.
+	// localSendBytes is the send buffer for clients on this machine, unless a size
+	// is set. There is no round-trip time to fill, and the data of a larger buffer
+	// has left the processor's cache when it is read. Measured with 10 and 50
+	// readers: 1.4 and 1.5 times the MB/s of the kernel's tuning; equal with one.
 	localSendBytes = 200 << 10
 )
 
-// tune sets the sizes of the socket's buffers, if they were chosen.
+// tune sets the sizes of the socket's buffers if they are configured.
 func (c *conn) tune() {
 	tcp, ok := c.nc.(*net.TCPConn)
 	if !ok {
@@ -183,8 +184,8 @@ func (c *conn) tune() {
 	}
 }
 
-// sendBuffer is the size of a send buffer by socket.send.buffer.bytes and the ends
-// of the connection; 0 leaves it to the kernel.
+// sendBuffer returns the size of the send buffer, which depends on
+// socket.send.buffer.bytes and both addresses. 0 leaves it to the kernel.
 func sendBuffer(chosen int32, peer, local netip.Addr) int {
 	switch {
 	case chosen != kafkaBufferBytes:
@@ -195,10 +196,10 @@ func sendBuffer(chosen int32, peer, local netip.Addr) int {
 	return 0
 }
 
-// touch notes a sign of life.
+// touch records activity of the client.
 func (c *conn) touch() { c.active.Store(c.server.tick.Load()) }
 
-// enter notes what the goroutine does from now on.
+// enter sets the activity of the goroutine.
 func (c *conn) enter(s state) { c.state.Store(int32(s)) }
 
 // serve is the connection's goroutine.
@@ -213,7 +214,7 @@ func (c *conn) serve() {
 	c.close(reason)
 }
 
-// requests handles one request after the other, until something is wrong.
+// requests handles requests one after the other until an error.
 func (c *conn) requests() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -253,7 +254,7 @@ func (c *conn) cutClientID() {
 	}
 }
 
-// handle answers the request at hand, or parks the reply.
+// handle answers the current request, or parks the reply.
 func (c *conn) handle() error {
 	c.enter(handling)
 	e := c.frame.endpoint
@@ -298,9 +299,9 @@ func (c *conn) handle() error {
 	return err
 }
 
-// received is when the request at hand had arrived. The clock is not asked again
-// for requests that arrived together: one that lay there while another was
-// answered counts from then on.
+// received returns the arrival time of the current request. For requests that
+// arrived together the clock is read only once, so the time in which an earlier
+// one is handled counts for the later ones.
 func (c *conn) received() time.Time {
 	if c.clock.IsZero() {
 		c.clock = c.server.options.Now()
@@ -308,7 +309,7 @@ func (c *conn) received() time.Time {
 	return c.clock
 }
 
-// turn waits until everything before the request at hand is answered.
+// turn waits until all earlier requests are answered.
 func (c *conn) turn() error {
 	if err := c.out.flush(); err != nil {
 		return err
@@ -319,7 +320,8 @@ func (c *conn) turn() error {
 	return nil
 }
 
-// refused is why the connection closes when a handler returned err.
+// refused returns the reason for closing the connection after a handler
+// returned err.
 func (c *conn) refused(err error) error {
 	if c.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errShutdown
@@ -328,7 +330,8 @@ func (c *conn) refused(err error) error {
 	return blame(c.header.Key, c.header.Version, err)
 }
 
-// answer writes the reply, when it is ready, or sees to it that it will be.
+// answer writes the reply if it is ready, and parks it or waits for it
+// otherwise.
 func (c *conn) answer(e *api.Endpoint, p *parked) error {
 	switch {
 	case c.replies.empty() && p.ready():
@@ -350,13 +353,14 @@ func (c *conn) answer(e *api.Endpoint, p *parked) error {
 	}
 }
 
-// nudge ends a wait for the next request, because the server is closing.
+// nudge ends a wait for the next request because the server is closing.
 func (c *conn) nudge() { _ = c.nc.SetReadDeadline(longAgo) } // a failure means it is closed
 
-// longAgo is a deadline that has passed.
+// longAgo is a deadline in the past.
 var longAgo = time.Unix(1, 0)
 
-// kill cuts the connection, from any goroutine; its own goroutine then ends.
+// kill closes the connection. Any goroutine may call it; the connection's own
+// goroutine then ends.
 func (c *conn) kill(reason error) {
 	c.killed.Do(func() {
 		c.reason = reason
@@ -366,7 +370,7 @@ func (c *conn) kill(reason error) {
 	})
 }
 
-// close is the end of the connection's goroutine. Nothing is parked any more.
+// close ends the connection's goroutine. No reply may be parked.
 func (c *conn) close(reason error) {
 	c.kill(reason)
 	c.dropInput()
@@ -378,7 +382,7 @@ func (c *conn) close(reason error) {
 	c.report(c.reason)
 }
 
-// report writes the one line for a connection that closed for a fault.
+// report logs one line for a connection that closed because of a fault.
 func (c *conn) report(reason error) {
 	level := slog.LevelDebug
 	var f *fault
@@ -409,7 +413,7 @@ func (c *conn) report(reason error) {
 	log.Log(context.WithoutCancel(c.server.ctx), level, "connection closed", attrs...)
 }
 
-// ended makes of a read error the reason why the connection closes.
+// ended converts a read error to the reason for closing the connection.
 func (c *conn) ended(err error, inside bool) error {
 	select {
 	case <-c.dead:
