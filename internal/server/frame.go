@@ -8,51 +8,51 @@ import (
 	"ottla/internal/protocol"
 )
 
-// frame is one request as it stands on the wire, without its length.
+// frame is one request in its wire format, without the length field.
 type frame struct {
 	bytes    []byte
 	endpoint *api.Endpoint
-	// buffer holds the bytes, when they are too many for the connection's own.
+	// buffer holds the bytes if they do not fit into the connection's own buffer.
 	buffer *buffer
-	// charged is what the request takes of the budget.
+	// charged is the number of bytes taken from the budget.
 	charged int64
 }
 
-// input is what a connection has read and not yet handled. Small requests are
-// handled where they lie, several by one read.
+// input holds the bytes that a connection has read and not yet handled. Small
+// requests are handled in place; one read may bring several.
 //
-// A socket that has nothing to read has no buffer either: of an idle connection
-// it would be a third of the memory. So the first read of a request takes a
-// buffer, and gives it back when it must wait.
+// A socket without data has no buffer: it would be a third of the memory of an
+// idle connection. So the first read of a request takes a buffer, and returns it
+// if it must wait.
 //
-// Rejected: to wait for a byte and then read, which is a system call more for
-// each request.
+// Rejected: waiting for a byte before reading. It costs one more system call per
+// request.
 type input struct {
 	buffer *buffer
 	r, w   int // unread bytes are buffer.b[r:w]
-	// first is conn.readFirst, made once; n and err are what it met.
+	// first is conn.readFirst, allocated once; n and err are its results.
 	first func(fd uintptr) (done bool)
 	n     int
 	err   error
-	// grown is the largest request that this connection has sent: so much is
-	// given to the next one at once, if there is plenty; beyond it a buffer grows
-	// as bytes arrive.
+	// grown is the size of the largest request of this connection. The next
+	// request gets a buffer of this size at once if there is enough memory.
+	// Otherwise, and above this size, a buffer grows as bytes arrive.
 	grown int
 }
 
-// The caps of frames, in bytes.
+// The limits of frames, in bytes.
 const (
 	// inputSize is the size of a connection's own buffer.
 	inputSize = 4096
 	// minFrame is the shortest header: key, version and correlation id.
 	minFrame = 8
-	// anonymousFrame is what a client may send before it has authenticated.
+	// anonymousFrame is the maximum size of a request before authentication.
 	anonymousFrame = 16 << 10
-	// firstBuffer is what a large request gets before its bytes have come,
-	// scarceBuffer if half of the memory is taken.
+	// firstBuffer is the initial buffer size of a large request, scarceBuffer if
+	// half of the memory is in use.
 	firstBuffer  = 64 << 10
 	scarceBuffer = 2 * inputSize
-	// freeDecoding is what decoding a request may take without being charged.
+	// freeDecoding is the memory for decoding a request that is not charged.
 	freeDecoding = 64 << 10
 )
 
@@ -91,7 +91,7 @@ func (c *conn) readFrame() error {
 	return c.readLarge(int(size))
 }
 
-// guess says what the begin of a request is when it is none of Kafka's.
+// guess names the protocol of a request that is not Kafka's, by its first bytes.
 func guess(begin []byte) string {
 	switch {
 	case begin[0] == 0x16 && begin[1] == 3:
@@ -102,8 +102,8 @@ func guess(begin []byte) string {
 	return ""
 }
 
-// inspect finds the endpoint of the request whose header begins behind the
-// length, and holds its size against the cap. The body has not been read yet.
+// inspect finds the endpoint of the request, whose header begins after the
+// length, and checks the size against the limit. The body is not read yet.
 func (c *conn) inspect(size int) (*api.Endpoint, error) {
 	key, version, _ := protocol.PeekRequestHeader(c.unread()[4:])
 	e := c.server.endpoint(key)
@@ -129,15 +129,15 @@ func (c *conn) inspect(size int) (*api.Endpoint, error) {
 	return e, nil
 }
 
-// The APIs that a client may call before it has authenticated (X1). ApiVersions
-// answers to every version (KIP-511).
+// The APIs that a client may call before authentication (X1). ApiVersions answers
+// every version (KIP-511).
 const (
 	saslHandshake    = 17
 	apiVersions      = 18
 	saslAuthenticate = 36
 )
 
-// readSmall reads a request that the connection's own buffer holds.
+// readSmall reads a request that fits into the connection's own buffer.
 func (c *conn) readSmall(size int) error {
 	if err := c.fill(4 + size); err != nil {
 		return c.ended(err, true)
@@ -183,8 +183,8 @@ func (c *conn) readLarge(size int) error {
 	return nil
 }
 
-// grow gives the frame a buffer of at least size bytes, with the first n of the
-// old one, and charges what is not charged yet.
+// grow gives the frame a buffer of at least size bytes, copies the first n bytes
+// of the old one, and charges the additional bytes.
 func (c *conn) grow(n, size int) error {
 	f := &c.frame
 	if more := int64(classOf(size)) - f.charged; more > 0 {
@@ -201,8 +201,8 @@ func (c *conn) grow(n, size int) error {
 	return nil
 }
 
-// take waits for n bytes of the budget. The time does not count as time in
-// which the request should have arrived.
+// take waits for n bytes of the budget. This time does not count for the timeout
+// of the request's arrival.
 func (c *conn) take(n int64) error {
 	before, since := state(c.state.Load()), c.server.tick.Load()
 	c.enter(waiting)
@@ -216,7 +216,7 @@ func (c *conn) take(n int64) error {
 	return nil
 }
 
-// charge takes from the budget what decoding the request may allocate.
+// charge takes the memory for decoding the request from the budget.
 func (c *conn) charge(r *api.Request) error {
 	n := int64(protocol.Amplification(r.Header.Key)) * int64(len(r.Body))
 	if n <= freeDecoding {
@@ -225,11 +225,12 @@ func (c *conn) charge(r *api.Request) error {
 	return c.take(n)
 }
 
-// release gives back what the request at hand holds; its bytes are gone.
+// release returns the buffer and the budget of the current request. Its bytes
+// must not be used afterwards.
 func (c *conn) release() {
 	f := &c.frame
 	if c.server.buffers.poison {
-		poison(f.bytes) // of the connection's own buffer, too
+		poison(f.bytes) // also in the connection's own buffer
 	}
 	if f.buffer != nil {
 		c.server.buffers.put(f.buffer)
@@ -240,7 +241,7 @@ func (c *conn) release() {
 	f.charged = 0
 }
 
-// unread are the bytes that were read and not handled.
+// unread returns the bytes that were read and not handled.
 func (c *conn) unread() []byte {
 	if c.in.buffer == nil {
 		return nil
@@ -248,7 +249,7 @@ func (c *conn) unread() []byte {
 	return c.in.buffer.b[c.in.r:c.in.w]
 }
 
-// fill reads until n unread bytes lie behind each other.
+// fill reads until there are n contiguous unread bytes.
 func (c *conn) fill(n int) error {
 	in := &c.in
 	if in.r == in.w {
@@ -272,7 +273,7 @@ func (c *conn) fill(n int) error {
 	return nil
 }
 
-// read reads what has arrived behind the unread bytes.
+// read appends the bytes that have arrived to the unread bytes.
 func (c *conn) read() (int, error) {
 	in := &c.in
 	if in.w == 0 && c.raw != nil && canRead {
@@ -287,8 +288,8 @@ func (c *conn) read() (int, error) {
 	return c.nc.Read(in.buffer.b[in.w:])
 }
 
-// readFirst reads from the socket into an empty input; false when it must wait,
-// for which the buffer is given back.
+// readFirst reads from the socket into an empty input. It returns false if it
+// must wait; the buffer is then returned.
 func (c *conn) readFirst(fd uintptr) (done bool) {
 	in := &c.in
 	if in.buffer == nil {
@@ -303,15 +304,15 @@ func (c *conn) readFirst(fd uintptr) (done bool) {
 	return true
 }
 
-// dropInput gives the connection's own buffer back.
+// dropInput returns the connection's own buffer.
 func (c *conn) dropInput() {
 	c.server.buffers.put(c.in.buffer)
 	c.in.buffer, c.in.r, c.in.w = nil, 0, 0
 }
 
-// more tells whether the next request has arrived already, so that its reply
-// can leave together with those that are held back. Only of pipelined APIs: a
-// handler of another may wait.
+// more tells whether the next request has already arrived, so that its reply can
+// be written together with those held back. It is false for APIs that are not
+// pipelined, because their handlers may wait.
 func (c *conn) more() bool {
 	unread := c.unread()
 	if len(unread) < 4+minFrame {

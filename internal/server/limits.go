@@ -54,10 +54,10 @@ func addressesOf(host string, resolve func(string) ([]netip.Addr, error)) ([]net
 	return resolve(host)
 }
 
-// take counts a connection of an address. When the address has its full number
-// the connection is refused: ok is false and allowed the limit. When there are
-// max.connections it waits, unless the listener is protected; giveUp ends the
-// wait, with allowed 0.
+// take counts a connection of an address. If the address has reached its limit,
+// the connection is refused: ok is false and allowed is the limit. At
+// max.connections take waits, unless the listener is protected. giveUp ends the
+// wait; allowed is then 0.
 func (l *limits) take(address netip.Addr, protected bool, giveUp <-chan struct{}) (allowed int, ok bool) {
 	address = address.WithZone("")
 	l.mu.Lock()
@@ -100,8 +100,8 @@ func (l *limits) give(address netip.Addr) {
 	l.freed = make(chan struct{})
 }
 
-// exceeded tells whether there are more than max.connections, which happens by
-// connections of a protected listener.
+// exceeded tells whether there are more than max.connections connections. Only
+// connections of a protected listener can cause this.
 func (l *limits) exceeded() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -18,11 +18,11 @@ type listener struct {
 	config config.Listener
 	limits *limits
 	kind   api.Listeners
-	// authenticated tells that whoever connects is somebody: on PLAINTEXT,
-	// User:ANONYMOUS.
+	// authenticated means that a client has a principal without authentication:
+	// User:ANONYMOUS on PLAINTEXT.
 	authenticated bool
-	// protected listeners are never kept waiting by max.connections: the
-	// brokers of the cluster come through them (KIP-402).
+	// protected listeners do not wait because of max.connections: the brokers of
+	// the cluster connect to them (KIP-402).
 	protected bool
 	serving   bool
 }
@@ -53,7 +53,7 @@ func (s *Server) listen(c config.Listener) (*listener, error) {
 	return l, nil
 }
 
-// The pauses after accepting failed, when the process is out of descriptors.
+// The pauses after a failed accept, if the process is out of descriptors.
 const (
 	acceptPauseMin = 10 * time.Millisecond
 	acceptPauseMax = time.Second
@@ -82,9 +82,9 @@ func (l *listener) accept() {
 	}
 }
 
-// admit serves an accepted connection, or closes it when its address has too
-// many. At max.connections it waits until another connection closes; what
-// comes meanwhile waits in the kernel's queue.
+// admit serves an accepted connection, or closes it if its address has too many.
+// At max.connections it waits until another connection closes. Meanwhile new
+// connections wait in the kernel's queue.
 func (l *listener) admit(accepted net.Conn) {
 	peer := addrPort(accepted.RemoteAddr())
 	if allowed, ok := l.limits.take(peer.Addr(), l.protected, l.server.ctx.Done()); !ok {
@@ -92,7 +92,7 @@ func (l *listener) admit(accepted net.Conn) {
 			l.server.log.Warn("connection refused", "listener", l.config.Name, "peer", peer.String(),
 				"reason", "too many connections of this address", "max", allowed)
 		}
-		_ = accepted.Close() // there is nobody to tell
+		_ = accepted.Close() // the error has no receiver
 		return
 	}
 	if l.protected && l.limits.exceeded() {
@@ -106,13 +106,13 @@ func (l *listener) admit(accepted net.Conn) {
 	l.server.running.Go(c.serve)
 }
 
-// addrPort is an address in a form that can be compared; what is no TCP address
+// addrPort converts an address to a comparable form. An address that is not TCP
 // (a pipe in a test) becomes the zero address.
 func addrPort(a net.Addr) netip.AddrPort {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		p := tcp.AddrPort()
 		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 	}
-	p, _ := netip.ParseAddrPort(a.String()) // the zero address when it is none
+	p, _ := netip.ParseAddrPort(a.String()) // the zero address on error
 	return p
 }

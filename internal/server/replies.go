@@ -7,20 +7,20 @@ import (
 	"ottla/internal/api"
 )
 
-// maxParked bounds the replies of one connection that wait. librdkafka would
-// send a million Produce requests ahead by default.
+// maxParked limits the parked replies of one connection. By default librdkafka
+// would send a million Produce requests before the first response.
 const maxParked = 64
 
-// parked is a reply and where it goes.
+// parked is a reply with the fields of its response header.
 type parked struct {
 	reply        api.Reply
 	key, version int16
 	correlation  int32
-	received     time.Time // when the whole request had arrived
+	received     time.Time // time when the whole request had arrived
 	released     bool
 }
 
-// ready tells whether the reply may leave now.
+// ready tells whether the reply can be sent now.
 func (p *parked) ready() bool {
 	if p.reply.Done == nil {
 		return true
@@ -33,7 +33,7 @@ func (p *parked) ready() bool {
 	}
 }
 
-// release lets go what the reply holds, once.
+// release releases the resources of the reply once.
 func (p *parked) release() {
 	if !p.released && p.reply.Release != nil {
 		p.reply.Release()
@@ -41,18 +41,18 @@ func (p *parked) release() {
 	p.released = true
 }
 
-// replies are the replies of a connection that wait, in the order of their
-// requests. While there are any, a goroutine of their own writes them and
-// nobody else writes to the connection; it ends when the last one is out.
+// replies holds the parked replies of a connection, in the order of their
+// requests. While there are any, a separate goroutine writes them, and no other
+// goroutine writes to the connection. It ends after the last reply.
 type replies struct {
 	conn *conn
 
 	mu      sync.Mutex
 	changed sync.Cond
-	queue   []parked // a ring of maxParked, made when the first reply waits
+	queue   []parked // a ring of maxParked, allocated for the first parked reply
 	first   int
 	length  int
-	writing bool // the goroutine runs
+	writing bool // the goroutine is running
 }
 
 func (q *replies) init(c *conn) {
@@ -60,15 +60,16 @@ func (q *replies) init(c *conn) {
 	q.changed.L = &q.mu
 }
 
-// empty tells whether nothing waits and nobody writes. Only the connection's
-// own goroutine may rely on it: nobody else parks.
+// empty tells whether no reply is parked and no goroutine writes. The result
+// stays valid only for the connection's own goroutine, because only it parks
+// replies.
 func (q *replies) empty() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return !q.writing
 }
 
-// park puts a reply at the end of the queue, and waits while it is full.
+// park appends a reply to the queue, and waits while the queue is full.
 func (q *replies) park(p *parked) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -93,7 +94,7 @@ func (q *replies) park(p *parked) error {
 	return nil
 }
 
-// drain waits until nothing is parked and the goroutine is gone.
+// drain waits until no reply is parked and the goroutine has ended.
 func (q *replies) drain() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -102,8 +103,8 @@ func (q *replies) drain() {
 	}
 }
 
-// write is the goroutine that writes parked replies. Those that are ready
-// together are written together. When the connection dies, the rest is let go.
+// write is the goroutine that writes parked replies. Replies that are ready
+// together are written together. When the connection dies, the rest is released.
 func (q *replies) write() {
 	out := newOutput(q.conn)
 	defer out.drop()
@@ -120,8 +121,8 @@ func (q *replies) write() {
 	}
 }
 
-// head returns the first reply, nil when the goroutine has nothing left to do
-// and must end.
+// head returns the first reply, nil if there is none and the goroutine must
+// end.
 func (q *replies) head() *parked {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -133,7 +134,7 @@ func (q *replies) head() *parked {
 	return &q.queue[q.first]
 }
 
-// pop takes the first reply away.
+// pop removes the first reply.
 func (q *replies) pop() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -143,7 +144,7 @@ func (q *replies) pop() {
 	q.changed.Broadcast()
 }
 
-// next returns the reply behind the first one, nil when there is none.
+// next returns the second reply, nil if there is none.
 func (q *replies) next() *parked {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -153,7 +154,8 @@ func (q *replies) next() *parked {
 	return &q.queue[(q.first+1)%maxParked]
 }
 
-// send waits for a reply and writes it, unless the next one is ready too.
+// send waits for a reply and writes it. If the next one is also ready, the
+// write is held back for it.
 func (q *replies) send(p *parked, out *output) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -173,7 +175,7 @@ func (q *replies) send(p *parked, out *output) (err error) {
 	default:
 	}
 	if err := out.append(p); err != nil {
-		_ = out.flush() // what came before is answered; err is the reason
+		_ = out.flush() // answer the earlier requests; err remains the reason
 		return err
 	}
 	if next := q.next(); next != nil && next.ready() {

@@ -7,44 +7,43 @@ import (
 	"ottla/internal/api"
 )
 
-// A response that is bytes, as Metadata of ten thousand partitions is, may be
-// large, and is held for as long as its client does not read. So it takes part in
-// the budget for responses:
+// A response in memory, such as Metadata of ten thousand partitions, may be
+// large, and it is held until the client has read it. So it is charged to the
+// budget for responses:
 //
-//  1. A handler charges what it builds to the request's meter before it builds it
-//     (package meter). Beyond meter.Free bytes the meter takes room from the
-//     budget, and the handler waits while there is none.
-//  2. Whoever waits in the middle holds what it has built. So a request whose
-//     answer was large before waits for as much room before its handler runs, and
-//     holds nothing but the request meanwhile.
-//  3. Once encoded, the size of the response is known. Up to freeResponse it is
-//     free. Of what was taken the rest is given back. If more is needed and there
-//     is none, the bytes are dropped, room is waited for, and the response is
-//     encoded again; but for one that is not Repeatable, Fetch, which waits with
-//     its bytes.
-//  4. Room is given back when the response is written or the connection ends. A
-//     client that does not read its response is disconnected by watch, sooner
-//     while others wait for room (scarceWrite).
+//  1. A handler charges each part of the response to the request's meter before
+//     it builds the part (package meter). Above meter.Free bytes the meter takes
+//     room from the budget. The handler waits if there is none.
+//  2. A handler that waits in the middle holds the parts that it has built. So a
+//     request whose response was large before waits for the same amount of room
+//     before its handler runs. Meanwhile it holds only the request.
+//  3. After the encoding the size is known. A response of up to freeResponse
+//     bytes is free. Excess room is returned. If more room is needed and there is
+//     none, the bytes are dropped, and the response is encoded again when there
+//     is room. A response that is not Repeatable (Fetch) keeps its bytes and
+//     waits.
+//  4. Room is returned when the response is written or the connection ends. watch
+//     disconnects a client that does not read its response, sooner while others
+//     wait for room (scarceWrite).
 //
-// Rejected: to take the largest response that an API can give before each
-// request, by which a few clients that do not read would keep everybody from
-// the metadata of one topic.
+// Rejected: taking the size of the largest possible response before each request.
+// Then a few clients that do not read would block small responses of all others.
 
 const (
-	// freeResponse is what an encoded response may take without being charged.
+	// freeResponse is the size in bytes up to which an encoded response is not
+	// charged.
 	freeResponse = 64 << 10
-	// expectedSlots is how many requests with large answers are remembered.
+	// expectedSlots is the number of remembered requests with large responses.
 	expectedSlots = 256
 )
 
-// expected remembers which requests had large answers: for a checksum of key,
-// version and body, what the answer was charged. Two that fall together cost a
-// wait that was not necessary, or an encoding that was in vain.
+// expected maps requests to the room that their responses took: by a checksum of
+// key, version and body. A collision causes an unnecessary wait or encoding.
 type expected struct {
 	slots [expectedSlots]atomic.Uint64
 }
 
-// fingerprint is the checksum, never 0.
+// fingerprint returns the checksum, which is never 0.
 func (e *expected) fingerprint(r *api.Request) uint32 {
 	sum := crc32.Update(uint32(r.Header.Key)<<16|uint32(uint16(r.Header.Version)), castagnoli, r.Body)
 	return max(sum, 1)
@@ -52,7 +51,7 @@ func (e *expected) fingerprint(r *api.Request) uint32 {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// charge is what the request will take; 0: little, or it is not known.
+// charge returns the expected room of a request; 0: little, or unknown.
 func (e *expected) charge(fingerprint uint32) int64 {
 	if v := e.slots[fingerprint%expectedSlots].Load(); uint32(v>>32) == fingerprint {
 		return int64(uint32(v))
@@ -60,7 +59,7 @@ func (e *expected) charge(fingerprint uint32) int64 {
 	return 0
 }
 
-// note remembers what the request took.
+// note records the room that a request took.
 func (e *expected) note(fingerprint uint32, charge int64) {
 	slot := &e.slots[fingerprint%expectedSlots]
 	switch {
@@ -71,7 +70,7 @@ func (e *expected) note(fingerprint uint32, charge int64) {
 	}
 }
 
-// foresee is step 2.
+// foresee does step 2.
 func (c *conn) foresee(e *api.Endpoint, r *api.Request) error {
 	c.fingerprint = 0
 	if e.Kind != api.Describes {
@@ -88,8 +87,8 @@ func (c *conn) foresee(e *api.Endpoint, r *api.Request) error {
 	return c.out.take(n)
 }
 
-// takeRoom is step 1: the meter has n more bytes to pay for than it had before.
-// What foresee took counts.
+// takeRoom does step 1: the meter pays for n more bytes. Room taken by foresee
+// counts.
 func (c *conn) takeRoom(n int64) error {
 	c.metered += n
 	if want := c.metered - c.out.share.held; want > 0 {
@@ -100,8 +99,8 @@ func (c *conn) takeRoom(n int64) error {
 	return nil
 }
 
-// takeWaiter is Request.Wait: n bytes are charged to those who wait, until the
-// answer is written, and what the meter took is given back meanwhile.
+// takeWaiter is Request.Wait: it charges n bytes to the budget for waiting
+// requests until the response is written, and returns the meter's room.
 func (c *conn) takeWaiter(n int) bool {
 	if !c.server.waiters.take(&c.waits, int64(n)) {
 		return false
@@ -120,14 +119,14 @@ func (o *output) take(n int64) error {
 	return nil
 }
 
-// give gives room back, all but left.
+// give returns all room except left bytes.
 func (o *output) give(left int64) {
 	o.share.give(o.share.held - left)
 	o.conn.charged.Store(o.share.held)
 }
 
-// settle is step 3: payload is what p was encoded to, behind the first start bytes
-// of o.bytes. It returns what is to be sent.
+// settle does step 3. payload is the encoded reply of p, which begins at o.bytes
+// position start. It returns the payload to send.
 func (o *output) settle(p *parked, payload api.Payload, start int) (api.Payload, int, error) {
 	n := int64(0)
 	if size := len(payload.Bytes) - start; size > freeResponse {
@@ -148,7 +147,7 @@ func (o *output) settle(p *parked, payload api.Payload, start int) (api.Payload,
 		return payload, start, o.take(n - o.share.held)
 	}
 	payload = api.Payload{}
-	if err := o.flush(); err != nil { // what is held back does not wait, too
+	if err := o.flush(); err != nil { // the held-back replies must not wait, too
 		return payload, 0, err
 	}
 	if err := o.take(n - o.share.held); err != nil {

@@ -2,13 +2,13 @@
 // memory budget, and replies in the order of their requests.
 //
 // A connection has one goroutine, which reads a request, handles it and writes
-// the reply; there is no queue between socket and handler. Only replies to
-// Produce may be parked until their records are committed; a second goroutine
-// then writes them, for as long as there are any.
+// the reply. There is no queue between socket and handler. Only replies to
+// Produce may be parked until their records are committed. While there are any, a
+// second goroutine writes them.
 //
-// Start reading at conn.go (the life of a connection), then frame.go (how a
-// request is read), replies.go (the order), write.go (how bytes leave),
-// budget.go and limits.go (what may be used), watch.go (who is cut off).
+// Start reading at conn.go (a connection), then frame.go (reading a request),
+// replies.go (the order of replies), write.go (writing), budget.go and limits.go
+// (limits of memory and connections), watch.go (timeouts).
 package server
 
 import (
@@ -28,25 +28,25 @@ import (
 	"ottla/internal/metrics"
 )
 
-// Options is what a Server needs.
+// Options are the dependencies of a Server.
 type Options struct {
 	// Config has the listeners and the limits.
 	Config *config.Broker
-	// Handler is handed to the endpoints.
+	// Handler is passed to the endpoints.
 	Handler *api.Handler
-	// Table lists what is served.
+	// Table lists the served APIs.
 	Table []api.Endpoint
 	// Listen opens a listener.
 	Listen func(network, addr string) (net.Listener, error)
-	// Resolve finds the addresses of a host that is named in
-	// max.connections.per.ip.overrides. Nil: only addresses, and localhost,
-	// are understood.
+	// Resolve returns the addresses of a host in
+	// max.connections.per.ip.overrides. Nil: only addresses and localhost are
+	// allowed there.
 	Resolve func(host string) ([]netip.Addr, error)
 	// Now is the wall clock, for Request.Received.
 	Now func() time.Time
-	// Metrics counts requests; nil: nobody wants to know.
+	// Metrics counts requests; nil: no counting.
 	Metrics *metrics.Metrics
-	// Log takes one line for each connection that is closed for a fault.
+	// Log gets one line for each connection that is closed because of a fault.
 	Log *slog.Logger
 
 	// timing and poison are for tests.
@@ -62,23 +62,23 @@ type Server struct {
 	metrics   *metrics.Metrics
 	endpoints [128]*api.Endpoint // by key
 	buffers   *buffers
-	budget    *budget  // of requests
-	leaving   *budget  // of staging buffers, which wait for nothing, and large responses
-	expected  expected // how large they will be
-	waiters   waiters  // requests that wait for what other clients do
-	// answerMost is what one answer may take, in bytes.
+	budget    *budget  // for requests
+	leaving   *budget  // for staging buffers, which never wait, and large responses
+	expected  expected // expected sizes of responses
+	waiters   waiters  // requests that wait for other clients
+	// answerMost is the maximum memory of one response, in bytes.
 	answerMost int64
-	limits     [2]*limits // of clients' listeners, and of controllers'
+	limits     [2]*limits // for client listeners, and for controller listeners
 	timing     timing
-	// tick counts the rounds of watch; it is the clock of all time limits.
+	// tick counts the rounds of watch. All timeouts are measured with it.
 	tick   atomic.Int64
 	nextID atomic.Int64
 
-	// ctx is the handlers' context: it ends when shutdown begins.
+	// ctx is the context of the handlers. It ends when shutdown begins.
 	ctx     context.Context
 	cancel  context.CancelFunc
 	closing atomic.Bool
-	stopped chan struct{} // closed when the last connection is gone
+	stopped chan struct{} // closed when the last connection has ended
 
 	mu        sync.Mutex
 	watched   bool
@@ -87,7 +87,7 @@ type Server struct {
 	running   sync.WaitGroup // accept loops and connections
 }
 
-// New makes a server. Nothing is opened before Listen.
+// New makes a server. It opens nothing; Listen does.
 func New(o Options) (*Server, error) {
 	s := &Server{
 		options: o, config: &o.Config.Network, log: o.Log,
@@ -130,22 +130,22 @@ func budgetBytes(c *config.Broker) int64 {
 }
 
 const (
-	// mostBudget is enough for a thousand producers with batches of 100 KB at
-	// once; more would only be filled by those who send faster than the disk
-	// writes.
+	// mostBudget is enough for batches of 100 KB from a thousand producers at
+	// once. A larger budget would only be filled by producers that send faster
+	// than the disk writes.
 	mostBudget = 128 << 20
-	// leavingShare of the budget is what large staging buffers and large
-	// responses may take beside it. It is their own: a client that does not read
-	// its responses would otherwise keep the requests of others out.
+	// leavingShare is the divisor of the budget for large staging buffers and
+	// large responses. This budget is separate. Otherwise clients that do not read
+	// their responses would block the requests of others.
 	leavingShare = 4
-	// leastAnswer is what one answer may take however little memory there is: the
-	// metadata of 500,000 partitions. Above 512 MiB of ottla.memory.max it is an
-	// eighth of it.
+	// leastAnswer is the minimum of answerMost: the metadata of 500,000
+	// partitions. Above 512 MiB of ottla.memory.max, answerMost is an eighth of
+	// it.
 	leastAnswer = 64 << 20
 )
 
-// Listen opens all listeners, so that their ports are known; none is served
-// before Serve. When one cannot be opened, none is.
+// Listen opens all listeners, so that their ports are known. Serve starts to
+// serve them. If one cannot be opened, all are closed.
 func (s *Server) Listen() error {
 	for _, l := range s.options.Config.Listeners {
 		opened, err := s.listen(l)
@@ -160,8 +160,8 @@ func (s *Server) Listen() error {
 	return nil
 }
 
-// Addr is the address that a listener is bound to; nil for an unknown name, and
-// before Listen.
+// Addr returns the address that a listener is bound to; nil for an unknown name,
+// and before Listen.
 func (s *Server) Addr(name string) net.Addr {
 	for _, l := range s.listeners {
 		if l.config.Name == name {
@@ -171,8 +171,8 @@ func (s *Server) Addr(name string) net.Addr {
 	return nil
 }
 
-// Serve begins to accept connections on the named listeners, or on all that are
-// not served yet when none is named. It returns at once.
+// Serve starts to accept connections on the named listeners. Without names it
+// starts all listeners that are not served yet. It returns at once.
 func (s *Server) Serve(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,16 +192,16 @@ func (s *Server) Serve(names ...string) {
 	}
 }
 
-// Shutdown closes the listeners, lets the requests that have arrived be
-// answered, and closes all connections. Handlers that wait are told by their
-// context to come to an end. When ctx is done first, connections are cut and
-// its error is returned. No goroutine is left behind.
+// Shutdown closes the listeners, answers the requests that have arrived, and
+// closes all connections. The context of waiting handlers is cancelled. If ctx
+// ends first, Shutdown cuts the connections and returns the error of ctx. When it
+// returns, all goroutines have ended.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	first := !s.closing.Swap(true)
 	for _, l := range s.listeners {
 		if first {
-			_ = l.Close() // it is not used again, whatever happens
+			_ = l.Close() // it is not used again in any case
 		}
 	}
 	for c := range s.conns {
@@ -229,14 +229,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Connections is the number of open connections.
+// Connections returns the number of open connections.
 func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)
 }
 
-// add takes a connection into the books; false when the server is closing.
+// add registers a connection. It returns false if the server is closing.
 func (s *Server) add(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -253,7 +253,7 @@ func (s *Server) remove(c *conn) {
 	s.mu.Unlock()
 }
 
-// endpoint finds the API of a key, nil when it is not served.
+// endpoint returns the API with a key, nil if it is not served.
 func (s *Server) endpoint(key int16) *api.Endpoint {
 	if key < 0 || int(key) >= len(s.endpoints) {
 		return nil

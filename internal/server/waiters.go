@@ -2,25 +2,25 @@ package server
 
 import "sync/atomic"
 
-// waiters bounds the memory of requests that wait for what other clients do:
-// JoinGroup, SyncGroup, and a Fetch that finds nothing. They may wait for minutes,
-// so they hold nothing of the budget of requests, where those who come after would
-// wait for them. Nor do they wait for room here: without room they are answered.
+// waiters limits the memory of requests that wait for other clients: JoinGroup,
+// SyncGroup, and a Fetch without records. They may wait for minutes. So they hold
+// nothing of the budget for requests; otherwise later requests would wait for
+// them. They do not wait for room here: without room they are answered at once.
 type waiters struct {
 	most int64
 	used atomic.Int64
 }
 
 const (
-	// waitersShare of ottla.memory.max is what they take together: at 256 MiB
-	// 20,000 consumers of one partition.
+	// waitersShare is the part of ottla.memory.max for all of them together. At
+	// 256 MiB it is enough for 20,000 consumers of one partition.
 	waitersShare = 8
-	// leastWaiters is what they take however little memory there is, and when
-	// ottla.memory.max is not known.
+	// leastWaiters is the minimum in bytes, also if ottla.memory.max is unknown.
 	leastWaiters = 32 << 20
 )
 
-// take takes n bytes and adds them to held; false when there is no room.
+// take takes n bytes and adds them to held. It returns false if there is no
+// room.
 func (w *waiters) take(held *int64, n int64) bool {
 	if w.used.Add(n) > w.most {
 		w.used.Add(-n)
@@ -30,7 +30,7 @@ func (w *waiters) take(held *int64, n int64) bool {
 	return true
 }
 
-// give gives back all that is held.
+// give returns all held bytes.
 func (w *waiters) give(held *int64) {
 	if *held > 0 {
 		w.used.Add(-*held)

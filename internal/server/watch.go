@@ -4,31 +4,31 @@ import (
 	"time"
 )
 
-// timing is the set of time limits. They are counted in rounds of watch, so
-// that nothing on the way of a request asks a clock.
+// timing is the set of timeouts. They are counted in rounds of watch, so that the
+// path of a request reads no clock.
 type timing struct {
-	// round is the time between two looks at all connections.
+	// round is the time between two checks of all connections.
 	round time.Duration
-	// frame is how long a request may stand still before it has all arrived.
+	// frame is the maximum pause in the arrival of a request.
 	frame time.Duration
-	// write is how long a client may refuse to take a part of a response while
-	// others wait for memory.
+	// write is the maximum time for which a client may read nothing of a response
+	// while other requests wait for memory.
 	write time.Duration
-	// idle is connections.max.idle.ms, also for a client that takes nothing of a
+	// idle is connections.max.idle.ms, also for a client that reads nothing of a
 	// response; ≤ 0: no limit.
 	idle time.Duration
 }
 
-// slowFrame is the least rate, in bytes per second, of a request's arrival
+// slowFrame is the minimum rate of a request's arrival, in bytes per second,
 // while others wait for memory.
 const slowFrame = 256 << 10
 
-// scarceWrite divides the time for which a client may refuse to take a part of a
-// large response, while others wait for the memory that it holds.
+// scarceWrite is the divisor of timing.write for large responses, while others
+// wait for the memory of responses.
 const scarceWrite = 6
 
-// goneRounds is after how many rounds of a handler the peer is looked at, and then
-// in each round.
+// goneRounds is the number of rounds in a handler after which each round checks
+// whether the peer has closed the connection.
 const goneRounds = 2
 
 func (t timing) orDefaults(idle time.Duration) timing {
@@ -50,13 +50,12 @@ func (t timing) orDefaults(idle time.Duration) timing {
 	return t
 }
 
-// rounds is how many looks make up a duration; never fewer than two, since the
-// first may come at once.
+// rounds returns the number of rounds for a duration, at least two, because the
+// first round may begin at once.
 func (t *timing) rounds(d time.Duration) int64 { return int64(d/t.round) + 2 }
 
-// watch looks at all connections once in a round and cuts off those that are
-// idle, that stop in the middle of a request, or that do not read. It ends with
-// the server.
+// watch checks all connections once per round. It closes those that are idle, that
+// stop in the middle of a request, or that do not read. It ends with the server.
 func (s *Server) watch() {
 	ticker := time.NewTicker(s.timing.round)
 	defer ticker.Stop()
@@ -78,9 +77,9 @@ func (s *Server) watch() {
 	}
 }
 
-// overdue tells why a connection must go, nil when it may stay.
-// pressed tells that somebody waits for the memory of requests, scarce that
-// somebody waits for that of responses.
+// overdue returns the reason for closing a connection, nil for none. pressed is
+// true if a request waits for the budget for requests, scarce if one waits for the
+// budget for responses.
 func (s *Server) overdue(c *conn, now int64, pressed, scarce bool) error {
 	t := &s.timing
 	since := c.writing.Load()
@@ -107,8 +106,8 @@ func (s *Server) overdue(c *conn, now int64, pressed, scarce bool) error {
 			return violation("the request arrives too slowly while memory is short")
 		}
 	case handling:
-		// A handler that waits, in a long poll say, does not read: that the client
-		// has gone is noticed here.
+		// While a handler waits, for example in a long poll, the connection is not
+		// read. So a disconnect is detected here.
 		if now-active > goneRounds && c.peerGone() {
 			return errGone
 		}
@@ -121,8 +120,8 @@ func (s *Server) overdue(c *conn, now int64, pressed, scarce bool) error {
 	return nil
 }
 
-// closeLeastActive closes the connection of unprotected listeners that has been
-// quiet for longest, to make room for one of a protected listener (KIP-402).
+// closeLeastActive closes the connection of an unprotected listener with the
+// oldest activity, to make room for one of a protected listener (KIP-402).
 func (s *Server) closeLeastActive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
