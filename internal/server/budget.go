@@ -2,48 +2,49 @@ package server
 
 import "sync"
 
-// budget bounds the memory that requests of all connections take together. Who
-// asks for more than is left waits, so that reading stops and the senders feel
-// it; nothing fails.
+// budget limits the memory of the requests of all connections. A connection that
+// needs more than is left waits. Reading then stops, and TCP slows the senders
+// down; no request fails.
 //
-//  1. Memory is taken as bytes arrive: a request that is announced but does not
-//     come holds next to nothing, and half of the capacity at most if there is
-//     plenty. So a connection asks again and again while a large request grows,
-//     and waits while it holds a part.
-//  2. Waiters are served in the order in which they came.
-//  3. When all that is taken is held by connections that wait, nobody could
-//     ever give back. Then one of them is favoured: it gets what it asks for
-//     beyond the capacity, until it gives everything back. Only one is
-//     favoured at a time, so the excess is bounded by one request, and a
-//     request larger than the capacity is served too, alone.
-//  4. A favoured sender that does not send is cut off by watch.
+//  1. Memory is taken as bytes arrive. A request whose bytes do not arrive holds
+//     almost nothing, or at most half of the capacity if enough is free. So a
+//     connection asks repeatedly while a large request grows, and may wait while
+//     it holds a part.
+//  2. Waiters are served in the order of their arrival.
+//  3. If all taken memory is held by waiting connections, none could ever be
+//     returned. Then one of them is favored: it gets memory beyond the capacity
+//     until it returns everything. Only one is favored at a time, so the excess
+//     is at most one request. This also serves a request larger than the
+//     capacity.
+//  4. watch disconnects a favored client that does not send.
 //
-// Rejected: to take the whole length before the body is read (as Kafka's memory
-// pool does), by which a few senders that announce 100 MiB and send nothing
-// stop everybody; and to refuse requests, which clients take for a lost broker.
+// Rejected: taking the whole length before the body is read, as Kafka's memory
+// pool does. A few clients that announce 100 MiB and send nothing would then
+// block all others. Also rejected: refusing requests. Clients interpret that as
+// the loss of the broker.
 type budget struct {
 	capacity int64
 
 	mu      sync.Mutex
 	used    int64
-	blocked int64 // of used, what waiters hold
+	blocked int64 // the part of used that waiters hold
 	waiters []*share
 	favored *share
 }
 
-// share is what one connection has of the budget. It belongs to the goroutine
-// of that connection.
+// share is the part of the budget that one connection has. Only the goroutine of
+// that connection may use it.
 type share struct {
 	budget *budget
 	held   int64
-	// While waiting: what is asked for, and who tells that it was granted.
+	// While waiting: the requested bytes, and the channel that reports the grant.
 	want    int64
 	granted chan struct{}
 }
 
 func newBudget(capacity int64) *budget { return &budget{capacity: capacity} }
 
-// take waits for n bytes; false when giveUp was closed first.
+// take waits for n bytes. It returns false if giveUp is closed first.
 func (s *share) take(n int64, giveUp <-chan struct{}) bool {
 	b := s.budget
 	b.mu.Lock()
@@ -71,15 +72,16 @@ func (s *share) take(n int64, giveUp <-chan struct{}) bool {
 	return false
 }
 
-// tryTake takes n bytes if they are there.
+// tryTake takes n bytes if they are free.
 func (s *share) tryTake(n int64) bool { return s.takeWithin(s.budget.capacity, n) }
 
-// takeAhead takes n bytes if that leaves half of the capacity: so much may be
-// taken before the bytes are there. It looks and takes in one step: of many that
-// announce at once, all would find the half that only a few can have.
+// takeAhead takes n bytes, before they have arrived, if half of the capacity stays
+// free. The check and the taking are one step. Otherwise many connections could
+// pass the check at once.
 func (s *share) takeAhead(n int64) bool { return s.takeWithin(s.budget.capacity/2, n) }
 
-// takeWithin takes n bytes if nobody waits and no more than most are taken then.
+// takeWithin takes n bytes if no connection waits and at most most bytes are taken
+// then.
 func (s *share) takeWithin(most, n int64) bool {
 	b := s.budget
 	b.mu.Lock()
@@ -92,7 +94,7 @@ func (s *share) takeWithin(most, n int64) bool {
 	return true
 }
 
-// give gives n bytes back.
+// give returns n bytes.
 func (s *share) give(n int64) {
 	if n == 0 {
 		return
@@ -108,7 +110,7 @@ func (s *share) give(n int64) {
 	b.grant()
 }
 
-// waiting tells whether somebody waits.
+// waiting tells whether a connection waits.
 func (b *budget) waiting() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,12 +123,12 @@ func (b *budget) grant() {
 		next := b.waiters[0]
 		if b.used+next.want > b.capacity {
 			if b.used > b.blocked {
-				return // somebody who does not wait will give back
+				return // a connection that does not wait will return memory
 			}
 			if b.favored == nil {
 				b.favored = next
 			}
-			next = b.favored // it waits, too: it holds something
+			next = b.favored // it also waits and holds memory
 		}
 		b.forget(next)
 		b.used += next.want
@@ -136,7 +138,7 @@ func (b *budget) grant() {
 	}
 }
 
-// forget takes a waiter out of the queue, if it is there.
+// forget removes a waiter from the queue, if it is in it.
 func (b *budget) forget(s *share) {
 	for i, w := range b.waiters {
 		if w == s {

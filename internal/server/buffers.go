@@ -9,8 +9,8 @@ import (
 // time, who releases it once (X6: no response holds bytes of another request).
 type buffers struct {
 	classes [maxClass - minClass + 1]sync.Pool
-	// poison overwrites released buffers, so that a test sees who looks at one
-	// after its time.
+	// poison overwrites released buffers, so that a test detects a use after the
+	// release.
 	poison bool
 }
 
@@ -23,11 +23,11 @@ const (
 // buffer is a pooled byte slice.
 type buffer struct {
 	b []byte
-	// released guards against a second release.
+	// released detects a second release.
 	released bool
 }
 
-// classOf is the size of the buffer that holds n bytes.
+// classOf returns the size in bytes of the buffer for n bytes.
 func classOf(n int) int {
 	if n > 1<<maxClass {
 		return n
@@ -47,10 +47,10 @@ func (p *buffers) get(n int) *buffer {
 	return &buffer{b: make([]byte, size)}
 }
 
-// poisonByte is what a poisoned buffer is filled with.
+// poisonByte is the content of a poisoned buffer.
 const poisonByte = 0xdb
 
-// put releases a buffer; nil is none.
+// put releases a buffer; nil does nothing.
 func (p *buffers) put(b *buffer) {
 	if b == nil {
 		return
@@ -67,7 +67,7 @@ func (p *buffers) put(b *buffer) {
 	}
 }
 
-// poison overwrites what nobody may look at any more.
+// poison overwrites bytes that must not be used any more.
 func poison(b []byte) {
 	for i := range b {
 		b[i] = poisonByte

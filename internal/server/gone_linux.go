@@ -3,7 +3,7 @@ package server
 import "golang.org/x/sys/unix"
 
 // peerGone tells whether the peer has closed the connection, or its sending side,
-// as far as the kernel knows. Requests that were not read yet do not hide it.
+// as far as the kernel knows. Unread requests do not hide it.
 func (c *conn) peerGone() (gone bool) {
 	if c.raw == nil {
 		return false

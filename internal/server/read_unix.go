@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// canRead tells that readSocket works.
+// canRead means that readSocket is implemented.
 const canRead = true
 
-// readSocket reads from a socket that does not block; again is true when there
-// is nothing yet.
+// readSocket reads from a non-blocking socket. again is true if there are no bytes
+// yet.
 func readSocket(fd uintptr, b []byte) (n int, again bool, err error) {
 	for {
 		n, err = syscall.Read(int(fd), b)

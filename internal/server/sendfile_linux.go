@@ -9,12 +9,13 @@ import (
 
 const canSendfile = true
 
-// sendfileStep is what one call sends at most, so that progress shows.
+// sendfileStep is the maximum number of bytes per call, so that progress is
+// visible.
 const sendfileStep = 4 << 20
 
-// sendfile sends n bytes of a file from pos on, from the page cache to the
-// socket. The file's own offset is neither used nor moved, so many connections
-// send from one file at once; io.Copy would share it.
+// sendfile sends n bytes of a file, beginning at pos, from the page cache to the
+// socket. It does not use or change the file's offset, so many connections can
+// send from one file at once. With io.Copy they would share the offset.
 func (c *conn) sendfile(fd uintptr, pos int64, n int) error {
 	defer c.writing.Store(0)
 	for n > 0 {

@@ -13,25 +13,26 @@ import (
 
 // The sizes of writing, in bytes.
 const (
-	// staging is the buffer through which small regions leave, and the least
-	// size of a region for which sendfile pays. Measured: 1 KiB costs 4.9 µs by
-	// sendfile and 0.46 µs by pread, 256 KiB cost the same.
+	// staging is the size of the buffer for small regions, and the minimum size of
+	// a region for sendfile. Measured: 1 KiB takes 4.9 µs with sendfile and
+	// 0.46 µs with pread; with 256 KiB both are equal.
 	staging = 256 << 10
-	// scarce is the staging buffer when what large ones may take is used up.
+	// scarce is the size of the staging buffer when the memory for large ones is
+	// used up.
 	scarce = 16 << 10
-	// together bounds the replies that are held back to leave by one write.
+	// together limits the replies that are held back for a common write.
 	together = 32 << 10
-	// step is what is written at once, so that a slow client that does read
-	// shows it.
+	// step is the number of bytes per write, so that the progress of a slow
+	// client is visible.
 	step = 256 << 10
 )
 
-// output collects replies that leave by one write. It belongs to one goroutine.
+// output collects replies for a common write. Only one goroutine may use it.
 type output struct {
 	conn   *conn
-	share  share // of the budget, for a large response
+	share  share // of the budget for a large response
 	buffer *buffer
-	bytes  []byte // begins in buffer, unless it grew out of it
+	bytes  []byte // in buffer, unless it has outgrown it
 }
 
 func newOutput(c *conn) output { return output{conn: c, share: share{budget: c.server.leaving}} }
@@ -41,8 +42,8 @@ var (
 	errSlots = errors.New("a handler's regions are not in order")
 )
 
-// append encodes a reply behind what is there already, and writes all of it
-// when it has regions of files or is large. The reply is released.
+// append encodes a reply after the ones held back. If the reply has file regions
+// or is large, append writes all of them. It releases the reply.
 func (o *output) append(p *parked) error {
 	defer o.done(p)
 	if p.reply.None {
@@ -55,7 +56,7 @@ func (o *output) append(p *parked) error {
 	if err != nil {
 		return err
 	}
-	p.reply.Encode = nil // so that what it was made of is not held while it is written
+	p.reply.Encode = nil // so that its source data is not held during the write
 	size, err := payloadSize(&payload, start+4)
 	if err != nil {
 		return blame(p.key, p.version, err)
@@ -71,7 +72,7 @@ func (o *output) append(p *parked) error {
 	return err
 }
 
-// encode encodes a reply behind the start bytes that are held back.
+// encode encodes a reply after the start bytes that are held back.
 func (o *output) encode(p *parked) (payload api.Payload, start int, err error) {
 	if o.buffer == nil {
 		o.buffer = o.conn.server.buffers.get(int(max(1, o.share.held)))
@@ -90,7 +91,7 @@ func (o *output) encode(p *parked) (payload api.Payload, start int, err error) {
 	return payload, start, nil
 }
 
-// done lets the reply go and counts it, with the time since its request.
+// done releases the reply and counts it, with the time since its request.
 func (o *output) done(p *parked) {
 	p.release()
 	s := o.conn.server
@@ -101,7 +102,8 @@ func (o *output) done(p *parked) {
 	}
 }
 
-// nothing is the reply to Produce with acks=0: silence, or the end.
+// nothing handles the reply to Produce with acks=0: nothing is sent, and an error
+// closes the connection.
 func (o *output) nothing(p *parked) error {
 	if p.reply.Encode == nil {
 		return nil
@@ -112,7 +114,7 @@ func (o *output) nothing(p *parked) error {
 	return nil
 }
 
-// payloadSize is the length of bytes and regions together.
+// payloadSize returns the total length of bytes and regions.
 func payloadSize(p *api.Payload, prefix int) (int64, error) {
 	if len(p.Bytes) < prefix {
 		return 0, errDst
@@ -131,7 +133,7 @@ func payloadSize(p *api.Payload, prefix int) (int64, error) {
 	return size, nil
 }
 
-// flush writes what is held back.
+// flush writes the replies held back.
 func (o *output) flush() error {
 	if o.buffer == nil {
 		return nil
@@ -141,7 +143,7 @@ func (o *output) flush() error {
 	return err
 }
 
-// drop forgets what is held back.
+// drop discards the replies held back.
 func (o *output) drop() {
 	if o.share.held > 0 {
 		o.give(0)
@@ -152,14 +154,14 @@ func (o *output) drop() {
 
 // send writes bytes with regions between them.
 //
-//  1. Bytes and small regions are gathered in the staging buffer; what is less
-//     than that in all leaves by one write.
-//  2. A region that is as large as the buffer goes by sendfile, at an explicit
-//     offset, when the region has a file and the connection is a socket; else
-//     through the buffer.
+//  1. Bytes and small regions are collected in the staging buffer. If everything
+//     fits, it takes one write.
+//  2. A region of at least the size of the buffer is sent with sendfile, at an
+//     explicit offset, if the region has a file and the connection is a socket.
+//     Otherwise it is copied through the buffer.
 //
-// A region that turns out shorter than it was said to be is an error: the
-// length of the response is out already.
+// A region that is shorter than announced is an error, because the length of the
+// response is already written.
 func (c *conn) send(bytes []byte, regions []api.Region) error {
 	total := len(bytes)
 	for _, r := range regions {
@@ -196,9 +198,9 @@ type gather struct {
 	n      int    // bytes in it
 }
 
-// open takes the buffer, a small one when others have used up what there is for
-// large ones: they may be held for as long as a client does not read, and nobody
-// waits for that.
+// open takes the buffer. If the memory for large buffers is used up it takes a
+// small one instead of waiting, because a buffer is held for as long as its
+// client does not read.
 func (g *gather) open(size int) {
 	size = classOf(size)
 	if size > scarce && !g.share.tryTake(int64(size)) {
@@ -219,7 +221,7 @@ func (g *gather) flush() error {
 	return g.conn.write(g.b[:n])
 }
 
-// room makes room for a byte at least.
+// room returns free space of at least one byte.
 func (g *gather) room() ([]byte, error) {
 	if g.n == len(g.b) {
 		if err := g.flush(); err != nil {
@@ -288,7 +290,7 @@ func (c *conn) write(b []byte) error {
 	return nil
 }
 
-// unwritten is why the connection ends when a write failed.
+// unwritten returns the reason for closing the connection after a failed write.
 func (c *conn) unwritten(err error) error {
 	select {
 	case <-c.dead:
