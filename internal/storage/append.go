@@ -10,37 +10,37 @@ import (
 	"ottla/internal/vfs"
 )
 
-// AppendOptions say who appends.
+// AppendOptions are the options of AppendAsLeader.
 type AppendOptions struct {
-	// LeaderEpoch is stamped into the batches.
+	// LeaderEpoch is written into the batches.
 	LeaderEpoch int32
-	// Origin decides which rules hold: Client or Coordinator.
+	// Origin determines the validation rules: Client or Coordinator.
 	Origin record.Origin
 }
 
-// Appended says where batches came to lie.
+// Appended is the result of an append.
 type Appended struct {
 	BaseOffset, LastOffset int64
-	// LeaderEpoch is the one of the caller, in which they lie there.
+	// LeaderEpoch is the leader epoch of the append.
 	LeaderEpoch int32
-	// LogAppendTime is the timestamp that all records got, in ms;
-	// record.NoTimestamp when they keep their own.
+	// LogAppendTime is the timestamp assigned to all records, in ms;
+	// record.NoTimestamp if they keep their own.
 	LogAppendTime int64
 	// LogStart is the log's start offset.
 	LogStart int64
-	// Duplicate: nothing was appended. The batch was sent before; the offsets
-	// are those that it got then (T3).
+	// Duplicate means that nothing was appended, because the batch was appended
+	// before. The offsets are those of the first append (T3).
 	Duplicate bool
 }
 
-// batchList is a list of batches on their way into the log.
+// batchList is a list of batches to append.
 type batchList struct {
 	batches []record.Batch
 	markers []marker // of the control batches among them
 	bufs    [][]byte
 	bytes   int64
 	rules   record.Rules
-	// producers are the states of producers with several batches in the list.
+	// producers has the states of producers with several batches in the list.
 	producers []producer
 }
 
@@ -82,26 +82,27 @@ func (p *batchList) marker(number int) marker {
 	return marker{}
 }
 
-// relieveMost is how often an append waits for a flush that lets go of files: others
-// may be faster to take their places.
+// relieveMost is the maximum number of times that an append waits for a flush that
+// closes files: other appends may take their places first.
 const relieveMost = 100
 
 // AppendAsLeader appends the batches of a producer or a coordinator.
 //
-//  1. Each batch is validated by the topic's rules, decompressed if need be,
+//  1. Each batch is validated by the topic's rules, and decompressed if necessary,
 //     before any lock is taken. Its bytes may be corrected in place.
-//  2. Under the write lock the producer's epoch and sequence are checked; a
-//     batch that was sent before is answered with its first offsets.
-//  3. The batches get the next offsets and the leader epoch, in place; neither
-//     is covered by the CRC.
-//  4. The segment is rolled if they do not fit, and one write takes them all.
-//  5. Offset, indexes, epochs and producers follow, under the lock of the
-//     readers; the flusher is told.
+//  2. Under the write lock the producer's epoch and sequence are checked. A
+//     repeated batch is answered with the offsets of its first append.
+//  3. The next offsets and the leader epoch are written into the batches. The CRC
+//     does not cover them.
+//  4. The segment is rolled if the batches do not fit. One write appends all of
+//     them.
+//  5. The end offset, indexes, epochs and producers are updated under the readers'
+//     lock, and the flusher is notified.
 //
-// The error is a *record.InvalidError for what is wrong with a batch, one of
+// The error is a *record.InvalidError for an invalid batch, or one of
 // ErrOutOfOrderSequence, ErrInvalidProducerEpoch, ErrInvalidTxnState,
-// ErrCoordinatorFenced or ErrBatchTooLarge, ErrFencedEpoch, or ErrStorage or
-// ErrClosed. Nothing was appended then.
+// ErrCoordinatorFenced, ErrBatchTooLarge, ErrFencedEpoch, ErrStorage and
+// ErrClosed. On error nothing was appended.
 func (l *Log) AppendAsLeader(batches []byte, o AppendOptions) (Appended, error) {
 	list := l.env.lists.Get().(*batchList)
 	defer l.env.lists.Put(list)
@@ -122,7 +123,7 @@ func (l *Log) AppendAsLeader(batches []byte, o AppendOptions) (Appended, error) 
 	return appended, err
 }
 
-// validate splits what is to be appended and checks it.
+// validate splits the bytes into batches and validates them.
 func (l *Log) validate(list *batchList, batches []byte, c *config.Topic, origin record.Origin) (logAppendTime int64, err error) {
 	list.rules = rules(c, origin, l.env.nowMs())
 	logAppendTime = record.NoTimestamp
@@ -151,7 +152,7 @@ func (l *Log) validate(list *batchList, batches []byte, c *config.Topic, origin 
 	return logAppendTime, nil
 }
 
-// wholeBatches turns the end of a buffer into what it means to a leader.
+// wholeBatches converts a framing error to a *record.InvalidError.
 func wholeBatches(err error) error {
 	var invalid *record.InvalidError
 	if errors.As(err, &invalid) {
@@ -160,7 +161,7 @@ func wholeBatches(err error) error {
 	return &record.InvalidError{Kind: record.InvalidRecord, Message: "a list of whole record batches is expected: " + err.Error()}
 }
 
-// rules are what the topic's config demands of a batch.
+// rules returns the validation rules of the topic's config.
 func rules(c *config.Topic, origin record.Origin, nowMs int64) record.Rules {
 	return record.Rules{
 		NowMs: nowMs, Origin: origin,
@@ -172,7 +173,7 @@ func rules(c *config.Topic, origin record.Origin, nowMs int64) record.Rules {
 	}
 }
 
-// appendLeader is steps 2 to 5 of AppendAsLeader.
+// appendLeader does steps 2 to 5 of AppendAsLeader.
 func (l *Log) appendLeader(list *batchList, c *config.Topic, o AppendOptions, logAppendTime int64) (Appended, error) {
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -210,9 +211,9 @@ func (l *Log) appendLeader(list *batchList, c *config.Topic, o AppendOptions, lo
 	return appended, nil
 }
 
-// stamp gives the batches their offsets and leader epoch. The time of another
-// append may have been taken later but its lock earlier: then this one gets
-// that time, so that LogAppendTime ascends with the offsets.
+// stamp writes offsets and leader epoch into the batches. A concurrent append may
+// have read the clock later but taken the lock first. Then this append gets the
+// same time, so that LogAppendTime ascends with the offsets.
 func (p *batchList) stamp(offset int64, leaderEpoch int32, logAppendTime int64) {
 	for _, b := range p.batches {
 		if logAppendTime != record.NoTimestamp && b.MaxTimestamp() != logAppendTime {
@@ -224,7 +225,7 @@ func (p *batchList) stamp(offset int64, leaderEpoch int32, logAppendTime int64) 
 	}
 }
 
-// duplicate finds what a client sent before.
+// duplicate finds the earlier append of a repeated batch.
 func (l *Log) duplicate(list *batchList, origin record.Origin) (batchMeta, bool) {
 	b := list.batches[0]
 	if origin != record.Client || !b.HasProducer() {
@@ -237,8 +238,8 @@ func (l *Log) duplicate(list *batchList, origin record.Origin) (batchMeta, bool)
 	return p.duplicate(b)
 }
 
-// checkProducers checks each batch of a producer in the state that those
-// before it in the list leave.
+// checkProducers checks each batch of a producer against the state after the
+// earlier batches of the list.
 func (l *Log) checkProducers(list *batchList, origin record.Origin) error {
 	for i, b := range list.batches {
 		if !b.HasProducer() {
@@ -259,7 +260,7 @@ func (l *Log) checkProducers(list *batchList, origin record.Origin) error {
 	return nil
 }
 
-// state is the state of a producer after the batches checked so far.
+// state returns the state of a producer after the batches checked so far.
 func (p *batchList) state(id int64) *producer {
 	for i := range p.producers {
 		if p.producers[i].id == id {
@@ -269,7 +270,7 @@ func (p *batchList) state(id int64) *producer {
 	return nil
 }
 
-// advance notes a checked batch in a copy of its producer's state.
+// advance applies a checked batch to a copy of its producer's state.
 func (p *batchList) advance(state *producer, b record.Batch, m marker) {
 	if own := p.state(b.ProducerID()); own != nil {
 		state = own
@@ -294,12 +295,11 @@ func (p *batchList) advance(state *producer, b record.Batch, m marker) {
 	}
 }
 
-// AppendAsFollower appends batches as a leader has them, with their offsets
-// and leader epochs. A batch cut off at the end, as a fetch response may have
-// it, is left out. ErrUnexpectedOffset is returned when they do not follow
-// the log's end, a *record.InvalidError when one of them is bad (P5), which
-// also holds for a leader epoch that goes back (P4); what preceded it in the
-// list may have been appended when the error is ErrStorage.
+// AppendAsFollower appends batches of a leader with their offsets and leader
+// epochs. An incomplete batch at the end, as in a fetch response, is ignored. The
+// error is ErrUnexpectedOffset if the batches do not continue the log, and a
+// *record.InvalidError if a batch is invalid (P5) or its leader epoch decreases
+// (P4). With ErrStorage, a first part of the list may have been appended.
 func (l *Log) AppendAsFollower(batches []byte) error {
 	list := l.env.lists.Get().(*batchList)
 	defer l.env.lists.Put(list)
@@ -342,7 +342,7 @@ func (p *batchList) split(batches []byte, codecs *record.Codecs) error {
 	}
 }
 
-// appendFollower appends the list in pieces that fit the segments.
+// appendFollower appends the list in pieces that fit into segments.
 func (l *Log) appendFollower(list *batchList, c *config.Topic) error {
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -369,8 +369,8 @@ func (l *Log) appendFollower(list *batchList, c *config.Topic) error {
 	return nil
 }
 
-// piece returns the end of the longest run of batches from a number on that a
-// segment can hold; at least one.
+// piece returns the end of the longest run of batches, beginning at number from,
+// that fits into a segment; at least one batch.
 func (p *batchList) piece(from int, limit int64) int {
 	size, base := int64(0), p.batches[from].BaseOffset()
 	for i := from; i < len(p.batches); i++ {
@@ -382,8 +382,8 @@ func (p *batchList) piece(from int, limit int64) int {
 	return len(p.batches)
 }
 
-// appendBatches writes the batches [from, to) of the list with one write, and
-// then lets everybody see them.
+// appendBatches writes the batches [from, to) of the list with one write, and then
+// publishes them.
 func (l *Log) appendBatches(list *batchList, from, to int, c *config.Topic) error {
 	part := list.batches[from:to]
 	if err := l.putOnDisk(); err != nil {
@@ -415,9 +415,8 @@ func (l *Log) appendBatches(list *batchList, from, to int, c *config.Topic) erro
 	return nil
 }
 
-// writeAt writes the batches. A disk that is full keeps what it had: the part
-// that was written is cut off again, and only if that fails too, or for any
-// other error, the dir goes offline.
+// writeAt writes the batches. If the disk is full, the written part is truncated
+// again. If this also fails, or on any other error, the dir goes offline.
 func (l *Log) writeAt(h vfs.File, pos int64, part []record.Batch, list *batchList) error {
 	var err error
 	if len(part) == 1 {
@@ -442,7 +441,7 @@ func (l *Log) writeAt(h vfs.File, pos int64, part []record.Batch, list *batchLis
 	return &StorageError{Dir: l.dir.path, Err: err}
 }
 
-// publish notes what was written. The caller holds write and mu.
+// publish updates the state after a write. The caller holds write and mu.
 func (l *Log) publish(s *segment, list *batchList, from, to int, c *config.Topic) {
 	for i := from; i < to; i++ {
 		b := list.batches[i]
@@ -458,8 +457,8 @@ func (l *Log) publish(s *segment, list *batchList, from, to int, c *config.Topic
 	l.touched = true
 }
 
-// applyProducer notes a batch in the state of its producer, and a transaction
-// that it aborts in the index of its segment.
+// applyProducer applies a batch to the state of its producer, and adds a
+// transaction that it aborts to the index of its segment.
 func (l *Log) applyProducer(s *segment, b record.Batch, m marker) {
 	if !b.HasProducer() || b.IsControl() && m.end == nil {
 		return
@@ -470,9 +469,9 @@ func (l *Log) applyProducer(s *segment, b record.Batch, m marker) {
 	}
 }
 
-// appendedSome asks for the flush that the durability mode wants. In durable
-// mode it waits while the disk cannot follow. In any it waits for a flush when too
-// many files are open until they are on disk.
+// appendedSome requests the flush that the durability mode requires. In durable
+// mode it waits while the disk is too slow. In every mode it waits for a flush if
+// too many files must stay open until they are flushed.
 func (l *Log) appendedSome(c *config.Topic, bytes int64) error {
 	if l.env.files.crowded() {
 		l.dir.relieve()

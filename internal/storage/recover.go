@@ -9,86 +9,86 @@ import (
 	"ottla/internal/record"
 )
 
-// afterCleanStop is the recovery point of a log whose last shutdown was clean:
-// everything that is there is on disk.
+// afterCleanStop is the recovery point of a log after a clean shutdown: all data is
+// durable.
 const afterCleanStop int64 = math.MaxInt64
 
 // recovery opens the log of a folder.
 //
-// Below the recovery point everything is on disk: batches, index entries,
-// leader epochs. What lies above was written but maybe not flushed, and after a
-// power loss any part of it may be there. So
+// Below the recovery point everything is durable: batches, index entries, leader
+// epochs. Data above it was written but may not have been flushed. After a power
+// loss any part of it may exist. So:
 //
-//  1. Take the newest producer snapshot P at or below the recovery point.
-//  2. Find the last offset index entry below P, and see that a batch with
-//     that last offset lies where it says; the indexes up to there are kept. If
-//     not, go back to the base of that segment and an older snapshot. In the
-//     worst case the scan begins with the first batch.
-//  3. Walk all batches from there: CRC, ascending offsets (P2), leader epochs
-//     that do not go back (P4). Each is noted in the indexes and epochs, and
-//     from P on in the producers' state: the same code as for an append.
-//  4. What is no batch is either a torn tail or damage. Below an offset that is
-//     known to have been flushed (see bound) it is damage: it is kept as it is,
-//     named, and passed over to the next sound batch, see Damage and resync. At
-//     or above it, it is what a power loss left of bytes that nobody was told
-//     are durable, and the log ends before it (P12): the rest is cut, and what
-//     holds sound batches is kept in a file beside the log, see cutTail.
-//  5. Offsets below bound that are missing at the end of the log are damage too.
-//     Appends go on behind them, in a segment of their own, so that no offset
-//     is given twice.
+//  1. Load the newest producer snapshot P at or below the recovery point.
+//  2. Find the last offset index entry below P, and check that a batch with that
+//     last offset is at its position. If so, keep the indexes up to there. If
+//     not, go back to the base of that segment and to an older snapshot. In the
+//     worst case the scan begins at the first batch.
+//  3. Check all batches from there: CRC, ascending offsets (P2), leader epochs
+//     that do not decrease (P4). Add each to the indexes and epochs, and from P
+//     on to the producers' state, with the same code as for an append.
+//  4. Data that is not a valid batch is a torn tail or damage. Below the offset
+//     that is known to be flushed (bound) it is damage. It is kept unchanged and
+//     logged, and the scan continues at the next valid batch, see Damage and
+//     resync. At or above bound it is the remainder of writes that were never
+//     reported as durable, and the log ends before it (P12). The rest is removed.
+//     If it contains valid batches, it is kept in a separate file, see cutTail.
+//  5. Offsets below bound that are missing at the end of the log are also damage.
+//     Appends continue after them, in a new segment, so that no offset is used
+//     twice.
 //
-// Whether bytes are torn or rotten cannot be told from the bytes: a power loss
-// leaves any selection of the blocks that were not flushed, so holes with sound
-// batches behind them, and a disk that loses blocks leaves the same. What tells
-// is how far the log was flushed. bound is the largest of
+// The bytes do not show whether data is torn or damaged. A power loss leaves any
+// subset of the unflushed blocks, so there may be holes with valid batches after
+// them. A disk that loses blocks leaves the same. Only the flushed offset
+// distinguishes them. bound is the maximum of
 //
 //   - the recovery point, which is at most a minute old;
-//   - the flushed offset in .ottla_flushed, at most a second old, see
-//     dir.writeFlushed. It costs an append nothing;
+//   - the flushed offset in .ottla_flushed, which is at most a second old, see
+//     dir.writeFlushed. It adds no cost to an append;
 //   - with ottla.durability=fsync, and in a compacted topic, the base of the last
-//     segment, for a segment is flushed before the next one is begun.
+//     segment, because a segment is flushed before the next one is started.
 //
-// After a clean stop everything was flushed, up to the offset at which the log
-// was closed.
+// After a clean stop, bound is the offset at which the log was closed.
 //
-// Rejected: to keep every hole that has sound batches behind it. After a power
-// loss under load with acks=1 consumers would stop at records that nobody was
-// promised, and an internal topic could not be loaded. And to write the flushed
-// offset with each flush, which doubles what a flush costs, for the sake of rot
-// in the last second before a power loss; such batches are in the file beside
-// the log.
+// Rejected: keeping every hole that has valid batches after it. After a power loss
+// under load with acks=1, consumers would stop at records that were never
+// acknowledged as durable, and an internal topic could not be loaded. Also
+// rejected: writing the flushed offset with each flush. It doubles the cost of a
+// flush, only to detect damage in the last second before a power loss. The batches
+// of that second are in the separate file.
 //
-// After a clean stop P is the log's end, so that a few KiB are read. After kill
-// -9 the tail is in the page cache only: Manager flushes it before it counts.
+// After a clean stop P is the log's end, so only a few KiB are read. After kill -9
+// the tail is only in the page cache; Manager flushes it before it counts.
 //
-// A log outside a Manager keeps no damage: its owner has to know. There a bad
-// batch below the recovery point is an error, or, if only its CRC is wrong, told.
+// A log outside a Manager keeps no damage, because its owner must know of it. A
+// bad batch below the recovery point is then an error, or is logged if only its
+// CRC is wrong.
 type recovery struct {
 	log          *Log
 	folder       folder
-	point        int64 // everything below is on disk
-	start        int64 // the checkpoint's
+	point        int64 // everything below is durable
+	start        int64 // start offset in the checkpoint
 	snapshot     int64 // P
-	epoch        int32 // of the last batch seen
+	epoch        int32 // epoch of the last batch
 	haveEpochs   bool
 	epochsOnFile []epochEntry
 	buf          []byte
-	from         int // number of the first segment that is scanned
+	from         int // number of the first scanned segment
 	fromPos      int64
-	firstScanned int64 // offset with which the scan begins
-	cut          bool  // the end of the log was
-	rebuilt      bool  // indexes were not what they should be
-	compacted    bool  // a batch was seen from which compaction took something
-	wrongEpoch   bool  // the last batch contradicts the checkpoint of epochs
-	flushed      int64 // of .ottla_flushed, 0 if unknown
-	closedAt     int64 // where a clean stop says that the log ended, 0 if unknown
+	firstScanned int64 // first offset of the scan
+	cut          bool  // the end of the log was removed
+	rebuilt      bool  // indexes were wrong and were rebuilt
+	compacted    bool  // a batch shows traces of compaction
+	wrongEpoch   bool  // the last batch contradicts the epoch checkpoint
+	flushed      int64 // offset in .ottla_flushed, 0 if unknown
+	closedAt     int64 // log end at the clean stop, 0 if unknown
 	bound        int64 // see step 4
-	known        int64 // the log reached at least so far
-	seal         bool  // nothing may be appended to the last segment
+	known        int64 // the log end was at least this offset
+	seal         bool  // the last segment must not be appended to
 }
 
-// load opens the folder of the log, which exists, after what the checkpoints say
-// of it: point is the recovery point, or afterCleanStop.
+// load opens the existing folder of the log. on has the log's lines of the
+// checkpoints. point is the recovery point, or afterCleanStop.
 func (l *Log) load(point int64, on lines) error {
 	r := recovery{log: l, point: point, start: on.start, flushed: on.flushed}
 	if point == afterCleanStop {
@@ -118,11 +118,11 @@ func (l *Log) load(point int64, on lines) error {
 	return r.finish()
 }
 
-// finishRetention removes the segments below the start on disk. A crash inside
-// DeleteBelowStart may have left some and taken others, so that what their
-// batches say of the producers has a hole; the snapshot where the log begins
-// says all, and was durable before any of them went. Without one they stay, and
-// the next CheckRetention sees to them.
+// finishRetention removes the segments below the log start on disk. A crash during
+// DeleteBelowStart may have removed only some of them, so their batches do not
+// give the complete state of the producers. The snapshot at the log start has it,
+// and was durable before the first removal. Without such a snapshot the segments
+// are kept, and the next CheckRetention removes them.
 func (r *recovery) finishRetention() error {
 	l := r.log
 	if r.point == afterCleanStop {
@@ -136,7 +136,7 @@ func (r *recovery) finishRetention() error {
 		if _, ok := l.readSnapshot(base); !ok {
 			continue
 		}
-		// After the end of a process it may be in the page cache only.
+		// After a process crash it may be only in the page cache.
 		if err := syncFile(l.env.fs, l.snapshotPath(base)); err != nil {
 			return err
 		}
@@ -155,14 +155,14 @@ func (r *recovery) finishRetention() error {
 	return nil
 }
 
-// run is steps 1 to 4, again with an older snapshot if the log turns out to
-// end before the newest.
+// run does steps 1 to 4. It repeats them with an older snapshot if the log ends
+// before the newest one.
 func (r *recovery) run() error {
 	l := r.log
 	limit := max(r.point, l.segments[0].base)
 	r.setBound()
-	// A snapshot above was not made durable: it may be torn, and the scan makes
-	// those at the base of a segment anew.
+	// Snapshots above the limit may be torn, because they were not made durable.
+	// The scan recreates those at the base of a segment.
 	l.dropSnapshotsAbove(limit)
 	for {
 		r.forgetDamage()
@@ -188,7 +188,7 @@ func (r *recovery) run() error {
 	}
 }
 
-// begin is steps 1 and 2.
+// begin does steps 1 and 2.
 func (r *recovery) begin(limit int64) error {
 	l := r.log
 	for {
@@ -196,8 +196,8 @@ func (r *recovery) begin(limit int64) error {
 		r.from = floor(l.segments, r.snapshot)
 		s := l.segments[r.from]
 		if r.from > 0 && s.base >= r.point {
-			// Begun after the recovery point was written: the segment before
-			// may lack what finished it, and the snapshot its content.
+			// The segment was started after the recovery point was written. The
+			// previous segment may be unfinished and the snapshot incomplete.
 			limit = s.base - 1
 			l.dropSnapshotsAbove(limit)
 			continue
@@ -217,8 +217,8 @@ func (r *recovery) begin(limit int64) error {
 	}
 }
 
-// loadProducers takes the newest snapshot up to limit that can be read. The
-// first segment's base needs none: what came before is gone.
+// loadProducers loads the newest readable snapshot up to limit. At the base of the
+// first segment no snapshot is needed, because there are no earlier records.
 func (r *recovery) loadProducers(limit int64) {
 	l := r.log
 	r.snapshot = l.segments[0].base
@@ -236,16 +236,16 @@ func (r *recovery) loadProducers(limit int64) {
 			l.producers.load(p)
 		}
 		r.snapshot = offset
-		if offset >= r.point { // made, maybe, after the recovery point was written
+		if offset >= r.point { // possibly written after the recovery point
 			l.snapshots.unsynced = append(l.snapshots.unsynced[:0], offset)
 		}
 		return
 	}
 }
 
-// resume keeps the index entries of a segment up to the snapshot and lets the
-// scan begin with the batch of the last of them; false when they cannot be
-// trusted.
+// resume keeps the index entries of a segment up to the snapshot, and makes the
+// scan begin at the batch of the last entry. It returns false if the entries are
+// not valid.
 func (r *recovery) resume(s *segment) (bool, error) {
 	n, e, err := s.offsets.floorNumber(r.snapshot - 1)
 	if err != nil || n == 0 {
@@ -285,8 +285,8 @@ func (r *recovery) resume(s *segment) (bool, error) {
 	return true, nil
 }
 
-// dropShort takes an index that is shorter than its size said for one that
-// cannot be trusted, and not for an error of the disk.
+// dropShort drops the error of an index that is shorter than its size, which then
+// counts as invalid. It returns errors of the disk.
 func dropShort(err error) error {
 	if errors.Is(err, errShortFile) {
 		return nil
@@ -294,8 +294,8 @@ func dropShort(err error) error {
 	return ignoreMissing(err)
 }
 
-// batchAt tells whether the batch that an index entry is about lies at pos, or
-// at most an index interval behind it.
+// batchAt tells whether the batch of an index entry is at pos, or at most one index
+// interval after it.
 func (r *recovery) batchAt(s *segment, pos int64, found func(record.Batch) bool) (bool, error) {
 	h, err := s.file.acquire()
 	if err != nil {
@@ -315,12 +315,12 @@ func (r *recovery) batchAt(s *segment, pos int64, found func(record.Batch) bool)
 	return false, scan.err
 }
 
-// scan is steps 3 to 5.
+// scan does steps 3 to 5.
 func (r *recovery) scan() error {
 	l := r.log
 	l.end = l.segments[r.from].base
 	if r.fromPos > 0 {
-		l.end = r.firstScanned - 1 // the first batch ends with firstScanned
+		l.end = r.firstScanned - 1 // firstScanned is the last offset of the first batch
 	}
 	for i := r.from; i < len(l.segments); i++ {
 		s, pos := l.segments[i], r.fromPos
@@ -343,7 +343,7 @@ func (r *recovery) scan() error {
 	return nil
 }
 
-// passTo does what a roll does when the scan goes on to the next segment.
+// passTo does the work of a roll when the scan moves to the next segment.
 func (r *recovery) passTo(next, finished *segment) error {
 	finished.finish()
 	if err := errors.Join(finished.spill(), finished.createIndexes()); err != nil {
@@ -355,16 +355,16 @@ func (r *recovery) passTo(next, finished *segment) error {
 	return nil
 }
 
-// follows tells whether a segment goes on where the one before it ended, or what
-// is missing between them is damage; false makes the one before it the last.
+// follows tells whether a segment continues the previous one, possibly after
+// damage. If it returns false, the previous segment is the last one. A gap between
+// them has one of these causes:
 //
-//   - Below the log's start a gap is what retention left when a crash ended it.
-//   - In a compacted topic it is what Kafka's compaction left; that of Cleaner
-//     leaves none between segments. What a topic is may not be known yet when a
-//     node starts, so the checkpoint of the cleaner counts too, below whose offset
-//     whole batches may be gone, and what is missing within the segments beside
-//     the gap.
-//   - Else records are lost: by a power loss at or above bound, or by damage.
+//   - Below the log's start: retention that a crash interrupted.
+//   - In a compacted topic: Kafka's compaction. Cleaner leaves no gaps between
+//     segments. The topic's config may not be known yet when a node starts. So
+//     the cleaner checkpoint also counts, below whose offset whole batches may be
+//     missing, and so do gaps within the neighbouring segments.
+//   - Otherwise records are lost: by a power loss at or above bound, or by damage.
 func (r *recovery) follows(s, before *segment) (bool, error) {
 	l := r.log
 	switch {
@@ -405,8 +405,8 @@ func (r *recovery) endAt(i int, err error) error {
 	return nil
 }
 
-// scanSegment walks a segment from pos on. It returns true when the file was
-// cut because something in it is no batch.
+// scanSegment scans a segment from pos. It returns true if the file was truncated
+// because of data that is not a valid batch.
 func (r *recovery) scanSegment(s *segment, pos int64) (torn bool, err error) {
 	h, err := s.pin()
 	if err != nil {
@@ -435,7 +435,8 @@ func (r *recovery) scanSegment(s *segment, pos int64) (torn bool, err error) {
 	}
 }
 
-// walk notes the batches up to one that is none, which scan.err tells then.
+// walk processes the batches up to the first invalid one, whose error is then in
+// scan.err.
 func (r *recovery) walk(s *segment, scan *scanner) error {
 	for scan.next() {
 		if bad := r.checkBatch(s, scan); bad != nil {
@@ -455,8 +456,8 @@ func (r *recovery) walk(s *segment, scan *scanner) error {
 	return nil
 }
 
-// checkBatch looks at what a walk does not. The error is errBroken when the
-// batch is none.
+// checkBatch does the checks that the scanner does not do. The error is errBroken
+// if the batch is not valid.
 func (r *recovery) checkBatch(s *segment, scan *scanner) error {
 	l, b := r.log, scan.header
 	switch base := b.BaseOffset(); {
@@ -485,14 +486,14 @@ func (r *recovery) checkBatch(s *segment, scan *scanner) error {
 	return nil
 }
 
-// markBad lets a batch that is on disk not be served.
+// markBad marks a batch on disk as damaged, so that it is not served.
 func (r *recovery) markBad(s *segment, scan *scanner, why string) {
-	_ = r.log.damaged(s, r.log.corruptAt(s, scan.header.BaseOffset(), scan.pos, why), r.log.generation) // is told by it
+	_ = r.log.damaged(s, r.log.corruptAt(s, scan.header.BaseOffset(), scan.pos, why), r.log.generation) // damaged logs it
 }
 
 // checkEpoch compares the leader epoch of a batch, which the CRC does not cover,
-// with the checkpoint that a clean stop wrote. The checkpoint is taken for
-// right: an epoch that is too high would fence every leader to come.
+// with the checkpoint of a clean stop. The checkpoint counts as correct, because a
+// wrong high epoch would fence all future leaders.
 func (r *recovery) checkEpoch(s *segment, scan *scanner) {
 	b := scan.header
 	onFile := epochs{entries: r.epochsOnFile}
@@ -503,13 +504,13 @@ func (r *recovery) checkEpoch(s *segment, scan *scanner) {
 	}
 }
 
-// isInvalid tells a batch with a wrong CRC from a failed read.
+// isInvalid tells whether the error is a wrong CRC and not a failed read.
 func isInvalid(err error) bool {
 	var invalid *record.InvalidError
 	return errors.As(err, &invalid) || errors.Is(err, errCRC)
 }
 
-// noteBatch is what an append does after the write.
+// noteBatch updates the state like an append after its write.
 func (r *recovery) noteBatch(s *segment, scan *scanner) error {
 	l, b := r.log, scan.header
 	r.compacted = r.compacted || b.Count() <= b.LastOffsetDelta()
@@ -529,8 +530,7 @@ func (r *recovery) noteBatch(s *segment, scan *scanner) error {
 	return l.noteScanned(s, scan)
 }
 
-// noteScanned notes the current batch in the indexes, and writes them as they
-// grow.
+// noteScanned adds the current batch to the indexes, and writes them as they grow.
 func (l *Log) noteScanned(s *segment, scan *scanner) error {
 	c := l.config.Load()
 	s.note(scan.header, scan.pos, c.IndexIntervalBytes, c.SegmentIndexBytes)
@@ -544,7 +544,7 @@ func (l *Log) noteScanned(s *segment, scan *scanner) error {
 	return nil
 }
 
-// finish sets what follows from the batches.
+// finish sets the state of the log after the scan.
 func (r *recovery) finish() error {
 	l := r.log
 	clean := r.point == afterCleanStop && !r.cut
@@ -576,8 +576,8 @@ func (r *recovery) finish() error {
 	l.forgetDamage(l.start, math.MaxInt64)
 	l.compacted = r.compacted
 	if r.point != afterCleanStop || r.folder.changed {
-		// The last life may have ended before it made durable what the folder
-		// shows: files that were made, renamed or removed.
+		// The previous process may have ended before it made the created, renamed
+		// and removed names of the folder durable.
 		l.names++
 	}
 	if r.point == 0 {
@@ -590,7 +590,8 @@ func (r *recovery) finish() error {
 	return nil
 }
 
-// dropStraySnapshots keeps those at the base of a segment and the newest.
+// dropStraySnapshots removes all snapshots except those at the base of a segment
+// and the newest.
 func (r *recovery) dropStraySnapshots() {
 	l := r.log
 	if len(l.snapshots.offsets) > 0 {
@@ -602,8 +603,8 @@ func (r *recovery) dropStraySnapshots() {
 	l.findLoose()
 }
 
-// restartAt empties a log that ends below its start: DeleteRecords reached
-// beyond what a power loss left, so nothing of that may be read.
+// restartAt empties a log whose end is below its start. A power loss has removed
+// records beyond the offset of DeleteRecords, so the rest must not be read.
 func (r *recovery) restartAt(start int64) error {
 	l := r.log
 	l.env.log.Warn("the log ends below its start offset: beginning anew", "log", l.path, "end", l.end, "start", start)
@@ -613,8 +614,8 @@ func (r *recovery) restartAt(start int64) error {
 			return err
 		}
 	}
-	// They must not come back once the start is that of a segment, of which the
-	// checkpoint says nothing.
+	// The removed files must not reappear. The checkpoint has no line for a start
+	// that is the base of a segment, so it would not exclude them.
 	if err := l.env.fs.SyncDir(l.path); err != nil {
 		return err
 	}
