@@ -10,47 +10,45 @@ import (
 	"ottla/internal/vfs"
 )
 
-// checks is what is known of the bytes of a segment that this process did not
-// write: they were checked by another process when they were appended, and may
-// have rotted on the disk since. Before they are sent for the first time they
-// are checked again (P5):
+// checks records which bytes of a segment are verified. Batches written by another
+// process were verified when they were appended, but the disk may have damaged them
+// since. So they are verified again on first read (P5):
 //
-//  1. A read finds its region as always. What lies in it below the segment's
-//     foreign bytes and in no span is walked batch by batch: framing, CRC,
-//     offsets and leader epochs that ascend. A batch that the region cuts is left
-//     to the read that sends it whole.
-//  2. Base offset and leader epoch are outside the CRC. So the header that
-//     follows the region is looked at too: a batch must end below it.
-//  3. What was walked becomes a span; spans that meet are merged, so that a
-//     reader that goes on from there checks each byte once. Several readers make
-//     several spans; when there are too many the shortest is forgotten, and
-//     checked again.
-//  4. The first bad batch ends the region; a read that begins with it gets a
-//     CorruptError, from now on without another look. Reads that begin behind it
-//     go on.
+//  1. A read finds its region as usual. Bytes in it that another process wrote and
+//     that are in no span are checked batch by batch: framing, CRC, ascending
+//     offsets and leader epochs. A batch that the region cuts is left to the read
+//     that returns all of it.
+//  2. The CRC does not cover base offset and leader epoch. So the header after the
+//     region is also read: the last batch must end below its offset.
+//  3. The checked bytes become a span. Adjacent spans are merged, so a sequential
+//     reader checks each byte once. Several readers make several spans. If there
+//     are too many, the shortest is dropped and checked again later.
+//  4. The first bad batch ends the region. A read that begins with it gets a
+//     CorruptError; later reads get it without another check. Reads that begin
+//     after it work.
 //
-// So the work of one read is the checksum of the bytes it returns, and no lock
-// is held meanwhile. What this process appends, or a recovery has scanned, is
-// never checked: it goes out by sendfile, and clients check it.
+// So a read computes only the checksum of the bytes that it returns, without
+// holding a lock. Bytes that this process appended, or that a recovery has scanned,
+// are never checked: they are sent by sendfile, and clients verify them.
 //
-// Rejected: a check of the whole segment at its first read, which would let one
-// fetch wait for a gigabyte; and a bit for each block, which costs 32 KiB for a
-// segment that nobody reads twice.
+// Rejected: verifying the whole segment on its first read. A fetch could then wait
+// for a gigabyte. Also rejected: a bit per block. It costs 32 KiB for a segment that
+// is never read twice.
 type checks struct {
-	spans []span // sorted, apart from each other
+	spans []span // sorted and not adjacent
 	bad   []*CorruptError
 }
 
 // span is the bytes [from, to) of a segment.
 type span struct{ from, to int64 }
 
-// The limits of what is remembered for a segment.
+// The limits of the spans and bad batches of a segment.
 const (
 	maxSpans = 16
 	maxBad   = 64
 )
 
-// add notes that a span was checked.
+// add adds a verified span.
 func (c *checks) add(s span) {
 	if s.from >= s.to {
 		return
@@ -74,7 +72,7 @@ func (c *checks) add(s span) {
 	c.spans = slices.Delete(c.spans, shortest, shortest+1)
 }
 
-// gap is the first part of [from, to) that was not checked; empty when all was.
+// gap returns the first unverified part of [from, to); empty if there is none.
 func (c *checks) gap(from, to int64) span {
 	for _, s := range c.spans {
 		switch {
@@ -88,7 +86,7 @@ func (c *checks) gap(from, to int64) span {
 	return span{from, max(from, to)}
 }
 
-// firstBad is the first bad batch at or behind pos, nil if none is known.
+// firstBad returns the first bad batch at or after pos, nil if none is known.
 func (c *checks) firstBad(pos int64) *CorruptError {
 	for _, b := range c.bad {
 		if b.Pos >= pos {
@@ -98,7 +96,8 @@ func (c *checks) firstBad(pos int64) *CorruptError {
 	return nil
 }
 
-// addBad remembers a bad batch; false when it was known, or there are too many.
+// addBad adds a bad batch. It returns false if the batch was known, or if there are
+// too many.
 func (c *checks) addBad(bad *CorruptError) bool {
 	i, known := slices.BinarySearchFunc(c.bad, bad.Pos, func(b *CorruptError, pos int64) int { return int(max(-1, min(1, b.Pos-pos))) })
 	if known || len(c.bad) >= maxBad {
@@ -108,7 +107,7 @@ func (c *checks) addBad(bad *CorruptError) bool {
 	return true
 }
 
-// cut forgets what lies at or behind size.
+// cut removes everything at or after size.
 func (c *checks) cut(size int64) {
 	c.bad = slices.DeleteFunc(c.bad, func(b *CorruptError) bool { return b.Pos >= size })
 	c.spans = slices.DeleteFunc(c.spans, func(s span) bool { return s.from >= size })
@@ -117,8 +116,8 @@ func (c *checks) cut(size int64) {
 	}
 }
 
-// noted returns the checks of the segment, made when first needed. The caller
-// holds Log.mu or owns the segment.
+// noted returns the checks of the segment and allocates them on first use. The
+// caller holds Log.mu or owns the segment.
 func (s *segment) noted() *checks {
 	if s.checks == nil {
 		s.checks = new(checks)
@@ -126,7 +125,7 @@ func (s *segment) noted() *checks {
 	return s.checks
 }
 
-// cutChecks follows a truncation to size bytes. The caller holds Log.mu.
+// cutChecks applies a truncation to size bytes. The caller holds Log.mu.
 func (s *segment) cutChecks(size int64) {
 	s.foreign = min(s.foreign, size)
 	if s.checks != nil {
@@ -134,12 +133,12 @@ func (s *segment) cutChecks(size int64) {
 	}
 }
 
-// errAgain says that a truncation came between: what was read means nothing.
+// errAgain means that the log was truncated during a read, so its result is invalid.
 var errAgain = errors.New("the log was truncated meanwhile")
 
-// damaged remembers a batch that was found bad, so that it is not served, and
-// tells the operator once. Its error is for the reader: errAgain when the
-// generation of the log is another one than when the read began.
+// damaged records a bad batch, so that it is not served, and logs it once. It
+// returns the error for the reader, or errAgain if the log's generation has changed
+// since the read began.
 func (l *Log) damaged(s *segment, bad *CorruptError, generation uint64) error {
 	l.mu.Lock()
 	current := l.generation == generation
@@ -154,8 +153,8 @@ func (l *Log) damaged(s *segment, bad *CorruptError, generation uint64) error {
 	return bad
 }
 
-// check is how a read makes sure of its region of length bytes: it returns how
-// many of them may be sent.
+// check verifies the region of a read, of length bytes, and returns the number of
+// bytes that may be sent.
 func (l *Log) check(p *readPlan, h vfs.File, length int) (int, error) {
 	s, from := p.segment, p.from.pos
 	for {
@@ -185,7 +184,7 @@ func (l *Log) check(p *readPlan, h vfs.File, length int) (int, error) {
 		l.mu.Unlock()
 		var corrupt *CorruptError
 		switch {
-		case errors.As(err, &corrupt): // the next turn finds it, as others do
+		case errors.As(err, &corrupt): // the next iteration finds it
 			if err := l.damaged(s, corrupt, p.generation); errors.Is(err, errAgain) || corrupt.Pos == from {
 				return 0, err
 			}
@@ -198,8 +197,8 @@ func (l *Log) check(p *readPlan, h vfs.File, length int) (int, error) {
 	}
 }
 
-// checkSpan walks the batches that lie whole in a span and returns where it
-// ended.
+// checkSpan checks the batches that are completely in a span and returns the
+// position where it ended.
 func (l *Log) checkSpan(p *readPlan, h vfs.File, gap span) (reached int64, err error) {
 	buf := l.env.scan.Get().(*[]byte)
 	defer l.env.scan.Put(buf)
@@ -228,13 +227,13 @@ func (l *Log) checkSpan(p *readPlan, h vfs.File, gap span) (reached int64, err e
 	case !errors.Is(scan.err, errTorn) && !errors.Is(scan.err, errBroken):
 		return reached, l.readFailed(scan.err)
 	case scan.pos >= gap.to:
-		return reached, nil // for the read that begins there
+		return reached, nil // left to the read that begins there
 	}
 	return reached, l.corruptAt(p.segment, w.last+1, scan.pos, scan.err.Error())
 }
 
-// outOfOrder reports a batch that does not follow the one before. Which of the
-// two has the wrong offset nobody can tell, so neither is sent.
+// outOfOrder reports a batch that does not follow the previous one. It is unknown
+// which of the two has the wrong offset, so neither is sent.
 func (l *Log) outOfOrder(p *readPlan, w *order, gap span, scan *scanner, why string) (reached int64, err error) {
 	current := l.corruptAt(p.segment, scan.header.BaseOffset(), scan.pos, why)
 	if scan.pos == gap.from {
@@ -251,18 +250,19 @@ func (l *Log) corruptAt(s *segment, offset, pos int64, reason string) *CorruptEr
 	return &CorruptError{File: path, Segment: s.base, Offset: offset, Pos: pos, Reason: reason}
 }
 
-// order follows what of a header is outside the CRC: offsets ascend, leader
-// epochs do not go back (P2, P4).
+// order checks the header fields that the CRC does not cover: offsets must ascend,
+// leader epochs must not decrease (P2, P4).
 type order struct {
-	last     int64 // offset
+	last     int64 // last offset
 	epoch    int32
-	below    int64 // every offset is
+	below    int64 // upper limit of offsets, excluded
 	maxEpoch int32
-	// The batch before, for who reports it.
+	// Position and offset of the previous batch, for reports.
 	previous, previousOffset int64
 }
 
-// beyond says why a header can belong to no batch of the segment.
+// beyond returns the reason why a header cannot be that of a batch of the segment,
+// or "".
 func (o *order) beyond(b record.Batch) (why string) {
 	switch {
 	case b.LastOffset() >= o.below:
@@ -273,7 +273,8 @@ func (o *order) beyond(b record.Batch) (why string) {
 	return ""
 }
 
-// next takes a header; it says why it cannot follow the one before.
+// next processes a header and returns the reason why it cannot follow the previous
+// one, or "".
 func (o *order) next(b record.Batch) (why string) {
 	switch {
 	case b.BaseOffset() <= o.last:
@@ -285,9 +286,9 @@ func (o *order) next(b record.Batch) (why string) {
 	return ""
 }
 
-// checkEnd compares the end of a log that was closed cleanly with the recovery
-// point that was written then, 0 if none. An end beyond it comes from a last
-// batch whose offset is wrong, with no batch behind it to tell.
+// checkEnd compares the end of a log that was closed cleanly with the recovery point
+// of the close, 0 if none. If the end is higher, the offset of the last batch is
+// wrong; no batch follows that would show it.
 func (l *Log) checkEnd(point int64) error {
 	switch {
 	case point <= 0 || l.end == point:
@@ -308,6 +309,6 @@ func (l *Log) checkEnd(point int64) error {
 	} else if err != nil {
 		return err
 	}
-	_ = l.damaged(s, l.corruptAt(s, point, t.pos, fmt.Sprintf("its last offset is %d, but the log was closed at %d", l.end-1, point)), l.generation) // is told by it
+	_ = l.damaged(s, l.corruptAt(s, point, t.pos, fmt.Sprintf("its last offset is %d, but the log was closed at %d", l.end-1, point)), l.generation) // damaged logs it
 	return nil
 }

@@ -6,41 +6,41 @@ import (
 	"sort"
 )
 
-// Damage is a part of a log that cannot be served: its bytes are not the
-// batches that were written, or they are missing. What is on disk is kept. A
-// read that reaches it gets a *CorruptError; the records before and behind it
-// are served, and appends go on at the end.
+// Damage is a range of a log that cannot be served: its bytes are not the written
+// batches, or they are missing. The bytes on disk are kept. A read that reaches
+// the range gets a *CorruptError. The records before and after it are served, and
+// appends continue at the end.
 type Damage struct {
 	// File is the path of the segment's file, Segment its base offset.
 	File    string
 	Segment int64
-	// From and To are the offsets that are missing, To excluded. They are equal
-	// when no offset is missing between the bytes.
+	// From and To are the missing offsets, To excluded. They are equal if no
+	// offset is missing.
 	From, To int64
-	// Pos and End are the bytes of the file that are no batch, End excluded. They
-	// are equal when records are missing of which no byte is left.
+	// Pos and End are the range of invalid bytes in the file, End excluded. They
+	// are equal if no byte of the missing records is left.
 	Pos, End int64
 	Reason   string
 }
 
-// maxDamage limits how many parts of a log are told apart. Behind the last of
-// them everything up to the end of a further one belongs to it.
+// maxDamage limits the number of damaged ranges of a log. The last range is
+// extended to include any further one.
 const maxDamage = 1000
 
-// error is what a read gets that reaches the damage.
+// error returns the error of a read that reaches the damage.
 func (d *Damage) error() *CorruptError {
 	return &CorruptError{File: d.File, Segment: d.Segment, Offset: d.From, Pos: d.Pos, Reason: d.Reason}
 }
 
-// Damaged lists the parts of the log that are known to be damaged, by offset.
+// Damaged lists the known damaged ranges of the log, by offset.
 func (l *Log) Damaged() []Damage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.damage)
 }
 
-// Damaged counts the damaged parts of all logs that are known, and the
-// partitions that have some. A partition that could not be opened counts as one.
+// Damaged counts the known damaged ranges of all logs, and the partitions with
+// damage. A partition that could not be opened counts as one range.
 func (m *Manager) Damaged() (partitions, parts int) {
 	for _, l := range m.list(nil) {
 		l.mu.Lock()
@@ -56,8 +56,8 @@ func (m *Manager) Damaged() (partitions, parts int) {
 	return partitions + len(m.broken), parts + len(m.broken)
 }
 
-// addDamage notes a damaged part of a segment and tells the operator once. The
-// caller holds mu or owns the log.
+// addDamage adds a damaged range of a segment and logs it once. The caller holds mu
+// or owns the log.
 func (l *Log) addDamage(s *segment, d Damage) {
 	i := sort.Search(len(l.damage), func(i int) bool { return l.damage[i].From >= d.From })
 	if i < len(l.damage) && l.damage[i].From == d.From && l.damage[i].Pos == d.Pos && l.damage[i].Segment == d.Segment {
@@ -74,8 +74,8 @@ func (l *Log) addDamage(s *segment, d Damage) {
 	l.setHoles(s)
 }
 
-// setHoles publishes the bytes of a segment that a walk passes over. The caller
-// holds mu or owns the log.
+// setHoles publishes the bytes of a segment that a scan skips. The caller holds mu
+// or owns the log.
 func (l *Log) setHoles(s *segment) {
 	var holes []span
 	for _, d := range l.damage {
@@ -86,8 +86,8 @@ func (l *Log) setHoles(s *segment) {
 	s.holes.Store(&holes)
 }
 
-// damageAt is the damaged part that an offset lies in, and the first part that
-// begins behind it; nil when there is none. The caller holds mu.
+// damageAt returns the damaged range that contains an offset, and the first range
+// after it; nil if there is none. The caller holds mu.
 func (l *Log) damageAt(offset int64) (at, behind *Damage) {
 	if len(l.damage) == 0 {
 		return nil, nil
@@ -102,8 +102,8 @@ func (l *Log) damageAt(offset int64) (at, behind *Damage) {
 	return at, behind
 }
 
-// forgetDamage drops what is no longer in the log: it begins at start and ends
-// at end now. The caller holds mu.
+// forgetDamage removes ranges outside the log, which now begins at start and ends
+// at end. The caller holds mu.
 func (l *Log) forgetDamage(start, end int64) {
 	if len(l.damage) == 0 {
 		return
@@ -119,9 +119,9 @@ func (l *Log) forgetDamage(start, end int64) {
 	}
 }
 
-// learnDamage finds out how far the damage reaches that a read has met, so that
-// the reads that come later know what to pass over. It returns false when the
-// bytes are a batch, which is in the wrong place: then nobody can tell.
+// learnDamage determines the extent of the damage that a read has found, so that
+// later reads can skip it. It returns false if the bytes are a valid batch in the
+// wrong place: then the extent is unknown.
 func (l *Log) learnDamage(s *segment, bad *CorruptError, generation uint64) (bool, error) {
 	h, err := s.file.acquire()
 	if err != nil {
@@ -143,7 +143,7 @@ func (l *Log) learnDamage(s *segment, bad *CorruptError, generation uint64) (boo
 	}
 	switch {
 	case scan.err == nil && scan.pos >= size:
-		return false, nil // it is known meanwhile
+		return false, nil // another read has added it
 	case scan.err == nil:
 		if scan.pos != bad.Pos {
 			return false, nil
@@ -172,9 +172,9 @@ func (l *Log) learnDamage(s *segment, bad *CorruptError, generation uint64) (boo
 	return true, nil
 }
 
-// learnGap looks at the end of a segment behind which a read found nothing
-// although the next one begins later. In a log that was compacted that is in
-// order; else what was between them is lost.
+// learnGap checks the end of a segment where a read found no more batches, although
+// the next segment begins at a higher offset. In a compacted log this is valid.
+// Otherwise the records between them are lost.
 func (l *Log) learnGap(s *segment, generation uint64) (bool, error) {
 	l.mu.Lock()
 	i := slices.Index(l.segments, s)
@@ -212,9 +212,9 @@ func gapReason(next int64) string {
 	return fmt.Sprintf("the segment ends early: the next one begins at offset %d", next)
 }
 
-// endOf returns the offset that follows the last batch of a segment, and
-// whether compaction has been at it or the one behind it: then offsets are
-// missing in one of them, or records in a batch.
+// endOf returns the offset after the last batch of a segment, and whether this or
+// the next segment was compacted: then offsets are missing in one of them, or
+// records in a batch.
 func (l *Log) endOf(s, next *segment) (end int64, compacted bool, err error) {
 	end = s.base
 	compacted = l.config.Load().Compact
@@ -236,7 +236,7 @@ func (l *Log) endOf(s, next *segment) (end int64, compacted bool, err error) {
 	return end, compacted, nil
 }
 
-// passed tells whether a walk came to a position over damage.
+// passed tells whether a scan skipped damage just before a position.
 func (s *segment) passed(pos int64) bool {
 	holes := s.holes.Load()
 	return holes != nil && slices.ContainsFunc(*holes, func(x span) bool { return x.to == pos })

@@ -10,11 +10,11 @@ import (
 	"ottla/internal/vfs"
 )
 
-// keepsDamage tells whether damage is kept and passed over: not in a log outside
-// a Manager.
+// keepsDamage tells whether damage is kept and skipped. It is false for a log
+// outside a Manager.
 func (l *Log) keepsDamage() bool { return l.dir.flusher != nil }
 
-// setBound is what tells a torn tail from damage, see recovery.
+// setBound sets the offset that separates damage from a torn tail, see recovery.
 func (r *recovery) setBound() {
 	l := r.log
 	if r.point == afterCleanStop {
@@ -33,7 +33,7 @@ func (r *recovery) setBound() {
 	}
 }
 
-// forgetDamage begins a scan anew.
+// forgetDamage resets the damage for a new scan.
 func (r *recovery) forgetDamage() {
 	r.log.damage, r.seal = nil, false
 	for _, s := range r.log.segments {
@@ -41,7 +41,7 @@ func (r *recovery) forgetDamage() {
 	}
 }
 
-// below is what the offsets of a segment are below of.
+// below returns the upper limit of the offsets of a segment, excluded.
 func (r *recovery) below(s *segment) int64 {
 	if i := slices.Index(r.log.segments[r.from:], s); r.from+i+1 < len(r.log.segments) {
 		return r.log.segments[r.from+i+1].base
@@ -49,8 +49,8 @@ func (r *recovery) below(s *segment) int64 {
 	return afterCleanStop
 }
 
-// passDamage decides on what a walk found that is no batch: whether the log is
-// cut there, or where the walk goes on behind the damage.
+// passDamage handles data that is not a valid batch: either the log is truncated
+// there, or the scan continues after the damage at position next.
 func (r *recovery) passDamage(s *segment, scan *scanner) (next int64, cut bool, err error) {
 	l := r.log
 	if !l.keepsDamage() {
@@ -64,7 +64,7 @@ func (r *recovery) passDamage(s *segment, scan *scanner) (next int64, cut bool, 
 	if err != nil {
 		return 0, false, err
 	}
-	complete := s != l.active() && l.end >= below // nothing is missing before the next segment
+	complete := s != l.active() && l.end >= below // no offset is missing before the next segment
 	if l.end >= r.bound && !complete && (header == nil || r.point != afterCleanStop) {
 		return 0, true, r.cutTail(s, scan, &find, pos, header != nil)
 	}
@@ -81,10 +81,9 @@ func (r *recovery) passDamage(s *segment, scan *scanner) (next int64, cut bool, 
 	return d.End, false, nil
 }
 
-// cutTail cuts a torn tail off. Sound batches in it were not known to be
-// flushed, but some may have been acknowledged if it was the disk that lost what
-// came before them. So they are kept in a file beside the log, which Kafka and
-// Ottla leave alone.
+// cutTail removes a torn tail. Valid batches in it were not known to be flushed,
+// but if the disk lost the data before them, some may have been acknowledged. So
+// they are kept in a separate file, which Kafka and Ottla ignore.
 func (r *recovery) cutTail(s *segment, scan *scanner, find *resync, pos int64, found bool) error {
 	l := r.log
 	batches, last, kept := 0, noOffset, ""
@@ -112,11 +111,11 @@ func (r *recovery) cutFile(s *segment, pos int64) error {
 		return err
 	}
 	s.size = pos
-	s.synced = -1 // the cut is to be flushed too
+	s.synced = -1 // the truncation must also be flushed
 	return nil
 }
 
-// countBatches counts the sound batches from pos on.
+// countBatches counts the valid batches from pos.
 func (r *recovery) countBatches(s *segment, h vfs.File, find *resync, pos int64) (batches int, last int64, err error) {
 	for {
 		at := pos
@@ -141,7 +140,7 @@ func (r *recovery) countBatches(s *segment, h vfs.File, find *resync, pos int64)
 	}
 }
 
-// keepBytes copies the end of a segment into a file of its own, durably.
+// keepBytes copies the end of a segment durably to a separate file.
 func (r *recovery) keepBytes(s *segment, scan *scanner) (string, error) {
 	fsys := r.log.env.fs
 	name, err := r.cutName(s, scan.pos)
@@ -168,7 +167,7 @@ func (r *recovery) keepBytes(s *segment, scan *scanner) (string, error) {
 	return name, fsys.SyncDir(r.log.path)
 }
 
-// cutName is a name that no file has for what is cut off a segment at pos.
+// cutName returns an unused file name for the bytes removed from a segment at pos.
 func (r *recovery) cutName(s *segment, pos int64) (string, error) {
 	for n := 0; ; n++ {
 		name := filepath.Join(r.log.path, fmt.Sprintf("%s.%d.%d%s", segmentName(s.base, logSuffix), pos, n, cutSuffix))
@@ -178,8 +177,8 @@ func (r *recovery) cutName(s *segment, pos int64) (string, error) {
 	}
 }
 
-// moveAside takes a segment away that lies behind the end that was found. It is
-// kept under another name if there is something in it.
+// moveAside removes a segment after the end of the log. If it is not empty, it is
+// kept under another name.
 func (r *recovery) moveAside(s *segment) error {
 	l := r.log
 	if !l.keepsDamage() || s.size == 0 {
@@ -197,9 +196,9 @@ func (r *recovery) moveAside(s *segment) error {
 	return s.removeFiles()
 }
 
-// cutAt cuts the file of a log outside a Manager where the walk ended. Below the
-// recovery point something must follow there: if bytes do, they are damaged, and
-// cutting them would lose what was acknowledged.
+// cutAt truncates the file of a log outside a Manager at the end of the scan. Below
+// the recovery point more batches must follow. If bytes follow, they are damaged,
+// and truncating them would lose acknowledged records.
 func (r *recovery) cutAt(s *segment, scan *scanner) error {
 	l := r.log
 	lost := l.end < r.point
@@ -214,7 +213,7 @@ func (r *recovery) cutAt(s *segment, scan *scanner) error {
 	return r.cutFile(s, scan.pos)
 }
 
-// missEnd notes what is missing at the end of the log.
+// missEnd adds the offsets that are missing at the end of the log as damage.
 func (r *recovery) missEnd() {
 	l := r.log
 	if !l.keepsDamage() || l.end >= r.known || r.point == afterCleanStop && l.end == r.snapshotAt() {
@@ -226,8 +225,8 @@ func (r *recovery) missEnd() {
 	l.end, r.seal = r.known, true
 }
 
-// snapshotAt is the offset of the newest producer snapshot that was found, -1 if
-// there was none.
+// snapshotAt returns the offset of the newest producer snapshot that was found, -1
+// for none.
 func (r *recovery) snapshotAt() int64 {
 	if n := len(r.folder.snapshots); n > 0 {
 		return r.folder.snapshots[n-1]
@@ -235,9 +234,9 @@ func (r *recovery) snapshotAt() int64 {
 	return noOffset
 }
 
-// missStart notes what is missing at the begin of a log that was closed cleanly:
-// its first leader epoch begins where the log does, retention sees to that. And
-// it finds the segments before the scan that hold nothing.
+// missStart adds what is missing at the beginning of a log that was closed cleanly.
+// The first leader epoch must begin at the log start; retention ensures that. It
+// also finds empty segments before the scan.
 func (r *recovery) missStart() error {
 	l := r.log
 	if !l.keepsDamage() || r.point != afterCleanStop {
@@ -263,8 +262,8 @@ func (r *recovery) missStart() error {
 	return nil
 }
 
-// sealLast begins a new segment at the end: nothing is appended behind damage in
-// the same file.
+// sealLast starts a new segment at the end, so that nothing is appended after
+// damage in the same file.
 func (r *recovery) sealLast() error {
 	l := r.log
 	old := l.active()

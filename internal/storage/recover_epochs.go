@@ -7,11 +7,11 @@ import (
 	"ottla/internal/vfs"
 )
 
-// epochsPath is the file of the leader epochs.
+// epochsPath returns the file of the leader epochs.
 func (l *Log) epochsPath() string { return filepath.Join(l.path, epochsName) }
 
-// loadEpochs reads the leader epoch checkpoint; false when it is missing or
-// cannot be used, so that the epochs must be found in the batches.
+// loadEpochs reads the leader epoch checkpoint. It returns false if the file is
+// missing or invalid; the epochs must then be found in the batches.
 func (l *Log) loadEpochs() (bool, error) {
 	name := filepath.Join(l.path, epochsName)
 	data, err := vfs.ReadFile(l.env.fs, name)
@@ -30,9 +30,9 @@ func (l *Log) loadEpochs() (bool, error) {
 	return true, nil
 }
 
-// readEarlierEpochs finds the leader epochs below the scan in the batches where
-// their checkpoint does not have them: it cannot be used, or it was written
-// after the log's start moved and the start was not.
+// readEarlierEpochs finds the leader epochs below the scan in the batches if the
+// checkpoint does not have them: because it is invalid, or because it was written
+// after the log start moved, but the start was not.
 func (r *recovery) readEarlierEpochs() error {
 	l := r.log
 	start := max(r.start, l.segments[0].base)
@@ -63,7 +63,7 @@ func (r *recovery) readEarlierEpochs() error {
 	return nil
 }
 
-// headers notes the leader epochs of the batches of a segment below an offset.
+// headers records the leader epochs of the batches of a segment below an offset.
 func (r *recovery) headers(s *segment, upTo int64) error {
 	if s.base >= upTo {
 		return nil
@@ -82,9 +82,9 @@ func (r *recovery) headers(s *segment, upTo int64) error {
 	})
 }
 
-// walkSound visits the headers of a segment that the scan does not look at, until
-// visit returns false. Damage is passed over: who reads it finds out how far it
-// reaches.
+// walkSound visits the batch headers of a segment that the scan does not cover,
+// until visit returns false. It skips damage; a later read of the damage determines
+// its extent.
 func (r *recovery) walkSound(s *segment, h vfs.File, buf []byte, visit func(*scanner) bool) error {
 	l := r.log
 	scan := newScanner(h, 0, s.size, buf)

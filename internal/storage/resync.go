@@ -9,47 +9,47 @@ import (
 	"ottla/internal/vfs"
 )
 
-// resync finds the next sound batch behind damaged bytes:
+// resync finds the next valid batch after damaged bytes:
 //
-//  1. Where the damaged batch ends, if its header says so and a sound batch is
-//     there. So a batch whose content rotted is passed over as a whole, and
-//     nothing within a record is taken for a batch.
-//  2. Else at the first position at which everything fits: magic 2, a length
-//     within the file, offsets that follow what came before and lie below what
-//     comes behind, a leader epoch that does not go back, and at last the CRC.
+//  1. At the end of the damaged batch, if its header is plausible and a valid
+//     batch is there. So a batch with damaged content is skipped as a whole, and
+//     no bytes within a record are taken for a batch.
+//  2. Otherwise at the first position where everything matches: magic 2, a length
+//     within the file, offsets after the previous batch and below the next known
+//     one, a leader epoch that does not decrease, and finally the CRC.
 //
-// Step 2 reads each byte once; the checksums of what looks like a batch and is
-// none may add checksFactor times the bytes. Beyond that it gives up, which is
-// as if nothing sound followed.
+// Step 2 reads each byte once. CRC checks of bytes that only look like a batch may
+// add checksFactor times the bytes. Above that it gives up, as if no valid batch
+// followed.
 //
-// Rejected: to trust the offset index for where batches begin. It may have
-// rotted too, and a scan has to follow anyway.
+// Rejected: taking the positions of batches from the offset index. The index may
+// also be damaged, and a scan is necessary anyway.
 //
-// What a producer put into a record can look like a batch, and be taken for one
-// if the header of the batch around it is lost. The producer who may write there
-// could have sent those records as well.
+// The content of a record may look like a batch. If the header of the enclosing
+// batch is lost, it may be taken for one. But the producer of that record could
+// also have sent these records directly.
 type resync struct {
 	h    vfs.File
 	size int64
-	// from and below bound the offsets of the batch.
+	// from and below limit the offsets of the batch.
 	from, below int64
-	epoch       int32 // at least
+	epoch       int32 // minimum leader epoch
 	fits        func(offset int64) bool
 	buf         []byte
 }
 
-// checksFactor bounds what resync spends on checksums.
+// checksFactor limits the bytes that resync reads for CRC checks.
 const checksFactor = 8
 
-// magicAt is where the magic lies in a batch's header.
+// magicAt is the position of the magic byte in a batch header.
 const magicAt = 16
 
-// isDamage tells what ends a walk because of what the bytes are from an error of
-// the disk.
+// isDamage tells whether a scan ended because of invalid bytes, and not because of
+// a disk error.
 func isDamage(err error) bool { return errors.Is(err, errTorn) || errors.Is(err, errBroken) }
 
-// after returns the first sound batch behind pos, where none begins; a nil
-// header when there is none.
+// after returns the position and header of the first valid batch after pos, where no
+// valid batch begins. The header is nil if there is none.
 func (x *resync) after(pos int64) (int64, record.Batch, error) {
 	crc := make([]byte, len(x.buf))
 	damaged := newScanner(x.h, pos, x.size, crc)
@@ -90,7 +90,7 @@ func (x *resync) after(pos int64) (int64, record.Batch, error) {
 	return 0, nil, nil
 }
 
-// plausible tells whether a header may be that of a batch at pos.
+// plausible tells whether a header can be that of a batch at pos.
 func (x *resync) plausible(b record.Batch, pos int64) bool {
 	size := int64(b.Length()) + record.OverheadLen
 	base, delta := b.BaseOffset(), b.LastOffsetDelta()
@@ -99,7 +99,7 @@ func (x *resync) plausible(b record.Batch, pos int64) bool {
 		b.LeaderEpoch() >= x.epoch && x.fits(b.LastOffset())
 }
 
-// soundAt returns the header of the batch at pos if there is one.
+// soundAt returns the header of the batch at pos if the batch is valid.
 func (x *resync) soundAt(pos int64, buf []byte) (record.Batch, error) {
 	scan := newScanner(x.h, pos, x.size, buf)
 	if !scan.next() {

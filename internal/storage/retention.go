@@ -9,10 +9,10 @@ import (
 	"ottla/internal/config"
 )
 
-// IncrementStartOffset moves the log's start up to an offset, as DeleteRecords
-// does and as a follower does when its leader's start moved. Above the high
-// watermark it is ErrOffsetOutOfRange (P11); below the start it does nothing.
-// The segments below go with the next CheckRetention.
+// IncrementStartOffset moves the log start up to an offset, for DeleteRecords, and
+// for a follower when its leader's start has moved. Above the high watermark it
+// returns ErrOffsetOutOfRange (P11). At or below the start it does nothing. The next
+// CheckRetention removes the segments below.
 func (l *Log) IncrementStartOffset(to int64) error {
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -38,13 +38,12 @@ func (l *Log) moveStart(to int64) {
 	l.touched = true
 }
 
-// retireSegments moves the log's start past the segments that are to go by
-// retention.ms and retention.bytes, and tells whether it moved. No file is
-// touched but for a new active segment, when all are to go.
+// retireSegments moves the log start past the segments that retention.ms and
+// retention.bytes expire, and tells whether it moved. It changes no file, except
+// that it creates a new active segment if all segments expire.
 //
-// Only whole segments below the high watermark go, from the oldest on, and an
-// empty active segment stays: the log start can never exceed what is committed
-// (P11).
+// Only whole segments below the high watermark expire, the oldest first. An empty
+// active segment is kept. So the log start never exceeds the committed offset (P11).
 func (l *Log) retireSegments() (bool, error) {
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -69,7 +68,7 @@ func (l *Log) retireSegments() (bool, error) {
 	return l.start > before, nil
 }
 
-// expired counts the segments from the first on that are to go.
+// expired counts the expired segments, beginning with the first.
 func (l *Log) expired(c *config.Topic) (int, error) {
 	now, hw := l.env.nowMs(), l.HighWatermark()
 	var total int64
@@ -100,8 +99,8 @@ func (l *Log) expired(c *config.Topic) (int, error) {
 	return len(l.segments), nil
 }
 
-// tooOld tells whether the newest record of a segment exceeds retention.ms. A
-// segment without timestamps counts from the last change of its file.
+// tooOld tells whether the newest record of a segment is older than retention.ms.
+// For a segment without timestamps the modification time of its file counts.
 func (l *Log) tooOld(s *segment, c *config.Topic, now int64) (bool, error) {
 	if c.RetentionMs < 0 {
 		return false, nil
@@ -117,13 +116,13 @@ func (l *Log) tooOld(s *segment, c *config.Topic, now int64) (bool, error) {
 	return ok && now-modified > c.RetentionMs, nil
 }
 
-// DeleteBelowStart removes the segments that lie wholly below the log's start,
-// and returns how many. A Manager does it after the start is on disk, so that a
-// crash that leaves some of the files never shows a hole; a log without one
-// removes the oldest first, each removal durable before the next.
+// DeleteBelowStart removes the segments that are completely below the log start, and
+// returns their number. A Manager calls it after the start is durable, so that a
+// crash that leaves some of the files shows no hole. A log without a Manager removes
+// the oldest first, and each removal is durable before the next one.
 //
-// Readers that hold a Slice of such a segment finish. In a Manager the files
-// are renamed to .deleted and removed after file.delete.delay.ms. Appends go on
+// Readers with a Slice of such a segment are not affected. In a Manager the files are
+// renamed to .deleted and removed after file.delete.delay.ms. Appends continue
 // meanwhile.
 func (l *Log) DeleteBelowStart() (int, error) {
 	l.reshaping.Lock()
@@ -139,8 +138,8 @@ func (l *Log) DeleteBelowStart() (int, error) {
 	if err := l.discard(gone); err != nil {
 		return len(gone), err
 	}
-	// A crash that brought a segment back without its snapshot would forget
-	// what its producers did before.
+	// If a segment existed after a crash without its snapshot, the earlier state of
+	// its producers would be lost.
 	if err := l.env.fs.SyncDir(l.path); err != nil {
 		return len(gone), l.dir.fail(err)
 	}
@@ -151,8 +150,8 @@ func (l *Log) DeleteBelowStart() (int, error) {
 	return len(gone), nil
 }
 
-// belowStart lists the segments that lie wholly below the log's start, as a
-// crash would leave it, and where the first one begins that stays.
+// belowStart lists the segments that are completely below the log start on disk, and
+// returns the base of the first remaining segment.
 func (l *Log) belowStart() (gone []*segment, begin int64, err error) {
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -176,11 +175,11 @@ func (l *Log) belowStart() (gone []*segment, begin int64, err error) {
 	return l.segments[:n:n], l.segments[n].base, nil
 }
 
-// coveredUpTo returns how many of the first n segments may go: what their
-// batches say of the producers must be in a snapshot that a recovery takes,
-// also one after a crash that removed only some of them. That is one at or below the
-// recovery point, or one where each segment begins that may then be the first.
-// One at the recovery point that is the base of a segment will not do, see
+// coveredUpTo returns how many of the first n segments may be removed. The producer
+// state of their batches must be in a snapshot that a recovery uses, even after a
+// crash that removed only some of them. This is a snapshot at or below the recovery
+// point, or one at the base of each segment that may then be the first. A snapshot
+// at the recovery point that is also the base of a segment is not sufficient, see
 // recovery.begin. The caller holds write and mu.
 func (l *Log) coveredUpTo(n int) int {
 	point := l.point
@@ -205,7 +204,7 @@ func (l *Log) coveredUpTo(n int) int {
 	return max(byBase, byPoint)
 }
 
-// dropFirst takes the first n segments out of the list.
+// dropFirst removes the first n segments from the list.
 func (l *Log) dropFirst(n int) {
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -218,8 +217,8 @@ func (l *Log) dropFirst(n int) {
 	}
 }
 
-// keepSnapshots makes the producer snapshots durable that coveredUpTo found. The
-// caller holds Log.reshaping.
+// keepSnapshots makes the producer snapshots of coveredUpTo durable. The caller
+// holds Log.reshaping.
 func (l *Log) keepSnapshots(gone []*segment, begin int64) error {
 	l.write.Lock()
 	var unsynced []int64
@@ -244,7 +243,7 @@ func (l *Log) keepSnapshots(gone []*segment, begin int64) error {
 	return nil
 }
 
-// discard removes the files of segments that are out of the list, now or
+// discard removes the files of segments that are no longer in the list, at once or
 // later.
 func (l *Log) discard(gone []*segment) error {
 	delay := l.config.Load().FileDeleteDelay
@@ -280,7 +279,7 @@ func (l *Log) removeNow(gone []*segment) error {
 	return nil
 }
 
-// removeSegments takes segments out of the list and removes them at once.
+// removeSegments removes segments from the list and deletes their files at once.
 func (l *Log) removeSegments(gone []*segment) error {
 	l.mu.Lock()
 	l.replaceSegments(slices.DeleteFunc(slices.Clone(l.segments), func(s *segment) bool { return slices.Contains(gone, s) }))
@@ -291,7 +290,7 @@ func (l *Log) removeSegments(gone []*segment) error {
 	return l.removeNow(gone)
 }
 
-// trash is what is to be removed later.
+// trash is the list of files to remove later.
 type trash struct {
 	mu    sync.Mutex
 	items []trashItem
@@ -309,7 +308,7 @@ func (t *trash) add(items ...trashItem) {
 	t.items = append(t.items, items...)
 }
 
-// take returns what is due at now.
+// take returns the items that are due at now.
 func (t *trash) take(now time.Time) []trashItem {
 	t.mu.Lock()
 	defer t.mu.Unlock()

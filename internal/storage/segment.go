@@ -9,10 +9,10 @@ import (
 	"ottla/internal/vfs"
 )
 
-// segment is a stretch of the log in one file, with its indexes. Its name is a
-// lower bound of its offsets. Only the last segment of a log is appended to.
+// segment is a part of the log in one file, with its indexes. Its name is a lower
+// bound of its offsets. Only the last segment of a log is appended to.
 //
-// What changes is guarded by Log.mu and changed only under Log.write.
+// Log.mu guards the fields that change. They are changed only under Log.write.
 type segment struct {
 	base    int64
 	file    *file
@@ -21,33 +21,33 @@ type segment struct {
 	txns    txnIndex
 
 	size int64
-	// synced is how many bytes are known to be on disk; pinned holds the file
-	// open while that is less than size.
+	// synced is the number of bytes known to be durable. pinned keeps the file open
+	// while synced is less than size.
 	synced int64
 	pinned vfs.File
-	// writing tells that an append uses pinned. Guarded by Log.mu.
+	// writing is true while an append uses pinned. Guarded by Log.mu.
 	writing bool
 	// lastIndexed is the position of the batch of the last index entry.
 	lastIndexed int64
-	// max is the largest timestamp and the last offset of the first batch that
-	// has it. For a segment that was loaded and not scanned it is the last
-	// entry of the time index, read when first asked for.
+	// max is the largest timestamp and the last offset of the first batch with it.
+	// For a segment that was loaded without a scan it is the last entry of the time
+	// index, which is read on first use.
 	max      timeEntry
 	maxKnown bool
 	// first is the largest timestamp of the first batch, from which segment.ms
-	// counts; noFirst while there is none, and unknownFirst until it is read.
+	// counts. It is noFirst without a batch, and unknownFirst until it is read.
 	first     int64
 	createdMs int64
-	// foreign is how many bytes another process wrote, which are checked before
-	// they are sent; checks is what is known of them. See checks.
+	// foreign is the number of bytes that another process wrote. They are verified
+	// before they are sent; checks has the verified ones. See checks.
 	foreign  int64
 	checks   *checks
 	jitterMs int64
-	// holes are the damaged bytes that are known, in order: a walk passes over
-	// them. gapSeen tells that what follows the segment was looked at.
+	// holes are the known damaged bytes, in order. A scan skips them. gapSeen is
+	// true if the gap after the segment was checked.
 	holes   atomic.Pointer[[]span]
 	gapSeen atomic.Bool
-	// foreignTxns are the aborted transactions that another process noted.
+	// foreignTxns are the aborted transactions that another process indexed.
 	foreignTxns foreignTxns
 }
 
@@ -56,12 +56,12 @@ const (
 	unknownFirst int64 = math.MinInt64 + 1
 )
 
-// openSegment makes the object; nothing is opened on disk.
+// openSegment makes the object. It opens no file.
 func openSegment(files *files, dir string, base int64) *segment {
 	return openSegmentAs(files, dir, base, "")
 }
 
-// openSegmentAs is openSegment for files with one more suffix.
+// openSegmentAs is like openSegment, for files with an additional suffix.
 func openSegmentAs(files *files, dir string, base int64, more string) *segment {
 	path := func(suffix string) string { return filepath.Join(dir, segmentName(base, suffix+more)) }
 	return &segment{
@@ -79,19 +79,19 @@ func (s *segment) all() [4]*file {
 	return [4]*file{s.file, s.offsets.file, s.times.file, s.txns.file}
 }
 
-// fits tells whether an offset can be written relative to the base.
+// fits tells whether an offset can be stored relative to the base.
 func (s *segment) fits(offset int64) bool {
 	return offset >= s.base && offset-s.base <= math.MaxInt32
 }
 
-// note takes a batch that was written at pos into the indexes:
+// note adds a batch that was written at pos to the indexes:
 //
-//  1. the largest timestamp so far, before the index entry that includes it
-//  2. an entry in both indexes when more than interval bytes lie between this
-//     batch and the one of the last entry; none when an index is full
+//  1. It updates the largest timestamp, before the index entry that includes it.
+//  2. It adds an entry to both indexes if there are more than interval bytes
+//     between this batch and the batch of the last entry; none if an index is full.
 //
-// What the indexes hold follows from the batches, interval and maxBytes alone;
-// so an index that is built anew is equal to one that was written (P9).
+// The content of the indexes depends only on the batches, interval and maxBytes. So
+// a rebuilt index is equal to the original (P9).
 func (s *segment) note(b record.Batch, pos int64, interval, maxBytes int32) {
 	if s.first == noFirst {
 		s.first = b.MaxTimestamp()
@@ -107,19 +107,19 @@ func (s *segment) note(b record.Batch, pos int64, interval, maxBytes int32) {
 	s.lastIndexed = pos
 }
 
-// startEmpty sets what an empty segment knows.
+// startEmpty sets the state of an empty segment.
 func (s *segment) startEmpty(nowMs int64) {
 	s.max, s.maxKnown = s.times.none(), true
 	s.times.last, s.times.lastKnown = s.times.none(), true
 	s.first, s.createdMs = noFirst, nowMs
 }
 
-// finish adds the last entry of the time index: nothing more is appended. The
+// finish adds the last entry of the time index when the segment is complete. The
 // caller holds Log.mu or owns the segment.
 func (s *segment) finish() { s.times.addIfLater(s.max) }
 
-// leftClean tells whether the index files have the sizes that finish and a
-// spill would give them.
+// leftClean tells whether the index files have the sizes that they have after
+// finish and spill.
 func (s *segment) leftClean() bool {
 	times := s.times.count
 	if s.max.timestamp > s.times.last.timestamp {
@@ -128,8 +128,8 @@ func (s *segment) leftClean() bool {
 	return s.offsets.fileSize == int64(s.offsets.count*offsetEntryLen) && s.times.fileSize == int64(times*timeEntryLen)
 }
 
-// spill writes new index entries to the files, without Log.mu; spilled notes
-// it, under Log.mu.
+// spill writes new index entries to the files, without Log.mu. spilled then updates
+// the state under Log.mu.
 func (s *segment) spill() error {
 	for _, x := range s.indexes() {
 		if err := x.spill(); err != nil {
@@ -149,8 +149,8 @@ func (s *segment) indexes() [3]*index {
 	return [3]*index{&s.offsets.index, &s.times.index, &s.txns.index}
 }
 
-// retire closes all files for good as their users finish. The caller holds
-// Log.mu or owns the segment.
+// retire closes all files permanently when their users have finished. The caller
+// holds Log.mu or owns the segment.
 func (s *segment) retire() {
 	s.unpin()
 	for _, f := range s.all() {
@@ -158,8 +158,8 @@ func (s *segment) retire() {
 	}
 }
 
-// pin holds the file open until what is in it is on disk. The caller owns the
-// segment, which nobody appends to or flushes yet.
+// pin keeps the file open until its content is durable. The caller owns the
+// segment, which is not yet appended to or flushed.
 func (s *segment) pin() (vfs.File, error) {
 	if s.pinned != nil {
 		return s.pinned, nil
@@ -169,9 +169,9 @@ func (s *segment) pin() (vfs.File, error) {
 	return h, err
 }
 
-// pinFor holds the file open until what an append writes is on disk. While the
-// append is under way no flush lets go of it. The caller holds Log.write and
-// clears writing, as writeFailed does.
+// pinFor keeps the file open until the bytes of an append are durable. During the
+// append no flush closes it. The caller holds Log.write and clears writing, like
+// writeFailed.
 func (l *Log) pinFor(s *segment) (vfs.File, error) {
 	l.mu.Lock()
 	h := s.pinned
@@ -190,8 +190,8 @@ func (l *Log) pinFor(s *segment) (vfs.File, error) {
 	return h, nil
 }
 
-// mayOpen refuses an append that opens or makes a file when no more may be open.
-// A roll may: the file before it is soon let go.
+// mayOpen refuses an append that opens or creates a file if the maximum number of
+// files is open. A roll is allowed, because the previous file is soon closed.
 func (l *Log) mayOpen() error {
 	if !l.env.files.atLimit() || l.active().file.isOpen() {
 		return nil
@@ -207,15 +207,15 @@ func (l *Log) writeFailed(s *segment) {
 	s.unpinSynced()
 }
 
-// unpinSynced lets go of the file when nothing in it waits for the disk. The
-// caller holds Log.mu.
+// unpinSynced releases the file if all of its content is durable. The caller holds
+// Log.mu.
 func (s *segment) unpinSynced() {
 	if s.synced == s.size && !s.writing {
 		s.unpin()
 	}
 }
 
-// unpin lets go of the file. The caller holds Log.mu or owns the segment.
+// unpin releases the file. The caller holds Log.mu or owns the segment.
 func (s *segment) unpin() {
 	if s.pinned != nil {
 		s.pinned = nil

@@ -8,25 +8,24 @@ import (
 	"ottla/internal/vfs"
 )
 
-// TruncateTo removes the batches that reach offset or beyond; the log then ends
-// with the last batch below, at offset or before it. It is for followers
-// whose log parted from the leader's (R8); never below the high watermark of
-// committed records (P11), which is the caller's to see to.
+// TruncateTo removes the batches with an offset at or above offset. The log then
+// ends at or below offset. It is for followers whose log diverges from the leader's
+// (R8). The caller must not truncate below the high watermark (P11).
 //
-// On return the truncation is on disk: bytes that were cut never come back to
-// mix with what is appended in their place.
+// On return the truncation is durable: removed bytes never reappear between newly
+// appended ones.
 //
-//  1. The recovery point on disk is lowered first, if it is above: below it
-//     recovery takes everything for flushed. So is the log's start, if it lies
-//     inside the batch that is cut first. A crash may then show that batch from
-//     its first record on, until the leader tells the start again. The other
-//     way round the log would end below its start, and a recovery begin anew
-//     and forget the producers.
+//  1. If the recovery point on disk is above offset, it is lowered first, because
+//     recovery treats everything below it as flushed. The log start is also
+//     lowered if it is inside the first removed batch. After a crash that batch
+//     may then be visible from its first record until the leader sends the start
+//     again. In the other order the log could end below its start; recovery would
+//     then empty it and lose the producers.
 //  2. Readers see the shorter log.
-//  3. Whole segments are removed, the last one first, each removal durable
-//     before the next: a crash leaves a prefix of the old log.
-//  4. The segment that holds offset is cut and flushed, its indexes with it.
-//  5. The producers' state is read again from a snapshot and the batches.
+//  3. Whole segments are removed, the last one first. Each removal is durable
+//     before the next one, so a crash leaves a prefix of the old log.
+//  4. The segment with offset is truncated and flushed, with its indexes.
+//  5. The producers' state is reloaded from a snapshot and the batches.
 func (l *Log) TruncateTo(offset int64) error {
 	l.reshaping.Lock()
 	defer l.reshaping.Unlock()
@@ -56,7 +55,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	size := s.size
 	l.mu.Lock()
 	l.shorten(l.segments[:keep], end)
-	s.size = pos // a reader up to the new end finds nothing behind it
+	s.size = pos // a reader up to the new end reads nothing after it
 	l.mu.Unlock()
 	if err := l.dropSegments(dropped); err != nil {
 		return err
@@ -66,22 +65,21 @@ func (l *Log) TruncateTo(offset int64) error {
 		return l.dir.fail(err)
 	}
 	if l.dirty() {
-		l.dir.flushSoon(l) // a flush that began before says nothing
+		l.dir.flushSoon(l) // an earlier flush does not cover the new state
 	}
 	return l.reloadProducers()
 }
 
-// TruncateFullyAndStartAt removes everything; the log is empty then and begins
-// at offset. It is for followers whose leader no longer has what would come
-// next.
+// TruncateFullyAndStartAt removes everything. The log is then empty and begins at
+// offset. It is for followers whose leader no longer has the next offset.
 //
-// A crash leaves the whole old log or an empty one, for of a part of a
-// compacted log nobody could tell what its producers did:
+// A crash leaves the whole old log or an empty one, because a part of a compacted
+// log does not show the state of its producers:
 //
-//  1. A start above all that there is goes into log-start-offset-checkpoint.
-//     From here on a recovery begins anew there.
-//  2. The old log is removed, and the new one made durable.
-//  3. The start of the new one takes the place of the first.
+//  1. A start above all records is written to log-start-offset-checkpoint. From
+//     then on a recovery begins with an empty log there.
+//  2. The old log is removed, and the new one is made durable.
+//  3. The start of the new log replaces the first one in the checkpoint.
 //
 // A log outside a Manager has no such checkpoint. It is never compacted, and a
 // crash leaves a prefix of it.
@@ -110,7 +108,7 @@ func (l *Log) restart(offset int64) error {
 		err = l.forgetCleaned()
 	}
 	if err != nil {
-		return l.dir.fail(err) // what is on disk gives the log up already
+		return l.dir.fail(err) // on disk the log is already given up
 	}
 	old := l.segments
 	s := openSegment(l.env.files, l.path, offset)
@@ -135,8 +133,8 @@ func (l *Log) restart(offset int64) error {
 	l.replaceSegments([]*segment{fresh})
 	l.names++
 	l.mu.Unlock()
-	// What the epochs on disk say of the old log must not be found again: there
-	// are no batches that contradict.
+	// A recovery must not load the epochs of the old log: there are no batches that
+	// would correct them.
 	if err := vfs.WriteFileAtomic(l.env.fs, l.epochsPath(), encodeEpochs(nil), 0o644); err != nil {
 		return l.dir.fail(err)
 	}
@@ -149,8 +147,8 @@ func (l *Log) restart(offset int64) error {
 	return nil
 }
 
-// giveUpAll writes a start above everything to disk, so that a recovery begins
-// anew there; 0 takes it back. The caller holds write.
+// giveUpAll writes a log start above all records to disk, so that a recovery begins
+// with an empty log there; 0 removes it. The caller holds write.
 func (l *Log) giveUpAll(above int64) error {
 	if l.dir.flusher == nil {
 		return nil
@@ -167,29 +165,29 @@ func (l *Log) giveUpAll(above int64) error {
 	return err
 }
 
-// shorten publishes what readers see after a truncation to end.
+// shorten publishes the state after a truncation to end.
 func (l *Log) shorten(segments []*segment, end int64) {
 	l.generation++
 	l.replaceSegments(segments)
 	l.end = end
 	l.hw, l.flushed = min(l.hw, end), min(l.flushed, end)
 	l.start = min(l.start, end)
-	l.notified = noOffset // the same offset is another one now
+	l.notified = noOffset // the same offset now means other records
 	l.epochs.truncateEnd(end)
 	l.recent.reset()
 	l.forgetDamage(l.start, end)
 	l.touched = true
 }
 
-// findCut returns the position of the first batch that reaches offset, and
-// where the last one before it ends.
+// findCut returns the position of the first batch to remove, and the end offset of
+// the batch before it.
 func (l *Log) findCut(s *segment, offset int64) (pos, end int64, err error) {
 	h, err := s.file.acquire()
 	if err != nil {
 		return 0, 0, l.readFailed(err)
 	}
 	defer s.file.release()
-	e, inFile := s.offsets.floorInTail(offset - 1) // a batch that stays
+	e, inFile := s.offsets.floorInTail(offset - 1) // a batch that is kept
 	if inFile > 0 {
 		if e, err = s.offsets.floorInFile(offset-1, inFile); err != nil {
 			return 0, 0, l.readFailed(err)
@@ -198,13 +196,13 @@ func (l *Log) findCut(s *segment, offset int64) (pos, end int64, err error) {
 	buf := l.env.search.Get().(*[]byte)
 	defer l.env.search.Put(buf)
 	if s.holes.Load() != nil {
-		e.pos = 0 // the entry may be about a batch that is damaged
+		e.pos = 0 // the batch of the entry may be damaged
 	}
 	pos, end = e.pos, s.base
 	scan := s.scanner(h, e.pos, s.size, *buf)
 	for scan.next() {
 		if scan.header.LastOffset() >= offset {
-			return pos, end, nil // damage between the two goes as well
+			return pos, end, nil // damage between the two is also removed
 		}
 		pos, end = scan.pos+scan.size, scan.header.NextOffset()
 	}
@@ -214,9 +212,9 @@ func (l *Log) findCut(s *segment, offset int64) (pos, end int64, err error) {
 	return s.size, end, nil
 }
 
-// dropSegments removes segments that nobody finds any more, the last first. Of
-// each the batches go before the indexes: a segment that a crash brings back has
-// its transaction index, which cannot be built anew below the recovery point.
+// dropSegments removes segments that are no longer in the list, the last one first.
+// It removes the batches before the indexes: a segment that exists after a crash
+// then has its transaction index, which cannot be rebuilt below the recovery point.
 func (l *Log) dropSegments(dropped []*segment) error {
 	for _, s := range slices.Backward(dropped) {
 		l.mu.Lock()
@@ -235,8 +233,8 @@ func (l *Log) dropSegments(dropped []*segment) error {
 	return nil
 }
 
-// cutSegment cuts the file of the active segment, of size bytes, to what the
-// segment has, and its indexes to what is below end, all of it durable.
+// cutSegment durably truncates the file of the active segment, of size bytes, to
+// the segment's size, and its indexes to the entries below end.
 func (l *Log) cutSegment(s *segment, size, end int64) error {
 	h, err := s.file.acquire()
 	if err != nil {
@@ -277,15 +275,15 @@ func (l *Log) cutSegment(s *segment, size, end int64) error {
 	return l.noteAgain(s)
 }
 
-// cutEntries is how many offset index entries are kept, and the last of them.
+// cutEntries is the number of kept offset index entries, and the last of them.
 type cutEntries struct {
 	n    int
 	last offsetEntry
 }
 
-// entriesBelow finds which index entries a cut at end leaves: those of the time
-// index that were made with a kept one of the offset index, so that one made
-// when the segment was finished goes.
+// entriesBelow finds the index entries that a truncation at end keeps. A time index
+// entry is kept if it was added with a kept offset index entry. So an entry that was
+// added when the segment was finished is removed.
 func (s *segment) entriesBelow(end int64) (cutEntries, int, timeEntry, error) {
 	kept := cutEntries{last: offsetEntry{s.base, 0}}
 	err := s.offsets.entries(func(i int, b []byte) error {
@@ -307,8 +305,8 @@ func (s *segment) entriesBelow(end int64) (cutEntries, int, timeEntry, error) {
 	return kept, times, last, err
 }
 
-// noteAgain notes the batches behind the last index entry: there are too few
-// for another entry, but one of them may have the largest timestamp.
+// noteAgain processes the batches after the last index entry. They are too few for
+// another entry, but one of them may have the largest timestamp.
 func (l *Log) noteAgain(s *segment) error {
 	h, err := s.file.acquire()
 	if err != nil {
@@ -330,8 +328,8 @@ func (l *Log) noteAgain(s *segment) error {
 	return nil
 }
 
-// reloadProducers makes the state of the producers as of the log's end, from
-// the newest snapshot that is not above it and the batches that follow.
+// reloadProducers rebuilds the state of the producers at the log's end, from the
+// newest snapshot at or below it and the batches after the snapshot.
 func (l *Log) reloadProducers() error {
 	l.dropSnapshotsAbove(l.end)
 	var state producers
@@ -394,11 +392,11 @@ func (l *Log) replayProducers(state *producers, s *segment, from int64) error {
 	return nil
 }
 
-// lowerRecoveryPoint sees to it that a recovery would not take what lies above
-// offset for flushed.
+// lowerRecoveryPoint lowers the recovery point to offset, so that a recovery does
+// not treat data above it as flushed.
 func (l *Log) lowerRecoveryPoint(offset int64) error {
 	if l.dir.flusher == nil {
-		return nil // the owner keeps the recovery point
+		return nil // the owner stores the recovery point
 	}
 	return l.dir.lowerRecoveryPoint(l, offset)
 }
