@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// preface begins docs/configuration.md.
+// preface is the beginning of docs/configuration.md.
 const preface = `# Configuration
 
 This page is generated from the table in ` + "`internal/config`" + `; ` + "`ottla config docs`" + ` prints it.
@@ -33,7 +33,7 @@ an authorizer) stops the start.
 `
 
 // WriteMarkdown writes docs/configuration.md from the table: one section per
-// subject, one entry per key. Internal keys are left out.
+// subject, one entry per key, without internal keys.
 func WriteMarkdown(w io.Writer) error {
 	var out strings.Builder
 	out.WriteString(preface)
@@ -57,7 +57,7 @@ func WriteMarkdown(w io.Writer) error {
 	return err
 }
 
-// facts is one line on a key: type, default, range, alterable, used.
+// facts is one line about a key: type, default, range, alterable, used.
 func facts(k *Key) string {
 	parts := []string{strings.ToLower(k.Type.String()), "default " + printedDefault(k)}
 	if k.KafkaDefault == "REQUIRED" {
@@ -87,7 +87,7 @@ func facts(k *Key) string {
 	return strings.Join(parts, " · ")
 }
 
-// printedDefault is a default, with large periods and sizes put into words.
+// printedDefault is a default. Large periods and sizes are also shown in words.
 func printedDefault(k *Key) string {
 	if !k.HasDefault {
 		return "none"
@@ -111,7 +111,7 @@ func printedDefault(k *Key) string {
 	return printed
 }
 
-// period words a number of milliseconds in its largest whole unit.
+// period prints a number of milliseconds in its largest whole unit.
 func period(ms int64) string {
 	for _, u := range []struct {
 		length time.Duration
@@ -127,7 +127,7 @@ func period(ms int64) string {
 	return strconv.FormatFloat(float64(ms)/1000, 'f', -1, 64) + " seconds"
 }
 
-// size words a number of bytes that is a round one.
+// size prints a round number of bytes in its largest unit.
 func size(n int64) string {
 	for _, u := range []struct {
 		bytes int64
