@@ -167,7 +167,7 @@ func TestDocs(t *testing.T) {
 				{".ms", "illisecond"}, {".seconds", "econd"}, {".minutes", "inute"}, {".hours", "hour"}, {".bytes", "ytes"},
 			} {
 				if strings.HasSuffix(k.Name, unit.suffix) && !strings.Contains(k.Doc, unit.word) &&
-					!strings.HasPrefix(k.Doc, "Smallest ") && !strings.HasPrefix(k.Doc, "Largest ") && !strings.HasPrefix(k.Doc, "Replaces ") {
+					!strings.HasPrefix(k.Doc, "Minimum value of ") && !strings.HasPrefix(k.Doc, "Maximum value of ") && !strings.HasPrefix(k.Doc, "Replaces ") {
 					t.Errorf("%s: documentation %q does not name its unit", k.Name, k.Doc)
 				}
 			}
