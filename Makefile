@@ -3,12 +3,12 @@
 GO       ?= go
 GOFLAGS  += -trimpath
 LONG     := OTTLA_TEST=long
-# The linter is a tool of the module in tools/, built once and kept.
+# The linter is a tool of the module in tools/. It is built once.
 LINT     := .peers/bin/golangci-lint
-# The version that a build is stamped with, and a release has. CHANGELOG.md tells what is in it.
+# The version of a build or release. CHANGELOG.md lists the changes.
 VERSION  ?= 0.1.0
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
-# The time of the commit in seconds; all time stamps of a release are this one.
+# The time of the commit in seconds. All timestamps of a release have this value.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 DATE     := $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r $(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
 STAMP    := -X ottla/internal/cli.version=$(VERSION) -X ottla/internal/cli.commit=$(COMMIT) -X ottla/internal/cli.date=$(DATE)
@@ -25,20 +25,20 @@ build: ## build ./ottla, static and stripped
 serve: ## run a node on 127.0.0.1:9092 with its data in ./ottla-data
 	$(GO) run ./cmd/ottla serve
 
-test: vet lint race interop ## all checks that every change must pass; sets up what it needs (about 15 minutes)
+test: vet lint race interop ## all checks that every change must pass; installs what it needs (about 15 minutes)
 
-test-long: ## the longer forms of the same: whole matrices, more seeds, some fuzzing (at most 25 minutes)
+test-long: ## the long form of the tests: complete matrices, more seeds, some fuzzing (at most 25 minutes)
 	$(LONG) $(GO) test -count=1 -timeout 25m ./...
 	scripts/fuzz.sh 5s ./internal/storage ./internal/record ./internal/raft ./internal/protocol ./internal/server
 	OTTLA_TEST=long $(MAKE) interop
 
-unit: ## the Go tests alone, the quickest answer
+unit: ## only the Go tests; the fastest check
 	$(GO) test ./...
 
-race: ## the Go tests under the race detector
+race: ## the Go tests with the race detector
 	$(GO) test -race -timeout 15m ./...
 
-vet: ## go vet for Linux, macOS and Windows, and for the simulation's build tag
+vet: ## go vet for Linux, macOS and Windows, and with the simulation's build tag
 	GOOS=linux $(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
@@ -57,50 +57,50 @@ lint: $(LINT) ## golangci-lint over all modules
 	cd bench && ../$(LINT) run --config ../.golangci.yml ./...
 	cd tools/dist && ../../$(LINT) run --config ../../.golangci.yml ./...
 
-tidy: ## the laws of the repository: rooms, levels, sizes
+tidy: ## check the laws of the repository: rooms, levels, sizes
 	$(GO) test -count=1 ./internal/tidy
 
-peers: ## install the foreign clients and Apache Kafka that the tests talk to
+peers: ## install the other clients and Apache Kafka, which the tests use
 	scripts/peers.sh
 
-interop: peers ## foreign clients, Apache Kafka beside Ottla, kill -9, power loss, full disk, overload
+interop: peers ## tests with other clients and Apache Kafka, and of kill -9, power loss, full disk, overload
 	cd interop && $(GO) test -count=1 -timeout 20m ./...
 	cd bench && $(GO) test -count=1 ./...
 	cd tools/dist && $(GO) test -count=1 ./...
 
-powerloss: peers ## the power cut under load, 20 times (as root on Linux), and the proof that this can fail
+powerloss: peers ## 20 power losses under load (as root on Linux), and a check that the test can fail
 	cd interop && OTTLA_POWERLOSS=$(or $(CYCLES),20) $(GO) test -v -count=1 -timeout 20m -run TestPowerLoss ./crash
 
-bench: ## micro-benchmarks, and start, memory and size of the real binary
+bench: ## micro-benchmarks, and start time, memory and size of the real binary
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-kafka: peers ## Ottla beside Apache Kafka and the machine's floor; BENCH='-cases e2e -rounds 5' chooses
+bench-kafka: peers ## compare Ottla with Apache Kafka and the machine's floor; options: BENCH='-cases e2e -rounds 5'
 	cd bench && $(GO) run . $(BENCH)
 
-bench-groups: peers ## group coordinators, Ottla's beside Apache Kafka's: commits, rebalance, heartbeats (3 minutes)
+bench-groups: peers ## compare group coordinators with Apache Kafka's: commits, rebalances, heartbeats (3 minutes)
 	cd interop && OTTLA_BENCH=groups $(GO) test -count=1 -run TestBench -timeout 10m ./groupbench -v
 
-fuzz: ## every fuzz target for FUZZTIME (default 1m)
+fuzz: ## run every fuzz target for FUZZTIME (default 1m)
 	scripts/fuzz.sh $(or $(FUZZTIME),1m)
 
-golden: ## rewrite the golden files after an intended change; read the diff
+golden: ## rewrite the golden files after an intended change; review the diff
 	$(GO) test -count=1 $$(grep -rl '"ottla/internal/story"' --include='*_test.go' ./internal | xargs -n1 dirname | sort -u) -args -rewrite
 
-golden-data: ## write golden data folders, NAME=version; those that exist are never written again
+golden-data: ## write golden data folders, NAME=version; existing ones are never overwritten
 	$(GO) test -count=1 -run '^TestGolden$$' ./internal/storage ./internal/broker -args -golden $(NAME)
 
-generate: ## generated code and docs/configuration.md
+generate: ## regenerate code and docs/configuration.md
 	$(GO) generate ./...
 	$(GO) run ./cmd/ottla config docs > docs/configuration.md
 
-dist: ## a release in dist/: static programs, SBOMs, deb, rpm, checksums
+dist: ## build a release in dist/: static binaries, SBOMs, deb, rpm, checksums
 	cd tools/dist && $(GO) run . -root ../.. -out ../../dist -version $(VERSION) -commit $(COMMIT) -epoch $(SOURCE_DATE_EPOCH)
 
-dist-check: dist ## the release again in another folder, from what is committed; the checksums are the same
+dist-check: dist ## build the committed release again in another folder; its checksums must be the same
 	rm -rf dist/again && git clone -q . dist/again
 	cd dist/again/tools/dist && $(GO) run . -root ../.. -out ../../dist -version $(VERSION) -commit $(COMMIT) -epoch $(SOURCE_DATE_EPOCH)
 	cmp dist/SHA256SUMS dist/again/dist/SHA256SUMS
 	rm -rf dist/again
 
-clean: ## remove what was built
+clean: ## remove build outputs
 	rm -rf ottla dist .peers

@@ -12,8 +12,9 @@ import (
 	"ottla"
 )
 
-// BenchmarkRequest is a whole request through a node, over a socket, one after
-// the other: a Produce of one record (acks=1, page cache), and a Fetch of it.
+// BenchmarkRequest measures a whole request through a node over a socket, one
+// at a time: a Produce of one record (acks=1, page cache), and a Fetch of this
+// record.
 func BenchmarkRequest(b *testing.B) {
 	node, err := ottla.Start(b.Context(), ottla.Config{Dir: b.TempDir(), Properties: map[string]string{"ottla.durability": "page-cache"}})
 	if err != nil {
@@ -37,7 +38,7 @@ func BenchmarkRequest(b *testing.B) {
 	})
 }
 
-// fetchFirst asks for the first record of t.
+// fetchFirst is a Fetch request for the first record of t.
 func fetchFirst() *kmsg.FetchRequest {
 	fetch := kmsg.NewPtrFetchRequest()
 	fetch.Version, fetch.MaxBytes = 12, 1
@@ -73,7 +74,7 @@ func firstBatch(b *testing.B, addr string) []byte {
 
 func frameOf(req kmsg.Request) []byte { return kmsg.NewRequestFormatter().AppendRequest(nil, req, 1) }
 
-// exchange sends a request and returns the body of the answer.
+// exchange sends a request and returns the body of the response.
 func exchange(b *testing.B, nc net.Conn, frame, buf []byte) []byte {
 	if _, err := nc.Write(frame); err != nil {
 		b.Fatal(err)
@@ -88,7 +89,7 @@ func exchange(b *testing.B, nc net.Conn, frame, buf []byte) []byte {
 	return buf[5:n] // behind the correlation id and no tagged fields
 }
 
-// measure sends a request again and again; the last answer must be a good one.
+// measure sends a request b.N times. The last response must be free of errors.
 func measure(b *testing.B, addr string, req kmsg.Request, code func(kmsg.Response) int16) {
 	nc, err := net.Dial("tcp", addr)
 	if err != nil {

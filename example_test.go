@@ -10,7 +10,8 @@ import (
 	"ottla"
 )
 
-// A node on a temporary folder, and a client that writes to it and reads back.
+// This example runs a node on a temporary folder, and a client that writes to
+// it and reads back.
 func ExampleStart() {
 	ctx := context.Background()
 	node, err := ottla.Start(ctx, ottla.Config{Properties: map[string]string{"num.partitions": "1"}})

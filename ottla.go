@@ -6,9 +6,9 @@
 //	defer node.Close()
 //	client, err := kgo.NewClient(kgo.SeedBrokers(node.Addr()))
 //
-// The node is the same that `ottla serve` runs: Kafka's protocol on a TCP
-// port, Kafka's files in a folder. Package ottlatest starts one for a test.
-// How it is built stands in ARCHITECTURE.md.
+// The node is the same as that of `ottla serve`: Kafka's protocol on a TCP
+// port, Kafka's files in a folder. Package ottlatest starts a node for a test.
+// ARCHITECTURE.md describes the design.
 package ottla
 
 import (
@@ -23,21 +23,22 @@ import (
 	"ottla/internal/config"
 )
 
-// Config says how a node is run. The zero Config is a working single node on
-// a free port of 127.0.0.1 with its data in a temporary folder.
+// Config configures a node. The zero Config is a working single node on a free
+// port of 127.0.0.1 with its data in a temporary folder.
 type Config struct {
-	// Dir is the folder of the node's data, created when it is missing. Empty
+	// Dir is the folder of the node's data. It is created if missing. Empty
 	// means a new temporary folder that Close removes.
 	Dir string
-	// Properties are keys of server.properties, such as "num.partitions", with
-	// Kafka's names; keys of Ottla's own begin with "ottla.". They stand above
-	// the defaults: docs/configuration.md lists them all. ottla.memory.max
-	// bounds what requests hold; the limit of the process is left alone.
+	// Properties are keys of server.properties with Kafka's names, such as
+	// "num.partitions". Ottla's own keys begin with "ottla.". They override the
+	// defaults. docs/configuration.md lists all keys. ottla.memory.max bounds
+	// only the memory that requests hold; Start does not change the memory
+	// limit of the process.
 	Properties map[string]string
-	// Listen and Dial, when set, take the place of the network.
+	// Listen and Dial, when set, replace the network.
 	Listen func(network, addr string) (net.Listener, error)
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Log takes what an operator should know; nil discards it.
+	// Log receives the messages for the operator. Nil discards them.
 	Log *slog.Logger
 }
 
@@ -47,8 +48,8 @@ type Node struct {
 	temp string // removed by Close
 }
 
-// Start runs a node and returns when clients can use it. ctx bounds the start
-// only: the node runs until Close.
+// Start runs a node and returns when clients can use it. ctx applies only to
+// the start: the node runs until Close.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{}
 	if c.Dir == "" {
@@ -86,19 +87,18 @@ func start(ctx context.Context, c Config) (*broker.Node, error) {
 	return broker.Start(ctx, cfg, env)
 }
 
-// Addr is the host:port that clients bootstrap from: the first listener that
-// is advertised.
+// Addr is the host:port that clients bootstrap from: the first advertised
+// listener.
 func (n *Node) Addr() string { return n.node.Addr() }
 
-// ClusterID is the id of the cluster, as Kafka writes it.
+// ClusterID is the id of the cluster, in Kafka's format.
 func (n *Node) ClusterID() string { return n.node.ClusterID() }
 
-// Wait returns when the node has ended: nil after Close, else why.
+// Wait returns when the node has ended: nil after Close, otherwise the reason.
 func (n *Node) Wait() error { return n.node.Wait() }
 
-// Close shuts the node down: clients get the answers that are due, logs are
-// flushed, and the next start finds everything without a scan. Closing twice
-// is allowed.
+// Close shuts the node down. Clients get the outstanding responses, logs are
+// flushed, and the next start needs no recovery scan. Closing twice is allowed.
 func (n *Node) Close() error { return errors.Join(n.node.Close(), n.removeTemp()) }
 
 func (n *Node) removeTemp() error {

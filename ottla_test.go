@@ -19,7 +19,7 @@ import (
 // TestMain fails when a test leaves a goroutine of a node behind.
 func TestMain(m *testing.M) { os.Exit(leaks.Main(m, "ottla/internal/")) }
 
-// put writes a record to a node, and has it acknowledged.
+// put writes a record to a node and waits for the acknowledgement.
 func put(t *testing.T, node *ottla.Node, value string, options ...kgo.Opt) {
 	t.Helper()
 	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(node.Addr()), kgo.AllowAutoTopicCreation()}, options...)...)
@@ -32,7 +32,7 @@ func put(t *testing.T, node *ottla.Node, value string, options ...kgo.Opt) {
 	}
 }
 
-// A node without a folder takes one of its own, and leaves nothing of it.
+// A node without a folder creates a temporary one and removes it on Close.
 func TestTemporaryFolder(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
@@ -58,8 +58,8 @@ func TestTemporaryFolder(t *testing.T) {
 	}
 }
 
-// A node with a folder leaves its data there, and finds it again under the same
-// cluster id.
+// A node with a folder leaves its data there. A second node finds the data
+// under the same cluster id.
 func TestOwnFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "data")
 	var cluster string
@@ -82,7 +82,7 @@ func TestOwnFolder(t *testing.T) {
 	}
 }
 
-// What cannot start says why, and leaves nothing behind.
+// A failed start returns an error with the reason and leaves nothing behind.
 func TestStartFails(t *testing.T) {
 	used, err := ottla.Start(t.Context(), ottla.Config{Dir: t.TempDir()})
 	if err != nil {
@@ -97,10 +97,10 @@ func TestStartFails(t *testing.T) {
 		properties map[string]string
 		word       string
 	}{
-		{"a wrong value", t.Context(), map[string]string{"num.partitions": "many"}, "num.partitions"},
-		{"a listener that is not served", t.Context(), map[string]string{"listeners": "SSL://127.0.0.1:0"}, "SSL"},
+		{"an invalid value", t.Context(), map[string]string{"num.partitions": "many"}, "num.partitions"},
+		{"an unsupported listener", t.Context(), map[string]string{"listeners": "SSL://127.0.0.1:0"}, "SSL"},
 		{"a port in use", t.Context(), map[string]string{"listeners": "PLAINTEXT://" + used.Addr()}, "PLAINTEXT"},
-		{"a context that is over", over, nil, "context canceled"},
+		{"a canceled context", over, nil, "context canceled"},
 	} {
 		temp := t.TempDir()
 		t.Setenv("TMPDIR", temp)
@@ -120,7 +120,7 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// A node can be put on another network than the machine's.
+// A node can use a different network than the machine's.
 func TestOtherNetwork(t *testing.T) {
 	l := &hub{accepted: make(chan net.Conn), closed: make(chan struct{})}
 	node, err := ottla.Start(t.Context(), ottla.Config{
@@ -148,7 +148,7 @@ func TestOtherNetwork(t *testing.T) {
 	}
 }
 
-// hub is a listener for pipes.
+// hub is a listener for in-memory pipes.
 type hub struct {
 	accepted chan net.Conn
 	closed   chan struct{}

@@ -14,8 +14,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(target.Main(m)) }
 
-// TestFloor: the floor takes what `ottla bench` sends and gives back as much,
-// flushed or not, and keeps waiting who is ahead of it.
+// TestFloor: the floor accepts the records of `ottla bench` and returns the
+// same number, flushed or not, and lets consumers at the end of the log wait.
 func TestFloor(t *testing.T) {
 	binary, err := target.Binary()
 	if err != nil {
@@ -43,8 +43,8 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// TestRows: ratios are of rounds, above 1 when Ottla is better whichever way is
-// better, and goals are judged by the medians.
+// TestRows: ratios are computed per round. They are above 1 when Ottla is
+// better, for both directions of a figure. Goals are judged by the medians.
 func TestRows(t *testing.T) {
 	r := &result{
 		testCase: &testCase{name: "x", metrics: []metric{
@@ -71,7 +71,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestPlot: every point lies in the picture.
+// TestPlot: every point lies inside the picture.
 func TestPlot(t *testing.T) {
 	var results []*result
 	for i, n := range []float64{1, 100, 10000} {
@@ -86,7 +86,7 @@ func TestPlot(t *testing.T) {
 	}
 }
 
-// TestCases: names are unique, and every case shows something.
+// TestCases: names are unique, and every case has figures.
 func TestCases(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range cases(time.Second) {

@@ -7,38 +7,39 @@ import (
 	"time"
 )
 
-// testCase is something that is measured.
+// testCase is one measurement.
 type testCase struct {
 	name, about string
-	// set is server.properties for all, setKafka and setOttla for one of them.
+	// set is server.properties for both brokers; setKafka and setOttla apply to
+	// one of them.
 	set, setKafka, setOttla []string
-	// setFloor are arguments of the floor.
+	// setFloor are the arguments of the floor.
 	setFloor []string
-	// floor tells that the floor can do it, too.
+	// floor reports whether the floor supports the case.
 	floor bool
-	// prepare are loads that come before, not measured: arguments of `ottla
-	// bench`. The warm-up is one of the measured load.
+	// prepare are loads that run before the measurement, as arguments of `ottla
+	// bench`. After them, load runs once as the warm-up.
 	prepare [][]string
-	// load is what is measured. beside, if any, runs at the same time.
+	// load is the measured load. beside, if set, runs concurrently with it.
 	load, beside []string
-	// cold drops the data out of the page cache before each load.
+	// cold drops the data from the page cache before each load.
 	cold bool
 	// own replaces prepare and load.
 	own func(c *ownCase) ([]map[kind]float64, error)
-	// metrics are what is shown.
+	// metrics are the reported figures.
 	metrics []metric
-	// family names a plot, and at where on its axis the case stands.
+	// family names a plot; at is the position of the case on the plot's x axis.
 	family string
 	at     float64
 }
 
-// metric is a figure of a load.
+// metric is one figure of a load.
 type metric struct {
 	name string
 	of   func(sample) float64
-	// higher is better; otherwise lower.
+	// higher means that higher values are better; otherwise lower values are.
 	higher bool
-	// goal says what Ottla's median must be, in words and as a check.
+	// goal describes what Ottla's median must reach; met is the check.
 	goal string
 	met  func(kafka, ottla, floor float64) bool
 }
@@ -55,7 +56,7 @@ var (
 	peak     = metric{name: "peak resident MB", of: func(s sample) float64 { return s.peakMB }}
 )
 
-// to gives a metric its goal.
+// to sets the goal of a metric.
 func (m metric) to(goal string, met func(kafka, ottla, floor float64) bool) metric {
 	m.goal, m.met = goal, met
 	return m
@@ -69,17 +70,18 @@ func atLeast(limit float64) func(k, o, f float64) bool {
 	return func(_, o, _ float64) bool { return o >= limit }
 }
 
-// share is met when Ottla's figure is at most so much of Kafka's.
+// share is met when Ottla's figure is at most the given fraction of Kafka's.
 func share(of float64) func(k, o, f float64) bool {
 	return func(k, o, _ float64) bool { return o <= of*k }
 }
 
-// times is met when Ottla's figure is at least so many times Kafka's.
+// times is met when Ottla's figure is at least n times Kafka's.
 func times(n float64) func(k, o, f float64) bool {
 	return func(k, o, _ float64) bool { return o >= n*k }
 }
 
-// pageCache is what Kafka does; durable what Ottla does by default.
+// pageCache makes Ottla acknowledge from the page cache, as Kafka does. durable
+// makes Kafka flush each message, as Ottla does by default.
 var (
 	pageCache = []string{"ottla.durability=page-cache"}
 	durable   = []string{"log.flush.interval.messages=1"}
@@ -93,8 +95,8 @@ func produceArgs(partitions, connections, inFlight, perBatch, recordBytes int, a
 	}, more...)
 }
 
-// cases lists everything: the rows of the budget first, then what shows where
-// the knees are. A load that is measured lasts for the duration given.
+// cases lists all cases: first the rows of the budget, then the cases that show
+// where performance degrades. d is the duration of each measured load.
 func cases(d time.Duration) []*testCase {
 	long := []string{"--duration", d.String()}
 	with := func(args ...string) []string { return append(args, long...) }
@@ -149,8 +151,8 @@ func cases(d time.Duration) []*testCase {
 	return append(list, judges()...)
 }
 
-// flushed are the rows about what a flush costs: end to end without and with it, and
-// throughput with it.
+// flushed are the cases for the cost of a flush: end-to-end latency with and
+// without it, and throughput with it.
 func flushed(with func(...string) []string) []*testCase {
 	return []*testCase{
 		{
@@ -186,8 +188,8 @@ func flushed(with func(...string) []string) []*testCase {
 	}
 }
 
-// knees are the families: what grows is partitions, connections, the size of a
-// request.
+// knees are the families of cases in which the number of partitions, the number
+// of connections or the request size grows.
 func knees(with func(...string) []string) (list []*testCase) {
 	for _, n := range []int{1, 6, 100, 1000, 10000} {
 		list = append(list, &testCase{
@@ -213,7 +215,7 @@ func knees(with func(...string) []string) (list []*testCase) {
 	return list
 }
 
-// groups is the family of growing numbers of groups.
+// groups is the family of cases with a growing number of groups.
 func groups(d time.Duration) (list []*testCase) {
 	for _, n := range []int{1, 10, 100, 1000, 10000} {
 		list = append(list, &testCase{
@@ -224,7 +226,7 @@ func groups(d time.Duration) (list []*testCase) {
 	return list
 }
 
-// describe is the load as a line of a shell.
+// describe is the load as a shell command line.
 func (c *testCase) describe() string {
 	if c.load == nil {
 		return c.about

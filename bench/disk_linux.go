@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// dropCache asks the kernel to forget the pages of a file.
+// dropCache asks the kernel to drop the cached pages of a file.
 func dropCache(f *os.File) error {
 	const dontNeed = 4 // POSIX_FADV_DONTNEED
 	if _, _, errno := syscall.Syscall6(syscall.SYS_FADVISE64, f.Fd(), 0, 0, dontNeed, 0, 0); errno != 0 {
@@ -14,8 +14,8 @@ func dropCache(f *os.File) error {
 	return nil
 }
 
-// dataSync makes the bytes of a file durable, and as much about it as reading
-// them takes.
+// dataSync makes the data of a file durable, and the metadata that is needed to
+// read it.
 func dataSync(f *os.File) error {
 	return os.NewSyscallError("fdatasync", syscall.Fdatasync(int(f.Fd())))
 }

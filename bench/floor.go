@@ -17,17 +17,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// floorCommand runs this program as the floor, in the folder that follows, with
-// floorFlush behind it so that what is written is flushed.
+// floorCommand runs this program as the floor. The data folder follows as an
+// argument, then floorFlush if writes must be flushed.
 const (
 	floorCommand = "floor"
 	floorFlush   = "flush"
 )
 
-// floorServer is the least that a broker must do: it reads a frame, checks the
-// CRC of its batch, writes it to a file and answers; or it sends what it wrote
-// by sendfile. No offsets, no index, no limits, and a flush only when it is asked
-// for one. It speaks as much of the protocol as `ottla bench --raw` needs.
+// floorServer does the minimum work of a broker. On Produce it reads a frame,
+// checks the CRC of the batch, writes the batch to a file and responds. On
+// Fetch it sends the written data by sendfile. It has no index and no limits,
+// and flushes only on request. It implements the part of the protocol that
+// `ottla bench --raw` needs.
 type floorServer struct {
 	addr  *net.TCPAddr
 	dir   string
@@ -37,13 +38,13 @@ type floorServer struct {
 	topics map[string][]*floorLog
 }
 
-// floorLog is a partition: a file.
+// floorLog is a partition, stored in one file.
 type floorLog struct {
-	mu    sync.Mutex // held by who writes
+	mu    sync.Mutex // held by the writer
 	grown sync.Cond
 	file  *os.File
-	// size is where the next batch goes; every batch has as many bytes and
-	// records as the first.
+	// size is the position of the next batch. All batches have the same number
+	// of bytes and records as the first.
 	size, batchBytes, batchRecords atomic.Int64
 }
 
@@ -67,8 +68,8 @@ func serveFloor(l net.Listener, dir string, flush bool) {
 			return
 		}
 		go func() {
-			defer conn.Close()   //nolint:errcheck // whatever ended it
-			var cut *net.OpError // a load that ended, maybe in the middle of a request
+			defer conn.Close()   //nolint:errcheck // the error of serve is reported instead
+			var cut *net.OpError // the load ended, possibly in the middle of a request
 			err := s.serve(conn.(*net.TCPConn))
 			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &cut) {
 				fmt.Fprintln(os.Stderr, "floor:", err)
@@ -77,8 +78,8 @@ func serveFloor(l net.Listener, dir string, flush bool) {
 	}
 }
 
-// serve answers one request after the other; answers to requests that came
-// together leave together.
+// serve answers one request after the other. Responses to requests that arrived
+// together are flushed together.
 func (s *floorServer) serve(conn *net.TCPConn) error {
 	in, reply := bufio.NewReaderSize(conn, 16<<10), bufio.NewWriterSize(conn, 16<<10)
 	buf := make([]byte, 64<<10)
@@ -103,7 +104,7 @@ func (s *floorServer) serve(conn *net.TCPConn) error {
 		key, version := int16(binary.BigEndian.Uint16(req)), int16(binary.BigEndian.Uint16(req[2:]))
 		body := requestBody(key, version, req)
 		out = append(out[:0], 0, 0, 0, 0, req[4], req[5], req[6], req[7])
-		if isFlexible(key, version) && key != 18 { // ApiVersions keeps its old header
+		if isFlexible(key, version) && key != 18 { // ApiVersions responses keep the old header
 			out = append(out, 0)
 		}
 		if key == 1 {
@@ -142,11 +143,11 @@ func requestBody(key, version int16, req []byte) []byte {
 	return req[at:]
 }
 
-// answer appends the response to anything but Fetch.
+// answer appends the response to any request except Fetch.
 func (s *floorServer) answer(out []byte, key, version int16, body []byte) ([]byte, error) {
 	req := kmsg.RequestForKey(key)
 	if req == nil {
-		return nil, fmt.Errorf("request %d is not understood", key)
+		return nil, fmt.Errorf("request %d is not supported", key)
 	}
 	req.SetVersion(version)
 	if err := req.ReadFrom(body); err != nil {
@@ -251,10 +252,10 @@ func (s *floorServer) log(topic string, partition int32) *floorLog {
 	return s.topics[topic][partition]
 }
 
-// Where the fields of a batch's header stand.
+// Offsets of the fields in the header of a batch.
 const (
 	batchCRC     = 17
-	batchChecked = 21 // what the CRC covers begins here
+	batchChecked = 21 // start of the bytes covered by the CRC
 	batchCount   = 57
 )
 
@@ -283,7 +284,7 @@ func (s *floorServer) produce(req *kmsg.ProduceRequest, resp *kmsg.ProduceRespon
 	return nil
 }
 
-// append writes a batch and lets those go on who wait for it.
+// append writes a batch and wakes the waiting fetches.
 func (l *floorLog) append(batch []byte, flush bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -304,12 +305,12 @@ func (l *floorLog) append(batch []byte, flush bool) error {
 	return nil
 }
 
-// position is where an offset stands, or will.
+// position is the file position of an offset, which may be past the end.
 func (l *floorLog) position(offset int64) int64 {
 	return offset / max(1, l.batchRecords.Load()) * l.batchBytes.Load()
 }
 
-// await returns when there is something at an offset.
+// await returns when the record at an offset exists.
 func (l *floorLog) await(offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -318,8 +319,8 @@ func (l *floorLog) await(offset int64) {
 	}
 }
 
-// fetch sends what was written, by sendfile: one region for each partition. Who
-// asks for one partition alone is kept waiting until there is something.
+// fetch sends the written data by sendfile, one region per partition. A fetch
+// of a single partition waits until there is data.
 func (s *floorServer) fetch(conn *net.TCPConn, out, body []byte, version int16) error {
 	req := kmsg.FetchRequest{Version: version}
 	if err := req.ReadFrom(body); err != nil {
@@ -381,17 +382,17 @@ func (s *floorServer) fetch(conn *net.TCPConn, out, body []byte, version int16) 
 
 func appendUvarint(dst []byte, v uint64) []byte { return binary.AppendUvarint(dst, v) }
 
-// sendFile sends a part of a file. A section of its own, because the offset of
-// the file is everybody's.
+// sendFile sends a part of a file. It opens the file again, because the
+// position of the shared descriptor is used by all connections.
 func sendFile(conn *net.TCPConn, f *os.File, at, n int64) error {
 	own, err := os.Open(f.Name())
 	if err != nil {
 		return err
 	}
-	defer own.Close() //nolint:errcheck // it was only read
+	defer own.Close() //nolint:errcheck // opened for reading only
 	if _, err := own.Seek(at, io.SeekStart); err != nil {
 		return err
 	}
-	_, err = conn.ReadFrom(io.LimitReader(own, n)) // sendfile underneath
+	_, err = conn.ReadFrom(io.LimitReader(own, n)) // uses sendfile
 	return err
 }

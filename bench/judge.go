@@ -9,8 +9,9 @@ import (
 	"ottla/interop/target"
 )
 
-// judges are Kafka's own tools, run against both brokers: the judge that nobody
-// here wrote. They are clients in Java, so that they show less of the broker.
+// judges are Kafka's own tools, run against both brokers as an independent
+// check. They are Java clients, so that the broker is a smaller part of the
+// result.
 func judges() []*testCase {
 	return []*testCase{
 		{
@@ -28,7 +29,7 @@ func judges() []*testCase {
 	}
 }
 
-// tool runs one of Kafka's classes and returns what it printed.
+// tool runs one of Kafka's classes and returns its output.
 func (c *ownCase) tool(class string, args ...string) (string, error) {
 	argv := append([]string{"-Xmx512m", "-cp", target.Jars(c.scope), "org.apache.kafka.tools." + class}, args...)
 	out, err := exec.CommandContext(c.ctx, "java", argv...).CombinedOutput()
@@ -38,11 +39,11 @@ func (c *ownCase) tool(class string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// number finds the last figure that an expression's group matches.
+// number returns the last number that the group of an expression matches.
 func number(out, expression string) (float64, error) {
 	all := regexp.MustCompile(expression).FindAllStringSubmatch(out, -1)
 	if len(all) == 0 {
-		return 0, fmt.Errorf("nothing like %s in %q", expression, out)
+		return 0, fmt.Errorf("no match for %s in %q", expression, out)
 	}
 	return strconv.ParseFloat(all[len(all)-1][1], 64)
 }

@@ -1,14 +1,14 @@
-// Command bench measures Ottla beside Apache Kafka 4.3.1 and beside the floor of
+// Command bench compares Ottla with Apache Kafka 4.3.1 and with the floor of
 // the machine, in one run: `make bench-kafka`.
 //
-// Every case starts both brokers on fresh folders, warms them up, and then puts
-// the same load on each in turn, A B A B, several rounds; so that what the
-// machine does meanwhile meets both. What counts are the ratios of a round. The
-// load generator is `ottla bench`, and Kafka's own tools as the judge that
-// nobody here wrote.
+// Every case starts both brokers on empty folders and warms them up. It then
+// runs the same load on each in turn (A B A B) for several rounds, so that
+// other activity on the machine affects both. The results are the ratios of
+// each round. The load generator is `ottla bench`. Kafka's own tools are an
+// independent check.
 //
-// Start reading at cases.go (what is measured), then run.go (how), side.go (the
-// brokers), floor.go (the least that a broker must do), report.go.
+// Start reading at cases.go (the cases), then run.go (how they run), side.go
+// (the brokers), floor.go (the minimum work of a broker), report.go.
 package main
 
 import (
@@ -54,10 +54,10 @@ func parseFlags(args []string) (*options, error) {
 	var match string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 3, "rounds of each case; figures are medians")
-	f.DurationVar(&o.duration, "duration", 5*time.Second, "length of each load")
+	f.DurationVar(&o.duration, "duration", 5*time.Second, "duration of each load")
 	f.StringVar(&match, "cases", "", "regular expression: only the cases whose name matches")
 	f.StringVar(&o.format, "format", "text", "text (a table), markdown or json")
-	f.StringVar(&o.svg, "svg", "", "folder for plots; empty: none")
+	f.StringVar(&o.svg, "svg", "", "folder for plots; empty: no plots")
 	f.StringVar(&o.sides, "sides", "kafka,ottla,floor", "what is measured; without kafka there are no ratios")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -65,13 +65,13 @@ func parseFlags(args []string) (*options, error) {
 	var err error
 	o.match, err = regexp.Compile(match)
 	if err == nil && (o.rounds < 1 || o.duration <= 0 || f.NArg() > 0) {
-		err = errors.New("-rounds and -duration must be above 0, and there are no arguments")
+		err = errors.New("-rounds and -duration must be above 0, and no arguments are allowed")
 	}
 	return o, err
 }
 
-// runAll runs the cases that were asked for and prints what they measured. A
-// case that fails is named at the end; the others are printed all the same.
+// runAll runs the selected cases and prints their results. Failed cases are
+// listed at the end; the results of the others are still printed.
 func runAll(ctx context.Context, o *options) error {
 	var results []*result
 	var failed error

@@ -7,8 +7,9 @@ import (
 	"ottla/interop/overload"
 )
 
-// overloads are the cases with clients that behave badly: what a good one
-// notices of them, and what is left when a load is over.
+// overloads are the cases with badly behaved clients. They measure the latency
+// of a well-behaved client at the same time, and the memory that remains after
+// a load.
 func overloads(d time.Duration) []*testCase {
 	return []*testCase{
 		{
@@ -42,12 +43,12 @@ var besideMetrics = []metric{
 	{name: "p99 beside / alone", goal: "≤ 1.1", met: atMost(1.1)}, {name: "resident MB beside them"},
 }
 
-// besideLeast is the least length of these loads: at 500 a second 50 are above the
-// p99, which fewer would leave to chance.
+// besideLeast is the minimum duration of these loads: at 500 records/s, 50
+// records are above the p99. With fewer the result would be random.
 const besideLeast = 10 * time.Second
 
-// beside measures a good client alone, and then beside a crowd that has come to
-// rest.
+// beside measures a well-behaved client alone, and then together with a crowd
+// of connections that has settled.
 func (c *ownCase) beside(d time.Duration, gather func(x *side) (*overload.Crowd, error)) ([]map[kind]float64, error) {
 	d = max(d, besideLeast)
 	args := []string{"produce", "good", "--raw", "--partitions", "1", "--records-per-batch", "1", "--record-bytes", "100", "--acks", "all", "--rate", "500", "--duration", d.String()}
@@ -76,7 +77,7 @@ func (c *ownCase) beside(d time.Duration, gather func(x *side) (*overload.Crowd,
 	})
 }
 
-// memoryAfter is what a broker still holds after a load, and what it held.
+// memoryAfter is the memory of a broker after a load, and its peak.
 func memoryAfter(c *ownCase) ([]map[kind]float64, error) {
 	return c.each(pageCache, 2, func(x *side) ([]float64, error) {
 		for _, args := range [][]string{
@@ -99,7 +100,7 @@ func memoryAfter(c *ownCase) ([]map[kind]float64, error) {
 	})
 }
 
-// rest waits until a broker has come to rest.
+// rest waits for d so that a broker becomes idle.
 func rest(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):

@@ -9,15 +9,15 @@ import (
 	"ottla/interop/groupbench"
 )
 
-// idleMemory is what a broker holds after its start, with one topic that was
-// written to.
+// idleMemory is the memory of an idle broker after the start, with one topic
+// that was written to.
 func idleMemory(c *ownCase) ([]map[kind]float64, error) {
 	return c.one(func(x *side) (float64, error) {
 		if err := firstAck(c.ctx, x.addr, "t"); err != nil {
 			return 0, err
 		}
 		select {
-		case <-time.After(3 * time.Second): // until it has come to rest
+		case <-time.After(3 * time.Second): // until it is idle
 		case <-c.ctx.Done():
 		}
 		return residentMB(x.pid, "VmRSS")
@@ -25,7 +25,7 @@ func idleMemory(c *ownCase) ([]map[kind]float64, error) {
 }
 
 // startTime is the time from the start of the process on an empty folder (for
-// Kafka: one that was formatted) to the first record that was acknowledged.
+// Kafka: a formatted one) to the first acknowledged record.
 func startTime(c *ownCase) ([]map[kind]float64, error) {
 	return c.one(func(x *side) (float64, error) {
 		if err := x.broker.Stop(); err != nil {
@@ -42,7 +42,7 @@ func startTime(c *ownCase) ([]map[kind]float64, error) {
 
 const manyPartitions = 10_000
 
-// restart fills a broker with partitions, kills it and starts it.
+// restart fills a broker with partitions, kills it and starts it again.
 func (c *ownCase) restart(x *side) (ms float64, err error) {
 	args := produceArgs(manyPartitions, 10, 10, 1, 100, "1", "--records", "10000", "--duration", "0")
 	if _, err := x.load(c.ctx, args); err != nil {
@@ -69,7 +69,7 @@ func restartMemory(c *ownCase) ([]map[kind]float64, error) {
 	})
 }
 
-// one is each for a case with one figure.
+// one is each for a case with a single figure.
 func (c *ownCase) one(measure func(x *side) (float64, error)) ([]map[kind]float64, error) {
 	return c.each(nil, 1, func(x *side) ([]float64, error) {
 		v, err := measure(x)
@@ -77,7 +77,8 @@ func (c *ownCase) one(measure func(x *side) (float64, error)) ([]map[kind]float6
 	})
 }
 
-// each measures every side, one after the other, for so many figures.
+// each measures all sides one after the other. It returns the given number of
+// figures.
 func (c *ownCase) each(set []string, figures int, measure func(x *side) ([]float64, error)) ([]map[kind]float64, error) {
 	values := make([]map[kind]float64, figures)
 	for i := range values {
@@ -104,7 +105,8 @@ func (c *ownCase) each(set []string, figures int, measure func(x *side) ([]float
 	return values, nil
 }
 
-// groupCommits is the cost of commits to so many groups, on 16 connections.
+// groupCommits is the cost of offset commits for the given number of groups, on
+// 16 connections.
 func groupCommits(groups int, d time.Duration) func(c *ownCase) ([]map[kind]float64, error) {
 	return func(c *ownCase) ([]map[kind]float64, error) {
 		return c.each(pageCache, 3, func(x *side) ([]float64, error) {
@@ -132,7 +134,7 @@ func groupCommits(groups int, d time.Duration) func(c *ownCase) ([]map[kind]floa
 	}
 }
 
-// firstAck returns when a record is acknowledged, by all replicas.
+// firstAck returns when a record is acknowledged by all replicas.
 func firstAck(ctx context.Context, addr, topic string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1), kgo.ProducerLinger(0),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond }), kgo.MetadataMinAge(10*time.Millisecond))

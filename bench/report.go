@@ -17,9 +17,10 @@ type row struct {
 	Metric string             `json:"metric"`
 	Median map[kind]float64   `json:"median"`
 	Rounds map[kind][]float64 `json:"rounds"`
-	// Ratio is Kafka's figure over Ottla's where lower is better, Ottla's over
-	// Kafka's where higher is: how many times better Ottla is, as the median of
-	// the rounds and their spread.
+	// Ratio says how many times better Ottla is. It is Kafka's figure divided
+	// by Ottla's if lower is better, otherwise Ottla's divided by Kafka's.
+	// Ratio is the median of the rounds; RatioLow and RatioHigh are the
+	// extremes.
 	Ratio, RatioLow, RatioHigh float64
 	Goal                       string `json:"goal,omitempty"`
 	Met                        *bool  `json:"met,omitempty"`
@@ -46,7 +47,7 @@ func rows(results []*result) (list []row) {
 	return list
 }
 
-// ratio compares the rounds one by one.
+// ratio computes the ratio of each round.
 func (x *row) ratio(higher bool) {
 	var ratios []float64
 	for i, o := range x.Rounds[ottla] {
@@ -120,7 +121,7 @@ func (x *row) figure(k kind) string {
 	return figure(v)
 }
 
-// figure prints three digits.
+// figure prints a number with three digits.
 func figure(v float64) string {
 	switch {
 	case v >= 100:

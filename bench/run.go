@@ -10,8 +10,7 @@ import (
 	"ottla/interop/target"
 )
 
-// result is what a case measured: for each metric and side a value for each
-// round.
+// result holds the values of a case: one per metric, side and round.
 type result struct {
 	testCase *testCase
 	values   []map[kind][]float64 // by metric
@@ -33,7 +32,7 @@ func runCase(ctx context.Context, c *testCase, o *options) (*result, error) {
 	return r, err
 }
 
-// wanted are the sides that the case and the flags ask for.
+// wanted are the sides selected by the case and the flags.
 func (o *options) wanted(withFloor bool) (kinds []kind) {
 	for _, name := range strings.Split(o.sides, ",") {
 		if k := kind(name); k != floor || withFloor {
@@ -53,8 +52,8 @@ func (c *testCase) settings(k kind) []string {
 	return c.setFloor
 }
 
-// runLoads starts the sides, prepares and warms them up, and then loads each in
-// turn.
+// runLoads starts the sides, prepares them and warms them up, and then runs the
+// load on each in turn.
 func runLoads(ctx context.Context, s *scope, c *testCase, o *options, r *result) error {
 	var sides []*side
 	for _, k := range o.wanted(c.floor) {
@@ -83,7 +82,8 @@ func runLoads(ctx context.Context, s *scope, c *testCase, o *options, r *result)
 	return nil
 }
 
-// measure puts the load of a case on a side, with what runs beside it.
+// measure runs the load of a case on a side, and concurrently the load
+// c.beside.
 func measure(ctx context.Context, x *side, c *testCase) (sample, error) {
 	settle()
 	if c.cold {
@@ -104,14 +104,15 @@ func measure(ctx context.Context, x *side, c *testCase) (sample, error) {
 	return taken, cmp.Or(err, failed)
 }
 
-// ownCase is what a case of its own kind is given.
+// ownCase is the argument of a case with its own measurement code.
 type ownCase struct {
 	ctx   context.Context
 	scope *scope
 	kinds []kind
 }
 
-// runOwn runs a case that measures by itself, in a scope for each round.
+// runOwn runs a case with its own measurement code, in a new scope for each
+// round.
 func runOwn(ctx context.Context, s *scope, c *testCase, o *options, r *result) error {
 	if _, err := target.Binary(); err != nil {
 		return err

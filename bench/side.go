@@ -17,32 +17,32 @@ import (
 	"ottla/interop/target"
 )
 
-// kind is who is measured.
+// kind names a side of a measurement.
 type kind string
 
-// The sides of a measurement. The floor is not a broker, but the least that one
-// must do.
+// The sides of a measurement. The floor is not a broker: it does only the
+// minimum work of one.
 const (
 	kafka kind = "kafka"
 	ottla kind = "ottla"
 	floor kind = "floor"
 )
 
-// defaultJVM is what kafka-server-start.sh gives the JVM.
+// defaultJVM are the JVM flags that kafka-server-start.sh uses.
 var defaultJVM = []string{
 	"-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
 	"-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent",
 }
 
-// kafkaNeeds is set for Kafka in all cases. A lone node has no groups without the
-// first; without the second, which is 50 by default, it resets connections when
-// some hundreds come at once.
+// kafkaNeeds is set for Kafka in all cases. Without the first setting a single
+// node has no consumer groups. Without the second, which is 50 by default,
+// Kafka resets connections when some hundreds are opened at once.
 var kafkaNeeds = []string{"offsets.topic.replication.factor=1", "socket.listen.backlog.size=4096"}
 
-// side is one broker that is measured.
+// side is one broker under measurement.
 type side struct {
 	kind   kind
-	binary string // ottla, also the load generator
+	binary string // also the load generator
 	addr   string
 	dir    string
 	pid    int
@@ -50,7 +50,7 @@ type side struct {
 	jars   string
 }
 
-// startSide starts a broker on a fresh folder.
+// startSide starts a broker on an empty folder.
 func startSide(s *scope, k kind, set []string) (*side, error) {
 	binary, err := target.Binary()
 	if err != nil {
@@ -74,7 +74,7 @@ func startSide(s *scope, k kind, set []string) (*side, error) {
 	return x, nil
 }
 
-// startFloor runs this program as the floor, with more arguments.
+// startFloor runs this program as the floor, with additional arguments.
 func (x *side) startFloor(s *scope, more []string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -92,7 +92,7 @@ func (x *side) startFloor(s *scope, more []string) error {
 	}
 	x.pid = cmd.Process.Pid
 	s.Cleanup(func() {
-		_ = cmd.Process.Kill() // it has nothing to lose
+		_ = cmd.Process.Kill() // it has no data to save
 		_ = cmd.Wait()
 	})
 	line := make([]byte, 64)
@@ -101,10 +101,10 @@ func (x *side) startFloor(s *scope, more []string) error {
 	return err
 }
 
-// sample is what one load on one side gave.
+// sample is the result of one load on one side.
 type sample struct {
 	loaded
-	cpu    float64 // seconds of the broker
+	cpu    float64 // of the broker, in seconds
 	peakMB float64 // resident, 10⁶ bytes
 }
 
@@ -121,14 +121,15 @@ type loaded struct {
 	} `json:"latency_ms"`
 }
 
-// load runs `ottla bench` on a side and charges what the broker used meanwhile.
+// load runs `ottla bench` on a side and measures the CPU time of the broker
+// during the run.
 func (x *side) load(ctx context.Context, args []string) (sample, error) {
 	before, err := cpuSeconds(x.pid)
 	if err != nil {
 		return sample{}, err
 	}
 	cmd := exec.CommandContext(ctx, x.binary, append([]string{"bench"}, args...)...)
-	cmd.Args = append(cmd.Args, "-q", "--format", "json", "-b", x.addr, "--timeout", "2m") // to make 10,000 partitions
+	cmd.Args = append(cmd.Args, "-q", "--format", "json", "-b", x.addr, "--timeout", "2m") // time to create 10,000 partitions
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -147,11 +148,11 @@ func (x *side) load(ctx context.Context, args []string) (sample, error) {
 	return s, err
 }
 
-// ticksPerSecond is the kernel's unit of CPU time in /proc; it has been this on
-// every Linux that Go runs on.
+// ticksPerSecond is the kernel's unit of CPU time in /proc. It is 100 on every
+// Linux that Go supports.
 const ticksPerSecond = 100
 
-// cpuSeconds is the time that a process has used, in user and in kernel mode.
+// cpuSeconds is the CPU time of a process in user and kernel mode.
 func cpuSeconds(pid int) (float64, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -167,7 +168,8 @@ func cpuSeconds(pid int) (float64, error) {
 	return (user + system) / ticksPerSecond, errors.Join(err1, err2)
 }
 
-// residentMB reads a memory figure of a process: VmRSS now, VmHWM its peak.
+// residentMB reads a memory figure of a process: VmRSS (current) or VmHWM
+// (peak).
 func residentMB(pid int, figure string) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -179,16 +181,16 @@ func residentMB(pid int, figure string) (float64, error) {
 			return kib * 1024 / 1e6, err
 		}
 	}
-	return 0, errors.New("the process has no " + figure)
+	return 0, errors.New("no such memory figure: " + figure)
 }
 
-// forgetPeak makes VmHWM begin anew.
+// forgetPeak resets VmHWM.
 func forgetPeak(pid int) error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200)
 }
 
-// cold drops the files of a side out of the page cache, as far as they are on
-// disk.
+// cold drops the files of a side from the page cache. It syncs them first,
+// because only clean pages can be dropped.
 func (x *side) cold() error {
 	return filepath.WalkDir(x.dir, func(name string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -198,7 +200,7 @@ func (x *side) cold() error {
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // it was only read
+		defer f.Close() //nolint:errcheck // opened for reading only
 		if err := f.Sync(); err != nil {
 			return err
 		}
@@ -206,7 +208,7 @@ func (x *side) cold() error {
 	})
 }
 
-// scope is the life of a case: temporary folders, and what is to be ended.
+// scope is the lifetime of a case: its temporary folders and processes.
 type scope struct {
 	name     string
 	cleanups []func()
@@ -221,11 +223,12 @@ func (s *scope) Fatalf(format string, args ...any) { panic(scopeError(fmt.Sprint
 func (s *scope) Skipf(format string, args ...any)  { s.Fatalf(format, args...) }
 func (s *scope) Cleanup(f func())                  { s.cleanups = append(s.cleanups, f) }
 
-// scopeError is why a scope cannot go on.
+// scopeError is the reason why a scope was aborted.
 type scopeError string
 
-// TempDir makes a folder that goes with the scope. It lies on the disk and not
-// in memory, whatever the system does with /tmp: BENCH_DIR names another.
+// TempDir creates a folder that is removed with the scope. BENCH_DIR selects
+// the file system: use it if /tmp is in memory, because the data must be on a
+// disk.
 func (s *scope) TempDir() string {
 	dir, err := os.MkdirTemp(os.Getenv("BENCH_DIR"), "ottla-bench-")
 	if err != nil {
@@ -235,7 +238,7 @@ func (s *scope) TempDir() string {
 	return dir
 }
 
-// run calls do and then ends everything, the last first.
+// run calls do and then all cleanups in reverse order.
 func (s *scope) run(do func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -254,9 +257,9 @@ func (s *scope) run(do func() error) (err error) {
 	return do()
 }
 
-// settle gives the disk time to write what loads left, so that it is not
-// charged to the next one.
+// settle waits for pending writes of earlier loads, so that they do not slow
+// down the next one.
 func settle() {
-	_ = exec.Command("sync").Run() // without it figures are noisier
+	_ = exec.Command("sync").Run() // without this the figures are noisier
 	<-time.After(200 * time.Millisecond)
 }

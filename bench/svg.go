@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// plotAll draws, for each family of cases and each of their figures, how it
-// grows: both axes logarithmic, a line for each side.
+// plotAll draws a plot for each family of cases and each of their figures. Both
+// axes are logarithmic. Each side has a line.
 func plotAll(dir string, results []*result) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -37,7 +37,7 @@ func plotAll(dir string, results []*result) error {
 	return nil
 }
 
-// The measures of a plot in pixels.
+// The dimensions of a plot in pixels.
 const (
 	plotWidth, plotHeight        = 560, 340
 	plotLeft, plotRight          = 70, 20
@@ -46,7 +46,7 @@ const (
 	kafkaColor, ottlaColor, grey = "#b4531f", "#1f6fb4", "#999"
 )
 
-// axis maps values to pixels, by their logarithm.
+// axis maps values to pixels on a logarithmic scale.
 type axis struct{ low, high, from, to float64 }
 
 func (a axis) at(v float64) float64 {
@@ -56,7 +56,7 @@ func (a axis) at(v float64) float64 {
 	return a.from + (math.Log(v)-math.Log(a.low))/(math.Log(a.high)-math.Log(a.low))*(a.to-a.from)
 }
 
-// ticks are the powers of ten within the axis.
+// ticks are the powers of ten on the axis.
 func (a axis) ticks() (list []float64) {
 	for v := math.Pow(10, math.Floor(math.Log10(a.low))); v <= a.high*1.0001; v *= 10 {
 		if v >= a.low*0.9999 {
@@ -99,7 +99,7 @@ func plot(family, metric string, number int, results []*result) string {
 	return b.String()
 }
 
-// line draws one side: its medians, and the spread of its rounds.
+// line draws one side: the medians, and the range of the rounds.
 func line(b *strings.Builder, x, y axis, results []*result, number int, k kind, color string) {
 	var points []string
 	for _, r := range results {

@@ -10,19 +10,23 @@ import (
 	"testing"
 )
 
-// dumpTrouble is what Kafka's DumpLogSegments prints about a file that is not
-// as it should be; it ends with exit code 0 all the same. Its heading
-// "Non-consecutive offsets in" is not: version 4.3.1 prints it for every segment
-// but the first, with "-1 is followed by" the segment's base offset. Nor is
-// "Found timestamp mismatch" with a "log timestamp: -1": it takes the largest
-// timestamp of a batch from its records, of which compaction may leave none.
+// dumpTrouble matches the output of Kafka's DumpLogSegments about a damaged
+// file. The exit code of the tool is 0 in any case. Two messages are excluded:
+//
+//   - The heading "Non-consecutive offsets in". Version 4.3.1 prints it for
+//     every segment except the first, with "-1 is followed by" the segment's
+//     base offset.
+//   - "Found timestamp mismatch" with "log timestamp: -1". The tool computes
+//     the largest timestamp of a batch from its records, and compaction may
+//     leave a batch without records.
 var dumpTrouble = regexp.MustCompile(`isvalid: false|Mismatches in|log timestamp: [0-9]|Found out of order timestamp|` +
 	`indexed offsets are not found|^\s*[0-9]+ is followed by|Error at|Failed to|Exception`)
 
-// CheckFiles lets Kafka's DumpLogSegments read a data folder that no broker has
-// open: every log segment down to each record, every index against its log,
-// every producer snapshot, and the metadata log and its snapshots record by
-// record. It returns what the tool printed about the metadata log.
+// CheckFiles reads a data folder with Kafka's DumpLogSegments: every log
+// segment with each record, every index against its log, every producer
+// snapshot, and the metadata log and its snapshots with each record. No broker
+// may have the folder open. It returns the tool's output about the metadata
+// log.
 func CheckFiles(t testing.TB, dir string) (metadata string) {
 	t.Helper()
 	logs, meta := dataFiles(t, dir)
@@ -33,14 +37,14 @@ func CheckFiles(t testing.TB, dir string) (metadata string) {
 	return checkDump(t, "--deep-iteration", "--cluster-metadata-decoder", "--files", strings.Join(meta, ","))
 }
 
-// CheckIndexes checks that each index says about its log what Kafka demands
-// before it would use it.
+// CheckIndexes checks that each index passes the check that Kafka makes before
+// it uses the index.
 func CheckIndexes(t testing.TB, dir string) {
 	t.Helper()
 	logs, _ := dataFiles(t, dir)
 	var indexes []string
 	for _, file := range logs {
-		if ext := filepath.Ext(file); ext == ".index" || ext == ".timeindex" { // of a .txnindex it knows no check
+		if ext := filepath.Ext(file); ext == ".index" || ext == ".timeindex" { // the tool has no check for a .txnindex
 			indexes = append(indexes, file)
 		}
 	}
@@ -51,11 +55,12 @@ func CheckIndexes(t testing.TB, dir string) {
 	}
 }
 
-// printedRecord is how DumpLogSegments begins the line of a record.
+// printedRecord matches the beginning of a record's line in the output of
+// DumpLogSegments.
 var printedRecord = regexp.MustCompile(`(?m)^\| offset: ([0-9]+) `)
 
 // CheckRecords lets DumpLogSegments print a partition's records with key, value
-// and headers: they must be those from offset 0 to n-1, each once.
+// and headers. They must be the offsets from 0 to n-1, each once.
 func CheckRecords(t testing.TB, dir, partition string, n int) {
 	t.Helper()
 	segments, err := filepath.Glob(filepath.Join(dir, partition, "*.log"))
@@ -89,7 +94,7 @@ func checkDump(t testing.TB, args ...string) string {
 	return out
 }
 
-// dataFiles lists what DumpLogSegments can read.
+// dataFiles lists the files that DumpLogSegments can read.
 func dataFiles(t testing.TB, dir string) (logs, metadata []string) {
 	t.Helper()
 	readable := map[string]bool{".log": true, ".index": true, ".timeindex": true, ".snapshot": true, ".txnindex": true, ".checkpoint": true}

@@ -12,10 +12,10 @@ import (
 	"ottla/interop/target"
 )
 
-// TestKafkaReadsFiles writes with every codec over several segments, lets
-// DeleteRecords and retention delete some, stops the broker, and lets Kafka's own
-// tool read the files. (Those of transactions are read in TestInterchange: Ottla
-// does not serve their producers yet.)
+// TestKafkaReadsFiles writes with every codec over several segments, deletes
+// some records by DeleteRecords and retention, stops the broker, and reads the
+// files with Kafka's own tool. (TestInterchange reads files with transactions:
+// Ottla does not support transactional producers yet.)
 func TestKafkaReadsFiles(t *testing.T) {
 	target.Jars(t)
 	broker := target.Start(t, target.Options{Set: []string{"log.initial.task.delay.ms=0", "log.retention.check.interval.ms=50"}})
@@ -37,7 +37,7 @@ func TestKafkaReadsFiles(t *testing.T) {
 			records = append(records, large)
 		}
 		written += len(records)
-		for batch := range slices.Chunk(records, 4) { // many batches: an index entry stands for 4 KiB
+		for batch := range slices.Chunk(records, 4) { // many batches: there is one index entry per 4 KiB
 			for partition := range 2 {
 				if _, err := franz.Produce(callContext(t), clients.Produce{
 					Topic: "files", Partition: partition, Acks: "all", Codec: codec, Idempotent: partition == 0, Records: batch,
@@ -63,7 +63,7 @@ func TestKafkaReadsFiles(t *testing.T) {
 	}
 }
 
-// awaitDeleted returns when retention has deleted from a topic.
+// awaitDeleted returns when retention has deleted records of a topic.
 func awaitDeleted(t *testing.T, b *target.Broker, topic string) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
@@ -83,8 +83,8 @@ func awaitDeleted(t *testing.T, b *target.Broker, topic string) {
 	}
 }
 
-// TestKafkaReadsCompacted lets a broker compact, and Kafka's own tool read what
-// the cleaner left.
+// TestKafkaReadsCompacted lets a broker compact, and reads the result with
+// Kafka's own tool.
 func TestKafkaReadsCompacted(t *testing.T) {
 	target.Jars(t)
 	broker := target.Start(t, target.Options{Set: quickCleaner})

@@ -10,10 +10,11 @@ import (
 	"ottla/interop/target"
 )
 
-// TestKafkaAfterACrashOfOttlasFirstStart lets Kafka open a sample of the folders
-// that TestCrashOnKafkasFolder of internal/broker makes: a folder of Kafka's, on
-// which Ottla crashed in its first start or shortly after it. What the model holds
-// for Kafka's is Kafka's.
+// TestKafkaAfterACrashOfOttlasFirstStart opens with Kafka a sample of the
+// folders that TestCrashOnKafkasFolder of internal/broker makes: folders of
+// Kafka on which Ottla crashed during or shortly after its first start.
+// Everything that the model assumes about Kafka's records must be true for
+// Kafka itself.
 func TestKafkaAfterACrashOfOttlasFirstStart(t *testing.T) {
 	target.Jars(t)
 	if !target.Long() {
@@ -54,7 +55,7 @@ func TestKafkaAfterACrashOfOttlasFirstStart(t *testing.T) {
 		}
 		if len(set) > len(loneTransactions) {
 			if got := guards(t, kafka.Addr); len(got) < 4 {
-				t.Errorf("%s: Kafka tells of ACLs, users and quotas %q", d.Name(), got)
+				t.Errorf("%s: Kafka has ACLs, users and quotas %q", d.Name(), got)
 			}
 		}
 		kafka.Kill()

@@ -12,17 +12,16 @@ import (
 	"ottla/interop/target"
 )
 
-// startOffsets is the checkpoint of a log dir that travels with a partition: the
-// log start offset that DeleteRecords has set, "topic partition offset" a line
-// after the two of the head. Recovery points and high watermarks do not: without
-// them a broker looks at the whole log.
+// startOffsets is the checkpoint of a log dir that moves with a partition. It
+// contains the log start offset set by DeleteRecords, one line "topic partition
+// offset" per partition after two header lines. Recovery points and high
+// watermarks do not move: without them a broker checks the whole log.
 const startOffsets = "log-start-offset-checkpoint"
 
-// MovePartition puts a copy of a partition's folder under another broker, in the
-// place of a partition of the same name that it has. Neither broker may be
-// running. The folder keeps the topic id of its place. Ottla has no folder for a
-// partition that was never written: then the copy has no topic id, and the broker
-// takes it by its name.
+// MovePartition copies a partition's folder to another broker, over a partition
+// of the same name. Neither broker may be running. The folder keeps the topic
+// id of the target. Ottla has no folder for a partition that was never written:
+// then the copy has no topic id, and the broker assigns it by its name.
 func MovePartition(t testing.TB, from, to *target.Broker, partition string) {
 	t.Helper()
 	place := filepath.Join(to.Dir, partition)
@@ -33,8 +32,8 @@ func MovePartition(t testing.TB, from, to *target.Broker, partition string) {
 	setCheckpoint(t, to.Dir, startOffsets, partition, checkpointed(t, from.Dir, startOffsets, partition))
 }
 
-// replaceFolder copies a partition's folder over another one, whose topic id it
-// keeps.
+// replaceFolder replaces a partition's folder with a copy of another one and
+// keeps the topic id.
 func replaceFolder(t testing.TB, from, to string) {
 	t.Helper()
 	name := filepath.Join(to, "partition.metadata")
@@ -58,7 +57,7 @@ func replaceFolder(t testing.TB, from, to string) {
 	}
 }
 
-// Unclean makes the broker's next start one after a crash.
+// Unclean makes the broker's next start a start after a crash.
 func Unclean(t testing.TB, b *target.Broker) {
 	t.Helper()
 	if err := os.Remove(filepath.Join(b.Dir, ".kafka_cleanshutdown")); err != nil && !os.IsNotExist(err) {
@@ -77,7 +76,7 @@ func checkpointed(t testing.TB, dir, name, partition string) string {
 	return ""
 }
 
-// setCheckpoint gives a partition an offset in a checkpoint; "" takes it out.
+// setCheckpoint sets the offset of a partition in a checkpoint; "" removes it.
 func setCheckpoint(t testing.TB, dir, name, partition, offset string) {
 	t.Helper()
 	var lines []string
@@ -95,14 +94,14 @@ func setCheckpoint(t testing.TB, dir, name, partition, offset string) {
 	}
 }
 
-// checkpointKey is what the line of the partition "topic-N" begins with.
+// checkpointKey is the beginning of the line of partition "topic-N".
 func checkpointKey(partition string) string {
 	i := strings.LastIndexByte(partition, '-')
 	return partition[:i] + " " + partition[i+1:] + " "
 }
 
-// checkpointLines are the lines of a checkpoint after its head; none where there
-// is no such file.
+// checkpointLines returns the lines of a checkpoint after its header; none if
+// the file does not exist.
 func checkpointLines(t testing.TB, dir, name string) []string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, name))

@@ -15,16 +15,17 @@ import (
 	"ottla/interop/target"
 )
 
-// writeGolden is where small folders of Kafka's are written to, for the tests of
-// internal/broker: go test -run TestGoldenOfKafka -golden ../internal/broker/testdata/kafka
-var writeGolden = flag.String("golden", "", "write small folders of Kafka's into a `folder`")
+// writeGolden is the folder for small data folders of Kafka, for the tests of
+// internal/broker: go test -run TestGoldenOfKafka -golden
+// ../internal/broker/testdata/kafka
+var writeGolden = flag.String("golden", "", "write small data folders of Kafka into a `folder`")
 
 // goldenValues are the values in each partition of topic orders.
 var goldenValues = [][]string{{"a0", "a1", "a2", "a3"}, {"b0", "b1"}}
 
-// TestGoldenOfKafka holds the golden folders of internal/broker against the Kafka
-// that is installed: it opens each of them, and serves what is in it. With -golden
-// it writes them first.
+// TestGoldenOfKafka checks the golden folders of internal/broker with the
+// installed Kafka: Kafka opens each of them and serves its records. With
+// -golden the test writes the folders first.
 func TestGoldenOfKafka(t *testing.T) {
 	target.Jars(t)
 	root, err := target.ModuleRoot()
@@ -96,8 +97,8 @@ func (f inPlace) writeGolden(t *testing.T, to string) {
 	copyGolden(t, dir, to)
 }
 
-// goldenTransactions leaves one that is committed, one that is aborted and one
-// that is open.
+// goldenTransactions writes one committed, one aborted and one open
+// transaction.
 func goldenTransactions(t *testing.T, b *target.Broker) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.TransactionalID("golden"), kgo.DefaultProduceTopic("payments"))
@@ -116,7 +117,7 @@ func goldenTransactions(t *testing.T, b *target.Broker) {
 	}
 }
 
-// copyGolden copies a folder without what is allocated and not used.
+// copyGolden copies a folder without space that is allocated but unused.
 func copyGolden(t *testing.T, from, to string) {
 	t.Helper()
 	err := filepath.WalkDir(from, func(name string, d os.DirEntry, err error) error {

@@ -17,8 +17,8 @@ import (
 )
 
 // TestOffsetRecords commits and deletes the same offsets on Apache Kafka and on
-// Ottla and compares __consumer_offsets record by record, byte for byte, but for
-// clocks and the ids of topics.
+// Ottla and compares __consumer_offsets record by record, byte for byte, except
+// for clocks and topic ids.
 func TestOffsetRecords(t *testing.T) {
 	target.Jars(t)
 	var records [2][]string
@@ -37,7 +37,7 @@ func TestOffsetRecords(t *testing.T) {
 	}
 }
 
-// writeOffsets leaves records of every form: by name and id, with and without
+// writeOffsets writes records of every form: by name and id, with and without
 // text and epoch, with an expiry, tombstones of offsets and of a group.
 func writeOffsets(t *testing.T, conn *wire.Conn) {
 	t.Helper()
@@ -87,7 +87,7 @@ func send[R kmsg.Response](t *testing.T, conn *wire.Conn, req kmsg.Request) R {
 	return answer.Response.(R)
 }
 
-// until repeats a request while its coordinator is not there.
+// until repeats a request until its coordinator is available.
 func until(t *testing.T, request func() int16) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -101,12 +101,12 @@ func until(t *testing.T, request func() int16) {
 			t.Fatal(err)
 		}
 	}
-	t.Fatal("the coordinator does not come")
+	t.Fatal("the coordinator is not available")
 }
 
-// offsetRecords reads __consumer_offsets-0 with clocks and ids blanked out. The
-// order within a batch is Kafka's hash order where a list was a map; records are
-// therefore sorted within what one request wrote.
+// offsetRecords reads __consumer_offsets-0 and blanks out clocks and ids.
+// Within a batch the order is Kafka's hash order if a list was a map, so the
+// records of one request are sorted.
 func offsetRecords(t *testing.T, addr string) []string {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"__consumer_offsets": {0: kgo.NewOffset().AtStart()}}))
@@ -150,7 +150,7 @@ func blank(value []byte) []byte {
 	}
 	again := v.AppendTo(nil)
 	if len(again) != len(value) {
-		return value // not what kmsg would write: shown as it is
+		return value // differs from kmsg's encoding: shown as it is
 	}
 	return again
 }

@@ -18,18 +18,18 @@ import (
 	"ottla/interop/target"
 )
 
-// groupSettings make a coordinator quick, and its topic small.
+// groupSettings make a coordinator fast, and its topic small.
 var groupSettings = []string{
 	"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=2", "offsets.topic.replication.factor=1",
 }
 
 const groupCommand = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
-// all stands for the number of records of __consumer_offsets when a tool is
-// started that ends after so many.
+// all is a placeholder for the number of records of __consumer_offsets at the
+// start of a tool that ends after this number.
 const all = "(all)"
 
-// countRecords is the sum of the offsets of a topic.
+// countRecords is the sum of the end offsets of a topic.
 func countRecords(t *testing.T, addr, topic string) string {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
@@ -46,9 +46,9 @@ func countRecords(t *testing.T, addr, topic string) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// groupFixture is a topic with two partitions and ten records in each, and
-// three groups: "idle" has committed 4 and 7 without members, "classic" and
-// "consumer" have a member each that has read and committed everything.
+// groupFixture creates a topic with two partitions and ten records in each, and
+// three groups. "idle" has committed 4 and 7 and has no members. "classic" and
+// "consumer" have one member each, which has read and committed everything.
 func groupFixture(t *testing.T) *target.Broker {
 	t.Helper()
 	broker := target.Start(t, target.Options{Set: groupSettings})
@@ -81,7 +81,7 @@ func groupFixture(t *testing.T) *target.Broker {
 	return broker
 }
 
-// startMember joins a group and returns when all of goods is read and
+// startMember joins a group and returns when all of goods has been read and
 // committed. The member stays until the end of the test.
 func startMember(t *testing.T, addr, group string, opts ...kgo.Opt) {
 	t.Helper()
@@ -173,7 +173,7 @@ func groupToolRuns(plan string) []toolRun {
 	}
 }
 
-// TestGroupCommands runs `ottla group` and `ottla consume -g` against the same
+// TestGroupCommands runs `ottla group` and `ottla consume -g` on the same
 // groups as Kafka's own tools.
 func TestGroupCommands(t *testing.T) {
 	t.Parallel()
@@ -235,7 +235,7 @@ func groupCommandRuns() []toolRun {
 
 // ottla runs Ottla's command line and returns both outputs.
 func ottla(ctx context.Context, binary, addr string, args ...string) (string, error) {
-	if args[0] == "__complete" { // the flag belongs to the command that is completed
+	if args[0] == "__complete" { // the flag belongs to the completed command
 		args = append(slices.Clone(args), "-b", addr, "")
 	} else {
 		args = append(slices.Clone(args), "-b", addr)
@@ -243,7 +243,8 @@ func ottla(ctx context.Context, binary, addr string, args ...string) (string, er
 	return combined(ctx, binary, args...)
 }
 
-// groupTour is what interop/java/GroupTour.java finds, on Kafka as on Ottla.
+// groupTour is the expected result of interop/java/GroupTour.java, with Kafka
+// and with Ottla.
 var groupTour = map[string]string{
 	"offsets.alter":        "null",
 	"offsets.list":         "OffsetAndMetadata{offset=1, leaderEpoch=0, metadata='why'}",
@@ -277,7 +278,7 @@ var groupTour = map[string]string{
 	"delete.again":         "GroupIdNotFoundException",
 }
 
-// TestGroupAdminClient runs the functions about groups of Kafka's Admin client.
+// TestGroupAdminClient runs the group functions of Kafka's Admin client.
 func TestGroupAdminClient(t *testing.T) {
 	t.Parallel()
 	broker := target.Start(t, target.Options{Set: groupSettings})

@@ -30,8 +30,8 @@ type moved struct {
 	fill    func(t *testing.T, broker *target.Broker, topic string)
 }
 
-// movedTopics are those that any broker can write; kafkaTopics those that need
-// what only Kafka has yet.
+// movedTopics are the topics that both brokers can write; kafkaTopics need
+// features that only Kafka has so far.
 func movedTopics(prefix string) []moved {
 	var out []moved
 	for _, codec := range (*clients.Franz)(nil).Can().Codecs {
@@ -52,21 +52,23 @@ func kafkaTopics() []moved {
 	}
 }
 
-// TestInterchange puts partitions that Ottla wrote under Apache Kafka and the
-// other way round, in both directions at once:
+// TestInterchange moves partitions from Ottla to Apache Kafka and from Kafka to
+// Ottla, in both directions concurrently:
 //
-//  1. Ottla writes the topics o-…, Kafka the topics k-…, with every compression,
-//     over several segments; Kafka also with transactions and compaction.
-//  2. Both stop in order; each gets the other's folders, and must serve every
+//  1. Ottla writes the topics o-…, Kafka the topics k-…, with every
+//     compression, over several segments; Kafka also with transactions and
+//     compaction.
+//  2. Both stop cleanly. Each gets the other's folders and must serve every
 //     record, offset and time as the other did.
-//  3. Each writes on, both are killed with SIGKILL, and the folders go back
-//     where they came from: each must recover what the other left.
-//  4. Of the partition with transactions Ottla gets the bare segments: the
-//     transaction index that it makes of them is Kafka's, byte for byte.
+//  3. Each writes more records, both are killed with SIGKILL, and the folders
+//     are moved back. Each must recover the other's data.
+//  4. Ottla gets the segments of the partition with transactions without other
+//     files. The transaction index that it builds from them must be equal to
+//     Kafka's, byte for byte.
 //
-// In the end Kafka's DumpLogSegments reads both data folders. Whenever the brokers
-// are down Ottla's own tool looks at both, whole: with __consumer_offsets,
-// __transaction_state and __cluster_metadata.
+// At the end Kafka's DumpLogSegments reads both data folders. Whenever the
+// brokers are down, Ottla's own tool checks both folders completely, including
+// __consumer_offsets, __transaction_state and __cluster_metadata.
 func TestInterchange(t *testing.T) {
 	target.Jars(t)
 	if target.Default() == target.Kafka {
@@ -145,8 +147,8 @@ func start(t *testing.T, brokers ...*target.Broker) {
 	}
 }
 
-// createMoved creates topics on the broker that is going to fill them with many
-// segments, or on the one where nothing is to roll.
+// createMoved creates topics, with small segments on the broker that will write
+// them and with large segments on the other one.
 func createMoved(t *testing.T, b *target.Broker, topics []moved, fills bool) {
 	t.Helper()
 	for _, m := range topics {
@@ -181,25 +183,26 @@ func compareMoved(t *testing.T, b *target.Broker, topics []moved, want map[strin
 	for _, m := range topics {
 		wanted := want[m.topic]
 		if m.topic == "k-compacted" {
-			// Kafka looks for a time in the first segment that reaches it, and finds
-			// none where compaction left only empty batches there. Ottla goes on.
+			// Kafka searches for a time in the first segment that reaches it.
+			// It finds none if compaction left only empty batches there. Ottla
+			// continues with the next segment.
 			wanted.Times = maps.Clone(wanted.Times)
 			delete(wanted.Times, 0)
 		}
 		if diff := wanted.Diff(Look(t, b.Addr, m.topic, 0)); diff != "" {
-			t.Errorf("%s serves %s otherwise than it was written:\n%s", b.Kind, m.topic, diff)
+			t.Errorf("%s serves %s differently from what was written:\n%s", b.Kind, m.topic, diff)
 		}
 	}
 }
 
-// writeOn appends to each topic on its new broker, less than fills a segment.
+// writeOn appends to each topic on its new broker, less than a segment.
 func writeOn(t *testing.T, b *target.Broker, topics []moved, want map[string]View) {
 	t.Helper()
 	for _, m := range topics {
 		end := want[m.topic].End
 		offsets, err := clients.NewFranz(b.Addr).Produce(callContext(t), clients.Produce{
 			Topic: m.topic, Acks: "all", Codec: "none", Idempotent: true,
-			Records: []clients.Record{ // not so much later that segment.ms rolls
+			Records: []clients.Record{ // not so much later that segment.ms rolls the segment
 				{Key: []byte("later"), Value: []byte("one"), Timestamp: baseTime + 1_000_000},
 				{Key: []byte("later still"), Value: []byte("two"), Timestamp: baseTime + 1_000_001},
 			},
@@ -249,8 +252,8 @@ func trim(t *testing.T, b *target.Broker, topic string) {
 	}
 }
 
-// transactions writes transactions that commit and such that abort, some of them
-// over several segments, with records of others between.
+// transactions writes committed and aborted transactions, some over several
+// segments, with other records in between.
 func transactions(t *testing.T, b *target.Broker, topic string) {
 	t.Helper()
 	java := clients.StartJava(t, b.Addr)
@@ -271,8 +274,8 @@ func transactions(t *testing.T, b *target.Broker, topic string) {
 
 var allCodecs = (*clients.Franz)(nil).Can().Codecs
 
-// openTransaction leaves a transaction open, whose producer is gone: what follows
-// it is not stable.
+// openTransaction leaves a transaction of an ended producer open. Later records
+// are not stable.
 func openTransaction(t *testing.T, b *target.Broker, topic string) {
 	t.Helper()
 	write(t, b, topic, "snappy", true)
@@ -290,9 +293,9 @@ func openTransaction(t *testing.T, b *target.Broker, topic string) {
 	write(t, b, topic, "none", true)
 }
 
-// abortedOf are the aborted transactions that a reader of committed records is
-// told of at each offset, with answers of several sizes: those of its region, and
-// up to the next entry of the offset index.
+// abortedOf returns the aborted transactions that a read_committed reader gets
+// at each offset, for several response sizes: those of its region, and those up
+// to the next entry of the offset index.
 func abortedOf(t *testing.T, b *target.Broker, topic string, end int64) (out []string) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.MaxVersions(kversion.V2_7_0())) // topics by name
@@ -322,8 +325,8 @@ func abortedOf(t *testing.T, b *target.Broker, topic string, end int64) (out []s
 	return out
 }
 
-// commit commits offsets of a few groups, again and again, so that there are
-// records of __consumer_offsets.
+// commit repeatedly commits offsets of a few groups, so that __consumer_offsets
+// has records.
 func commit(t *testing.T, b *target.Broker, topic string) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
@@ -341,18 +344,18 @@ func commit(t *testing.T, b *target.Broker, topic string) {
 	}
 }
 
-// quickCleaner lets a broker compact as soon as there is something to compact.
+// quickCleaner lets a broker compact as soon as possible.
 var quickCleaner = []string{"log.cleaner.backoff.ms=100"}
 
-// loneTransactions are what Kafka needs to serve groups and transactions on a
-// single node.
+// loneTransactions are the settings with which a single Kafka node supports
+// groups and transactions.
 var loneTransactions = []string{"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=1", "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1", "transaction.state.log.num.partitions=1"}
 
 var compactConfigs = map[string]string{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "internal.segment.bytes": "10000"}
 
 // compact writes few keys many times, with every compression and with
-// tombstones, waits for the cleaner, and checks what it left: below the segment
-// that was active the last record of each key, from there on every record.
+// tombstones, waits for the cleaner, and checks the result: below the active
+// segment the last record of each key, from there on every record.
 func compact(t *testing.T, b *target.Broker, topic string) {
 	t.Helper()
 	franz := clients.NewFranz(b.Addr)
@@ -377,7 +380,7 @@ func compact(t *testing.T, b *target.Broker, topic string) {
 		}
 	}
 	active := awaitCompacted(t, b, topic+"-0")
-	largeSegments(t, b, topic) // nothing more is to be compacted
+	largeSegments(t, b, topic) // nothing more will be compacted
 	last := map[string]int64{}
 	for _, r := range written[:active] {
 		last[string(r.Key)] = r.Offset
@@ -388,8 +391,8 @@ func compact(t *testing.T, b *target.Broker, topic string) {
 	}
 }
 
-// largeSegments lets what is written to a topic from now on stay in its active
-// segment.
+// largeSegments keeps the records that are written to a topic from now on in
+// its active segment.
 func largeSegments(t *testing.T, b *target.Broker, topic string) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
@@ -407,8 +410,8 @@ func largeSegments(t *testing.T, b *target.Broker, topic string) {
 	}
 }
 
-// awaitCompacted returns when the cleaner has reached the active segment, and
-// says where that begins.
+// awaitCompacted returns when the cleaner has reached the active segment. It
+// returns the base offset of that segment.
 func awaitCompacted(t *testing.T, b *target.Broker, partition string) (active int64) {
 	t.Helper()
 	segments, err := filepath.Glob(filepath.Join(b.Dir, partition, "*.log"))
@@ -433,8 +436,8 @@ func awaitCompacted(t *testing.T, b *target.Broker, partition string) (active in
 	return active
 }
 
-// bare fills a partition's folder with the segments of another one. Besides them
-// it has only its own topic id, if it had one.
+// bare fills a partition's folder with the segments of another one. Otherwise
+// the folder has only its own topic id, if it had one.
 func bare(t *testing.T, from, to string) {
 	t.Helper()
 	replaceFolder(t, from, to)
@@ -451,7 +454,7 @@ func bare(t *testing.T, from, to string) {
 	}
 }
 
-// readIndexes are the transaction indexes of a partition that hold something, as
+// readIndexes returns the non-empty transaction indexes of a partition, as
 // "NAME bytes".
 func readIndexes(t *testing.T, folder string) []string {
 	t.Helper()

@@ -10,8 +10,8 @@ import (
 	"ottla/interop/target"
 )
 
-// TestKcatQueries asks with kcat what people ask with kcat: what is there, and
-// which offset belongs to a time.
+// TestKcatQueries makes common kcat queries: the existing topics, and the
+// offset of a time.
 func TestKcatQueries(t *testing.T) {
 	program := target.Program(t, "kcat")
 	broker := target.Start(t, target.Options{})

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(target.Main(m)) }
 
-// callLimit bounds one call of a client.
+// callLimit is the limit of one call of a client.
 const callLimit = 60 * time.Second
 
 func callContext(t *testing.T) context.Context {
@@ -24,9 +24,9 @@ func callContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// TestClients drives every client through the same cases on one broker. What a
-// client wrote is read by franz-go and by itself; what franz-go wrote is read by
-// the client.
+// TestClients runs every client through the same cases on one broker. Records
+// written by a client are read by franz-go and by the client itself; records
+// written by franz-go are read by the client.
 func TestClients(t *testing.T) {
 	broker := target.Start(t, target.Options{})
 	for _, f := range clients.All() {
@@ -50,7 +50,7 @@ type matrix struct {
 	franz  *clients.Franz
 }
 
-// create creates a topic by the client itself when it can.
+// create creates a topic, by the client itself if it can.
 func (m *matrix) create(t *testing.T, suffix string) string {
 	t.Helper()
 	topic := m.name + "-" + suffix
@@ -78,8 +78,8 @@ func (w way) String() string {
 	return s
 }
 
-// ways lists how a client writes: in the long form every combination that it is
-// able to, in the short form each codec and each acks once.
+// ways lists how a client writes: in the long form every combination that it
+// supports, in the short form each codec and each acks once.
 func ways(a clients.Abilities) []way {
 	var out []way
 	for _, acks := range a.Acks {
@@ -99,8 +99,8 @@ func ways(a clients.Abilities) []way {
 // baseTime is the timestamp of the first record of a topic, in ms.
 const baseTime = 1_700_000_000_000
 
-// write lets the client write to one partition in every way, and reads all of
-// it back.
+// write lets the client write to one partition in every way, and reads
+// everything back.
 func (m *matrix) write(t *testing.T) {
 	topic := m.create(t, "write")
 	can := m.client.Can()
@@ -120,7 +120,7 @@ func (m *matrix) write(t *testing.T) {
 			}
 		}
 		written = append(written, records...)
-		if w.acks == "0" { // not waited for: what comes next must not overtake it
+		if w.acks == "0" { // without acks: the next records must not overtake these
 			m.check(t, m.franz, topic, written, false)
 		}
 	}
@@ -130,7 +130,7 @@ func (m *matrix) write(t *testing.T) {
 	}
 }
 
-// megabyte writes a record of a million bytes that do not compress.
+// megabyte writes a record of a million incompressible bytes.
 func (m *matrix) megabyte(t *testing.T) {
 	topic := m.create(t, "megabyte")
 	value := noise(1_000_000)
@@ -151,10 +151,10 @@ func (m *matrix) megabyte(t *testing.T) {
 	}
 }
 
-// read lets the client read what franz-go wrote with every codec.
+// read lets the client read records that franz-go wrote with every codec.
 func (m *matrix) read(t *testing.T) {
 	can := m.client.Can()
-	can.Timestamps = true // franz-go's, not the client's
+	can.Timestamps = true // franz-go's abilities, not the client's
 	topic := m.create(t, "read")
 	var written []clients.Record
 	for _, codec := range can.Codecs {
@@ -173,8 +173,9 @@ func (m *matrix) read(t *testing.T) {
 }
 
 // check reads a partition from the beginning, from an offset in the middle, and
-// from timestamps, and compares every time. Without timestamps of its own the
-// client wrote the time of its clock, which is taken from what was read.
+// from timestamps, and compares each time. If the client did not set
+// timestamps, the records have the time of its clock; check takes it from the
+// records that were read.
 func (m *matrix) check(t *testing.T, reader clients.Client, topic string, written []clients.Record, timestamps bool) {
 	t.Helper()
 	all := m.readBack(t, reader, clients.Consume{Topic: topic, Count: len(written)}, written, timestamps)
@@ -185,7 +186,7 @@ func (m *matrix) check(t *testing.T, reader clients.Client, topic string, writte
 	}
 	exact := all[middle].Timestamp
 	m.readBack(t, reader, clients.Consume{Topic: topic, Timestamp: exact, Count: len(written) - middle}, all[middle:], true)
-	between := exact - 1 // shapes leave gaps between timestamps
+	between := exact - 1 // shapes leaves gaps between timestamps
 	m.readBack(t, reader, clients.Consume{Topic: topic, Timestamp: between, Count: len(written) - middle}, all[middle:], true)
 }
 
@@ -210,8 +211,8 @@ func (m *matrix) readBack(t *testing.T, reader clients.Client, c clients.Consume
 	return got
 }
 
-// shapes is a record of every shape that a client can write, ten milliseconds
-// apart, and many small ones.
+// shapes returns a record of every shape that a client can write, ten
+// milliseconds apart, and many small ones.
 func shapes(can clients.Abilities, at int64) []clients.Record {
 	binary := make([]byte, 256)
 	for i := range binary {
@@ -263,7 +264,7 @@ func withHeaders(can clients.Abilities) []clients.Record {
 	return records
 }
 
-// noise is n bytes that no codec makes smaller, always the same.
+// noise returns n incompressible bytes. They are always the same.
 func noise(n int) []byte {
 	out := make([]byte, n)
 	x := uint64(88172645463325252)

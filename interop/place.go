@@ -13,14 +13,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// nodeView is everything that clients can be told about a node.
+// nodeView is everything that clients can see of a node.
 type nodeView struct {
-	topics map[string]View // of partition 0, internal topics without their records
-	// facts are ids, configs, groups and features, one a line.
+	topics map[string]View // of partition 0; internal topics without their records
+	// facts are ids, configs, groups and features, one per line.
 	facts []string
 }
 
-// lookAll reads a node in every way.
+// lookAll reads everything of a node.
 func lookAll(t testing.TB, addr string) *nodeView {
 	t.Helper()
 	v := &nodeView{topics: map[string]View{}}
@@ -45,7 +45,7 @@ func (v *nodeView) fact(format string, args ...any) {
 	v.facts = append(v.facts, fmt.Sprintf(format, args...))
 }
 
-// configs are those that were set at run time.
+// configs returns the configs that were set at run time.
 func (v *nodeView) configs(ctx context.Context, admin *kadm.Client, topics []string) error {
 	of := func(described kadm.ResourceConfigs, err error) error {
 		for _, r := range described {
@@ -93,19 +93,19 @@ func (v *nodeView) features(ctx context.Context, admin *kadm.Client) error {
 	return err
 }
 
-// compare holds what another broker serves against v.
+// compare compares the view of another broker with v.
 func (v *nodeView) compare(t testing.TB, who string, got *nodeView) {
 	t.Helper()
 	slices.Sort(v.facts)
 	slices.Sort(got.facts)
 	for _, fact := range v.facts {
 		if !slices.Contains(got.facts, fact) {
-			t.Errorf("%s does not tell: %s", who, fact)
+			t.Errorf("%s does not have: %s", who, fact)
 		}
 	}
 	for _, fact := range got.facts {
 		if !slices.Contains(v.facts, fact) {
-			t.Errorf("%s tells: %s", who, fact)
+			t.Errorf("%s has in addition: %s", who, fact)
 		}
 	}
 	for _, topic := range slices.Sorted(maps.Keys(v.topics)) {
@@ -115,7 +115,7 @@ func (v *nodeView) compare(t testing.TB, who string, got *nodeView) {
 			delete(want.Times, 0) // see compareMoved
 		}
 		if diff := want.Diff(got.topics[topic]); diff != "" {
-			t.Errorf("%s serves %s otherwise than before:\n%s", who, topic, diff)
+			t.Errorf("%s serves %s differently than before:\n%s", who, topic, diff)
 		}
 	}
 }
@@ -135,8 +135,8 @@ func withAdmin(t testing.TB, addr string, do func(ctx context.Context, admin *ka
 	}
 }
 
-// guards are the ACLs, SCRAM credentials, quotas and share groups that a Kafka with an
-// authorizer tells, one a line.
+// guards returns the ACLs, SCRAM credentials, quotas and share groups of a
+// Kafka with an authorizer, one per line.
 func guards(t testing.TB, addr string) (all []string) {
 	t.Helper()
 	withAdmin(t, addr, func(ctx context.Context, admin *kadm.Client) error {

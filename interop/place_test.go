@@ -20,24 +20,24 @@ import (
 	"ottla/interop/target"
 )
 
-// inPlace is a node's whole data folder that Kafka wrote, and that Ottla serves
-// in its place.
+// inPlace is a node's complete data folder that Kafka wrote and that Ottla
+// serves in its place.
 type inPlace struct {
-	name   string // without a comma, which log.dirs would split
+	name   string // without a comma, because it is part of a path in log.dirs
 	format []string
-	// dirs is how many log dirs the node has.
+	// dirs is the number of log dirs of the node.
 	dirs int
-	// set is Kafka's configuration beyond that of every folder.
+	// set is additional configuration of Kafka for this folder.
 	set []string
-	// stop ends a broker that owns the folder: in order, or by kill -9.
+	// stop ends the broker that owns the folder: cleanly or by kill -9.
 	stop func(b *target.Broker) error
 	fill func(t *testing.T, b *target.Broker)
-	// long is for OTTLA_TEST=long only.
+	// long marks folders that are tested only with OTTLA_TEST=long.
 	long bool
 }
 
-// inPlaceFolders are the folders of the short form first: between them they have
-// everything that Kafka may leave.
+// inPlaceFolders begins with the folders of the short form. Together they
+// contain everything that Kafka may leave.
 func inPlaceFolders() []inPlace {
 	kill := func(b *target.Broker) error { b.Kill(); return nil }
 	newest := []string{"--standalone"}
@@ -52,19 +52,22 @@ func inPlaceFolders() []inPlace {
 	}
 }
 
-// guarded is a Kafka with an authorizer, which lets this test do everything.
+// guarded configures a Kafka with an authorizer that allows this test
+// everything.
 var guarded = []string{"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS"}
 
-// TestFolderInPlace is the promise of docs/migration.md:
+// TestFolderInPlace tests the promises of docs/migration.md:
 //
 //  1. Kafka fills a folder and stops, or is killed.
-//  2. `ottla storage check` says that it can be served, and what is in it.
-//  3. Ottla opens it with Kafka's own server.properties, and serves every record,
-//     group, offset and config as Kafka did. It writes on, deletes a topic, makes
-//     another, and writes snapshots of the metadata. It stops, or is killed.
-//  4. Kafka takes the folder back and serves what both wrote. ACLs, SCRAM
-//     credentials and quotas are what they were.
-//  5. Ottla once more, over what Kafka left.
+//  2. `ottla storage check` reports that the folder can be served, and its
+//     content.
+//  3. Ottla opens it with Kafka's own server.properties and serves every
+//     record, group, offset and config as Kafka did. It writes more records,
+//     deletes a topic, creates another, and writes snapshots of the metadata.
+//     It stops, or is killed.
+//  4. Kafka takes the folder back and serves the data of both. ACLs, SCRAM
+//     credentials and quotas are unchanged.
+//  5. Ottla opens the folder again after Kafka.
 func TestFolderInPlace(t *testing.T) {
 	target.Jars(t)
 	if target.Default() == target.Kafka {
@@ -99,7 +102,7 @@ func (f inPlace) run(t *testing.T) {
 	}
 	f.check(t, dirs, want)
 
-	// A snapshot of the metadata as often as there is something new.
+	// Write a snapshot of the metadata whenever something has changed.
 	ottla, err := target.TakeOver(t, kafka, "authorizer.class.name=", "metadata.log.max.snapshot.interval.ms=1000")
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +121,7 @@ func (f inPlace) run(t *testing.T) {
 	want.compare(t, "Kafka", lookAll(t, kafka.Addr))
 	if f.guarded() {
 		if got := guards(t, kafka.Addr); !slices.Equal(got, guarded) {
-			t.Errorf("Kafka tells of ACLs, users and quotas\n%q\nand told before\n%q", got, guarded)
+			t.Errorf("Kafka has ACLs, users and quotas\n%q\nand had before\n%q", got, guarded)
 		}
 	}
 	changeAll(t, kafka, "kafka", want)
@@ -134,7 +137,8 @@ func (f inPlace) run(t *testing.T) {
 
 func (f inPlace) guarded() bool { return len(f.set) > 0 }
 
-// check asks `ottla storage check`, which must find what clients were told.
+// check runs `ottla storage check` and compares its result with what clients
+// saw.
 func (f inPlace) check(t *testing.T, dirs []string, want *nodeView) {
 	t.Helper()
 	out := runOttla(t, slices.Concat([]string{"storage", "check", "--format", "json"}, dirs)...)
@@ -177,12 +181,12 @@ func (f inPlace) check(t *testing.T, dirs []string, want *nodeView) {
 	}
 	for name, level := range got.Features {
 		if fact := fmt.Sprintf("feature %s=%d", name, level); level > 0 && !slices.Contains(want.facts, fact) {
-			t.Errorf("storage check tells %s, the node did not", fact)
+			t.Errorf("storage check reports %s, the node did not", fact)
 		}
 	}
 }
 
-// verified lets `ottla storage verify` look at a log dir.
+// verified runs `ottla storage verify` on a log dir.
 func verified(t *testing.T, dir string) {
 	t.Helper()
 	if out := runOttla(t, "storage", "verify", dir); !strings.HasSuffix(out, ": 0 problems\n") {
@@ -190,8 +194,8 @@ func verified(t *testing.T, dir string) {
 	}
 }
 
-// fillLogs writes everything that a partition's log may hold, and a folder of a
-// deleted topic.
+// fillLogs writes everything that a partition's log may contain, and leaves a
+// folder of a deleted topic.
 func fillLogs(t *testing.T, b *target.Broker) {
 	for _, m := range []moved{
 		{"f-mixed", nil, func(t *testing.T, b *target.Broker, topic string) { write(t, b, topic, "zstd", true) }},
@@ -212,8 +216,8 @@ func fillLogs(t *testing.T, b *target.Broker) {
 	})
 }
 
-// fillMetadata sets what is not in a log: configs of topics, of the broker and
-// of all brokers, ACLs, SCRAM credentials and quotas.
+// fillMetadata sets everything that is not in a log: configs of topics, of the
+// broker and of all brokers, ACLs, SCRAM credentials and quotas.
 func fillMetadata(t *testing.T, b *target.Broker) {
 	createMoved(t, b, []moved{{topic: "f-plain", configs: map[string]string{"max.message.bytes": "2000000"}}, {topic: "f-second"}}, true)
 	write(t, b, "f-plain", "lz4", true)
@@ -225,8 +229,8 @@ func fillMetadata(t *testing.T, b *target.Broker) {
 	}
 }
 
-// moveVoters raises kraft.version, so that the voters are in the log, behind
-// records of before.
+// moveVoters raises kraft.version, so that the voters are in the log, after
+// older records.
 func moveVoters(t *testing.T, b *target.Broker) {
 	createMoved(t, b, []moved{{topic: "f-plain"}}, true)
 	write(t, b, "f-plain", "lz4", true)
@@ -272,7 +276,8 @@ func featureOf(t *testing.T, addr, name string) (level int16, ok bool) {
 	return level, ok
 }
 
-// shareGroup joins a share group and leaves it, so that Kafka keeps its records.
+// shareGroup joins a share group and leaves it, so that Kafka keeps its
+// records.
 func shareGroup(t *testing.T, b *target.Broker, topic string) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
@@ -313,8 +318,8 @@ func guard(t *testing.T, b *target.Broker, topic string) {
 	})
 }
 
-// finished leaves transactions that are committed and such that are aborted, with
-// records of others between.
+// finished writes committed and aborted transactions, with other records in
+// between.
 func finished(t *testing.T, b *target.Broker, topic string) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.TransactionalID("finished"), kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(100))
 	if err != nil {
@@ -337,8 +342,8 @@ func finished(t *testing.T, b *target.Broker, topic string) {
 	}
 }
 
-// changeAll writes on to every topic, moves a group, makes a topic and deletes
-// the one that the broker before made.
+// changeAll writes more records to every topic, moves a group, creates a topic
+// and deletes the one that the previous broker created.
 func changeAll(t *testing.T, b *target.Broker, by string, want *nodeView) {
 	t.Helper()
 	for _, topic := range slices.Sorted(maps.Keys(want.topics)) {

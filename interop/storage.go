@@ -12,9 +12,9 @@ import (
 	"ottla/interop/target"
 )
 
-// CheckStorage lets `ottla storage verify` look for anything wrong in a log dir
-// that no broker has open, Ottla's or Kafka's, and `ottla storage dump` print each
-// file of it with all records.
+// CheckStorage checks a log dir with `ottla storage verify`, and prints each of
+// its files with all records with `ottla storage dump`. The log dir may be
+// Ottla's or Kafka's. No broker may have it open.
 func CheckStorage(t testing.TB, dir string) {
 	t.Helper()
 	if out := runOttla(t, "storage", "verify", dir); !strings.HasSuffix(out, ": 0 problems\n") {
@@ -22,7 +22,7 @@ func CheckStorage(t testing.TB, dir string) {
 	}
 	var files []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		empty := []string{".lock", ".ottla_reserve"} // nothing is in them
+		empty := []string{".lock", ".ottla_reserve"} // these files are empty
 		if err == nil && !d.IsDir() && !slices.Contains(empty, d.Name()) {
 			files = append(files, path)
 		}
@@ -39,7 +39,7 @@ func CheckStorage(t testing.TB, dir string) {
 	}
 }
 
-// runOttla runs one command of Ottla's binary, which must succeed.
+// runOttla runs a command of Ottla's binary, which must succeed.
 func runOttla(t testing.TB, args ...string) string {
 	t.Helper()
 	binary, err := target.Binary()
@@ -58,7 +58,7 @@ func runOttla(t testing.TB, args ...string) string {
 	return string(out)
 }
 
-// firstLines are enough of what a command printed to see what it is about.
+// firstLines is the beginning of a command's output, for error messages.
 func firstLines(out []byte, known bool) string {
 	const limit = 2000
 	if known {

@@ -11,11 +11,11 @@ import (
 	"ottla/interop/target"
 )
 
-// toolLimit bounds one run of a console tool.
+// toolLimit is the limit of one run of a console tool.
 const toolLimit = time.Minute
 
-// runTool runs one of Kafka's command line tools by its class and returns what
-// it printed on both outputs. err is how it ended.
+// runTool runs the main class of a Kafka command line tool and returns its
+// combined output. err is the exit status.
 func runTool(t testing.TB, stdin, class string, args ...string) (output string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), toolLimit)
@@ -30,7 +30,7 @@ func runTool(t testing.TB, stdin, class string, args ...string) (output string, 
 	return out.String(), err
 }
 
-// combined runs a program and returns what it printed on both outputs.
+// combined runs a program and returns its combined output.
 func combined(ctx context.Context, program string, args ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	return string(out), err

@@ -10,15 +10,15 @@ import (
 	"ottla/interop/target"
 )
 
-// toolRun is one run of a console tool. Every pattern must occur in what it
-// prints, and it must end with exit code 0 unless fails is set.
+// toolRun is one run of a console tool. Its output must match every pattern,
+// and its exit code must be 0 unless fails is set.
 type toolRun struct {
 	class string
 	args  []string
 	stdin string
 	want  []string
 	fails bool
-	long  bool // only in the long form: a JVM costs up to a second
+	long  bool // only in the long form: a JVM takes up to a second
 }
 
 const (
@@ -29,8 +29,8 @@ const (
 	consoleReader = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 )
 
-// TestConsoleTools runs Kafka's own console tools, each as its own JVM, in the
-// order in which somebody would use them on one topic.
+// TestConsoleTools runs Kafka's own console tools, each in its own JVM, in the
+// order of typical use on one topic.
 func TestConsoleTools(t *testing.T) {
 	target.Jars(t)
 	broker := target.Start(t, target.Options{})
@@ -70,7 +70,8 @@ func toolRuns(deletion string) []toolRun {
 		{class: topicCommand, args: []string{"--describe", "--topic", "tools"}, want: []string{
 			`Topic: tools\s+TopicId: \S{22}\s+PartitionCount: 2\s+ReplicationFactor: 1\s+Configs: .*retention\.ms=-1`,
 			`Partition: 1\s+Leader: 1\s+Replicas: 1\s+Isr: 1\s+Elr:\s+LastKnownElr:`}},
-		// The partition of a key is the client's murmur2, the same for every broker.
+		// The partition of a key comes from the client's murmur2, which is the
+		// same for every broker.
 		{class: consoleReader, args: []string{"--topic", "tools", "--partition", "1", "--offset", "0", "--max-messages", "2",
 			"--formatter-property", "print.key=true", "--formatter-property", "print.offset=true"},
 			want: []string{`Offset:0\s+k1\s+v1`, `Offset:1\s+k2\s+v2`}},
@@ -109,7 +110,8 @@ func toolRuns(deletion string) []toolRun {
 	}
 }
 
-// adminTour is what interop/java/AdminTour.java finds, on Kafka as on Ottla.
+// adminTour is the expected result of interop/java/AdminTour.java, with Kafka
+// and with Ottla.
 var adminTour = map[string]string{
 	"cluster.nodes": "1", "cluster.id": "22", "cluster.controller": "1",
 	"features.supported": "{eligible.leader.replicas.version=SupportedVersionRange[min_version:0, max_version:1]," +
@@ -137,11 +139,11 @@ var adminTour = map[string]string{
 	"delete.byId": "null", "delete.byName": "null",
 }
 
-// TestAdminClients runs the admin functions of every client that has some.
+// TestAdminClients runs the admin functions of every client that has them.
 func TestAdminClients(t *testing.T) {
 	broker := target.Start(t, target.Options{})
 	for _, f := range clients.All() {
-		if !hasTour[f.Name] { // creating topics is in TestClients
+		if !hasTour[f.Name] { // TestClients creates topics
 			continue
 		}
 		t.Run(f.Name, func(t *testing.T) {
@@ -161,7 +163,7 @@ func TestAdminClients(t *testing.T) {
 
 var hasTour = map[string]bool{"java": true, "confluent-kafka": true, "kafka-python": true, "kafkajs": true, "platformatic-kafka": true}
 
-// prepareTour makes what a tour begins with: two partitions, three records.
+// prepareTour prepares a tour: a topic with two partitions and three records.
 func prepareTour(t *testing.T, client *clients.Process, topic string) {
 	t.Helper()
 	if err := client.Create(callContext(t), topic, 2, map[string]string{"retention.ms": "-1"}); err != nil {
@@ -191,7 +193,7 @@ func compareTour[V comparable](t *testing.T, client *clients.Process, op, topic 
 	}
 	for name := range found {
 		if _, ok := want[name]; !ok {
-			t.Errorf("%s: nobody expects this: %v", name, found[name])
+			t.Errorf("%s: unexpected: %v", name, found[name])
 		}
 	}
 }

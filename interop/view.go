@@ -15,20 +15,21 @@ import (
 	"ottla/interop/clients"
 )
 
-// View is everything that consumers can be told about one partition.
+// View is everything that consumers can see of one partition.
 type View struct {
 	Start, End, LastStable int64
-	// Records are all, by read_uncommitted; Committed those of read_committed.
+	// Records are all records (read_uncommitted); Committed are those of
+	// read_committed.
 	Records, Committed []clients.Record
-	// Times is what ListOffsets answers, by the timestamp asked for; -3 stands
-	// for the largest timestamp.
+	// Times contains the answers of ListOffsets by the requested timestamp; -3
+	// is the largest timestamp.
 	Times map[int64]At
 }
 
 // At is an offset and the timestamp of its record.
 type At struct{ Offset, Timestamp int64 }
 
-// viewLimit bounds one look at a partition.
+// viewLimit is the limit of one call of Look.
 const viewLimit = time.Minute
 
 // Look reads a partition in every way.
@@ -79,7 +80,8 @@ func look(ctx context.Context, addr, topic string, partition int32) (v View, err
 	return v, nil
 }
 
-// moments are timestamps before, at, between and after those of the records.
+// moments returns timestamps before, at, between and after those of the
+// records.
 func (v View) moments() []int64 {
 	const samples = 12
 	out := []int64{0}
@@ -106,8 +108,8 @@ func offsetOf(ctx context.Context, list func(context.Context, ...string) (kadm.L
 	return At{o.Offset, o.Timestamp}, o.Err
 }
 
-// readTo reads from one offset up to another, past the control records and what
-// isolation hides.
+// readTo reads from one offset to another. It skips control records and records
+// that the isolation level hides.
 func readTo(ctx context.Context, addr, topic string, partition int32, from, to int64, isolation kgo.IsolationLevel) ([]clients.Record, error) {
 	if from == to {
 		return nil, nil
@@ -134,8 +136,8 @@ func readTo(ctx context.Context, addr, topic string, partition int32, from, to i
 	return out, nil
 }
 
-// Diff says in which ways another view differs from the one that is wanted, of
-// Times in those that the wanted one has.
+// Diff describes the differences between another view and the wanted one. Times
+// are compared for the timestamps in the wanted view.
 func (v View) Diff(got View) string {
 	var out []string
 	add := func(what string, want, got int64) {

@@ -1,5 +1,5 @@
-// Package ottlatest runs a real Kafka broker inside a test: not a fake, but
-// the node that `ottla serve` runs, started in milliseconds on a free port.
+// Package ottlatest runs a real Kafka broker inside a test. It is not a fake,
+// but the node that `ottla serve` runs, started in milliseconds on a free port.
 //
 //	func TestOrders(t *testing.T) {
 //		node := ottlatest.Start(t)
@@ -17,7 +17,7 @@ import (
 	"ottla"
 )
 
-// Option changes how the node of a test is run.
+// Option configures the node of a test.
 type Option func(*ottla.Config)
 
 // With sets keys of server.properties, such as "num.partitions".
@@ -30,12 +30,12 @@ func With(properties map[string]string) Option {
 	}
 }
 
-// InDir keeps the data in dir, so that a second node can find it again.
+// InDir keeps the data in dir, so that a second node can find it.
 func InDir(dir string) Option { return func(c *ottla.Config) { c.Dir = dir } }
 
-// Start runs a node until the test ends. It flushes to the page cache only:
-// a test does not outlive a power loss. With(ottla.durability: fsync) changes
-// that. The node's log goes to the test's.
+// Start runs a node until the test ends. By default the node flushes only to
+// the page cache, because a test need not survive a power loss.
+// With(ottla.durability: fsync) changes that. The node logs to the test's log.
 func Start(t testing.TB, options ...Option) *ottla.Node {
 	t.Helper()
 	c := ottla.Config{

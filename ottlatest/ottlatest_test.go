@@ -10,7 +10,7 @@ import (
 	"ottla/ottlatest"
 )
 
-// TestOrders is what a test with a broker looks like.
+// TestOrders is an example of a test with a broker.
 func TestOrders(t *testing.T) {
 	node := ottlatest.Start(t, ottlatest.With(map[string]string{"num.partitions": "3"}))
 	client, err := kgo.NewClient(kgo.SeedBrokers(node.Addr()), kgo.AllowAutoTopicCreation())
@@ -30,7 +30,7 @@ func TestOrders(t *testing.T) {
 	}
 }
 
-// TestInDir shows that a second node finds what a first one wrote.
+// TestInDir shows that a second node finds the data of the first.
 func TestInDir(t *testing.T) {
 	dir := t.TempDir()
 	t.Run("write", func(t *testing.T) {

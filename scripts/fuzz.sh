@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# fuzz.sh [TIME [PACKAGE…]] runs every fuzz target of the packages (default: all of
-# the module) for the time given (default: 1m), one after the other; it stops at
-# the first that finds something. Go's fuzzing itself fails at times, with nothing
-# but "context deadline exceeded", when the time ends while an input is running:
-# that is no finding, which always names its input.
+# fuzz.sh [TIME [PACKAGE…]] runs every fuzz target of the packages (default: all
+# packages of the module) for TIME (default: 1m), one after the other. It stops at
+# the first failing input. When the time ends while an input is running, Go's
+# fuzzing sometimes fails with only "context deadline exceeded". This is not a
+# finding: a finding always names its input.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${1:-1m}

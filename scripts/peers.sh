@@ -4,10 +4,10 @@
 # pinned by interop/java/pom.xml, interop/python/requirements.txt and
 # interop/node/package-lock.json.
 #
-# Everything but kcat, Java, Maven, Python, npm and the programs around ext4 goes
-# into .peers (or $OTTLA_PEERS_DIR). As root on Debian those are installed by apt;
-# elsewhere what is missing is named, its tests skip, and this script succeeds,
-# unless OTTLA_PEERS=required. A second run finds everything done.
+# kcat, Java, Maven, Python, npm and the ext4 tools are system packages: as root on
+# Debian the script installs them with apt. Everything else goes into .peers (or
+# $OTTLA_PEERS_DIR). The script reports missing peers, and their tests skip. It then
+# fails only with OTTLA_PEERS=required. A second run does nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=${OTTLA_PEERS_DIR:-$PWD/.peers}
@@ -16,7 +16,7 @@ missing=()
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# system COMMAND PACKAGE: make sure that a command is there, by apt if we may.
+# system COMMAND PACKAGE: check that a command exists; install it with apt if possible.
 system() {
   have "$1" && return 0
   if [ "$(id -u)" = 0 ] && have apt-get; then
@@ -29,7 +29,7 @@ system() {
   have "$1"
 }
 
-# part NAME INPUT INSTALL: run INSTALL unless it was done for this very INPUT.
+# part NAME INPUT INSTALL: run INSTALL unless it has been run with the same INPUT.
 part() {
   local stamp="$dir/$1/.stamp" want
   want=$(cksum <"$2")
@@ -59,7 +59,7 @@ install_node() {
 }
 
 system kcat kcat || true
-# For the test that cuts the power of a disk, which mounts one.
+# The power loss test mounts a disk.
 system mkfs.ext4 e2fsprogs || true
 system mount mount || true
 if system java default-jdk-headless && system javac default-jdk-headless && system mvn maven; then
@@ -73,6 +73,6 @@ if system npm npm; then
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
-  echo "missing peers, whose tests will skip: ${missing[*]}" >&2
+  echo "missing peers (their tests will skip): ${missing[*]}" >&2
   [ "${OTTLA_PEERS:-}" != required ] || exit 1
 fi

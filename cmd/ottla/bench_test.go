@@ -18,10 +18,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// BenchmarkStart runs the real binary: from the start of the process on an
-// empty folder to the first acknowledged record (acks=all, on disk), as ms; the
-// memory it holds then, and the size of the binary, as MB (10⁶ bytes). Time and
-// memory are medians. The goals are 150 ms, 40 MB and 40 MB.
+// BenchmarkStart runs the real binary. It reports the time from the start of
+// the process on an empty folder to the first acknowledged record (acks=all, on
+// disk) in ms, the memory that the process then uses, and the size of the
+// binary, both in MB (10⁶ bytes). Time and memory are medians. The goals are
+// 150 ms, 40 MB and 40 MB.
 func BenchmarkStart(b *testing.B) {
 	binary := buildBinary(b)
 	info, err := os.Stat(binary)
@@ -55,10 +56,10 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(float64(info.Size())/1e6, "MB-binary")
 }
 
-// BenchmarkRestart kills a node with 10,000 partitions, each of which holds
-// records, and starts it again: from the start of the process to the first
-// acknowledged record, in seconds, and the memory it holds then, in MB. The
-// goals are 2 s and 250 MB.
+// BenchmarkRestart kills a node with 10,000 partitions, each with records, and
+// starts it again. It reports the time from the start of the process to the
+// first acknowledged record in seconds, and the memory that the process then
+// uses in MB. The goals are 2 s and 250 MB.
 func BenchmarkRestart(b *testing.B) {
 	const topics, partitions = 10, 1000
 	binary, dir := buildBinary(b), b.TempDir()
@@ -74,7 +75,7 @@ func BenchmarkRestart(b *testing.B) {
 		if err := node.Process.Kill(); err != nil {
 			b.Fatal(err)
 		}
-		_ = node.Wait() // it was killed
+		_ = node.Wait() // it was killed on purpose
 	}
 	node := start()
 	fillPartitions(b, addr, topics, partitions)
@@ -94,7 +95,8 @@ func BenchmarkRestart(b *testing.B) {
 	b.ReportMetric(median(resident), "MB-resident")
 }
 
-// fillPartitions makes topics and writes a record into each of their partitions.
+// fillPartitions creates topics and writes a record to each of their
+// partitions.
 func fillPartitions(b *testing.B, addr string, topics, partitions int) {
 	b.Helper()
 	firstAck(b, addr)
@@ -137,7 +139,7 @@ func buildBinary(b *testing.B) string {
 	return binary
 }
 
-// freeAddr finds a port that nobody listens on.
+// freeAddr finds a port without a listener.
 func freeAddr(b *testing.B) string {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -148,7 +150,7 @@ func freeAddr(b *testing.B) string {
 	return l.Addr().String()
 }
 
-// firstAck produces one record as soon as the node takes connections.
+// firstAck produces one record as soon as the node accepts connections.
 func firstAck(b *testing.B, addr string) {
 	b.Helper()
 	client, err := kgo.NewClient(
@@ -167,7 +169,7 @@ func firstAck(b *testing.B, addr string) {
 	}
 }
 
-// residentMB is the resident memory of a process; 0 where /proc does not tell.
+// residentMB is the resident memory of a process; 0 on systems without /proc.
 func residentMB(b *testing.B, pid int) float64 {
 	b.Helper()
 	file, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))

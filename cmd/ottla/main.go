@@ -1,6 +1,6 @@
-// Command ottla is Apache Kafka as one program: `ottla serve` runs a node, the
-// other commands work with a cluster. Everything is in package internal/cli and
-// package internal/cli/node.
+// Command ottla is Apache Kafka as one program. `ottla serve` runs a node; the
+// other commands work with a cluster. The implementation is in the packages
+// internal/cli and internal/cli/node.
 package main
 
 import (

@@ -5,30 +5,30 @@ import (
 	"time"
 )
 
-// Broker is the snapshot of a node's configuration that the rooms read. It is
-// immutable: alterations at run time make a new one (With).
+// Broker is the snapshot of a node's configuration that the other packages
+// read. It is immutable: an alteration at run time makes a new one (With).
 type Broker struct {
 	// NodeID is node.id (or broker.id), ≥ 0.
 	NodeID int32
-	// ClusterID is ottla.cluster.id, or CLUSTER_ID of the environment; empty:
-	// a new cluster makes one up at its first start.
+	// ClusterID is ottla.cluster.id, or CLUSTER_ID of the environment. Empty: a
+	// new cluster generates an id at its first start.
 	ClusterID string
 	// BrokerRole and ControllerRole are process.roles.
 	BrokerRole, ControllerRole bool
-	// Rack is broker.rack; nil when not set.
+	// Rack is broker.rack; nil if not set.
 	Rack *string
 
-	// Listeners are what the node binds, in the order of the listeners key,
-	// the controller's among them (Controller set).
+	// Listeners are the listeners that the node binds, in the order of the
+	// listeners key. They include the controller's (Controller is set).
 	Listeners []Listener
-	// Advertised are the addresses given to clients and other brokers. An empty
-	// host stands for the machine's name, port 0 for the bound port.
+	// Advertised are the addresses for clients and other brokers. An empty host
+	// means the machine's name, port 0 the bound port.
 	Advertised []Listener
-	// AdvertisedControllers are the controller's addresses, as far as
-	// advertised.listeners names any; else they are those of Listeners.
+	// AdvertisedControllers are the controller's addresses if
+	// advertised.listeners contains any. Otherwise Listeners applies.
 	AdvertisedControllers []Listener
-	// ControllerListenerNames is controller.listener.names; empty when no
-	// controller listener exists.
+	// ControllerListenerNames is controller.listener.names; empty if there is
+	// no controller listener.
 	ControllerListenerNames []string
 	// InterBrokerListener is the name of the listener between brokers.
 	InterBrokerListener string
@@ -54,16 +54,16 @@ type Broker struct {
 
 	ConsumerGroups ConsumerGroups
 
-	// LogLevel is from ottla.log.level or KAFKA_LOG4J_ROOT_LOGLEVEL.
+	// LogLevel comes from ottla.log.level or KAFKA_LOG4J_ROOT_LOGLEVEL.
 	LogLevel slog.Level
-	// Warnings are lines for the log of the start: unknown keys and the like.
+	// Warnings are lines to log at the start, for example about unknown keys.
 	Warnings []string
 
 	values *values
-	topic  Topic // what a topic without overrides has
+	topic  Topic // the configuration of a topic without overrides
 }
 
-// Network is what the socket server needs.
+// Network is the configuration of the socket server.
 type Network struct {
 	RequestMaxBytes       int32         // socket.request.max.bytes
 	QueuedMaxRequestBytes int64         // queued.max.request.bytes; -1: no limit set
@@ -74,8 +74,8 @@ type Network struct {
 	MaxIdle               time.Duration // connections.max.idle.ms; ≤ 0: never closed
 	MaxConnections        int32         // max.connections
 	MaxConnectionsPerIP   int32         // max.connections.per.ip
-	// MaxConnectionsPerIPOverrides is max.connections.per.ip.overrides by host
-	// name or address as it was written.
+	// MaxConnectionsPerIPOverrides is max.connections.per.ip.overrides, by host
+	// name or address as written.
 	MaxConnectionsPerIPOverrides map[string]int32
 	MaxConnectionCreationRate    int32         // max.connection.creation.rate, per second
 	RequestTimeout               time.Duration // request.timeout.ms, between nodes
@@ -84,7 +84,7 @@ type Network struct {
 	MaxRequestPartitions         int32         // max.request.partition.size.limit (DescribeTopicPartitions)
 }
 
-// Logs is what the log manager needs.
+// Logs is the configuration of the log manager.
 type Logs struct {
 	RecoveryThreadsPerDir         int32         // num.recovery.threads.per.data.dir
 	RetentionCheckInterval        time.Duration // log.retention.check.interval.ms
@@ -103,7 +103,7 @@ type Logs struct {
 	CleanerBackoff                time.Duration // log.cleaner.backoff.ms
 }
 
-// Metadata is what the metadata quorum and the controller need.
+// Metadata is the configuration of the metadata quorum and the controller.
 type Metadata struct {
 	SegmentBytes              int32         // metadata.log.segment.bytes or internal.metadata.log.segment.bytes
 	SegmentAge                time.Duration // metadata.log.segment.ms
@@ -129,7 +129,7 @@ type Metadata struct {
 	LeaderRebalanceInterval   time.Duration // leader.imbalance.check.interval.seconds
 }
 
-// Replication is what leaders and followers need.
+// Replication is the configuration of leaders and followers.
 type Replication struct {
 	Fetchers              int32         // num.replica.fetchers
 	LagTimeMax            time.Duration // replica.lag.time.max.ms
@@ -142,7 +142,7 @@ type Replication struct {
 	CheckpointInterval    time.Duration // replica.high.watermark.checkpoint.interval.ms
 }
 
-// TopicDefaults is what new topics get when their creator leaves it open.
+// TopicDefaults applies to new topics where the creator sets no value.
 type TopicDefaults struct {
 	Partitions        int32 // num.partitions
 	ReplicationFactor int16 // default.replication.factor
@@ -150,7 +150,7 @@ type TopicDefaults struct {
 	DeleteEnable      bool  // delete.topic.enable
 }
 
-// Producers is what idempotent and transactional producers need.
+// Producers is the configuration for idempotent and transactional producers.
 type Producers struct {
 	IDExpiration            time.Duration // producer.id.expiration.ms
 	IDExpirationCheck       time.Duration // producer.id.expiration.check.interval.ms
@@ -159,15 +159,15 @@ type Producers struct {
 	TransactionIDExpiration time.Duration // transactional.id.expiration.ms
 }
 
-// InternalTopic is how an internal topic is created.
+// InternalTopic configures the creation of an internal topic.
 type InternalTopic struct {
 	Partitions        int32
 	ReplicationFactor int16
 	SegmentBytes      int32
-	MinInsyncReplicas int32 // 0: not set by the broker, the topic config decides
+	MinInsyncReplicas int32 // 0: not set by the broker; the topic config applies
 }
 
-// Groups is what the group coordinator needs.
+// Groups is the configuration of the group coordinator.
 type Groups struct {
 	OffsetMetadataMaxBytes int32         // offset.metadata.max.bytes
 	CommitTimeout          time.Duration // offsets.commit.timeout.ms
@@ -181,7 +181,7 @@ type Groups struct {
 	MaxSize               int32         // group.max.size
 }
 
-// Own is Ottla's own keys.
+// Own holds Ottla's own keys.
 type Own struct {
 	Durability   Durability  // ottla.durability
 	FlushMethod  FlushMethod // ottla.flush.method
@@ -194,21 +194,21 @@ type Own struct {
 	MetricsPartitionsMax int32
 }
 
-// Durability is when a record counts as written.
+// Durability says when a record counts as written.
 type Durability uint8
 
 // The durabilities.
 const (
-	Fsync     Durability = iota // once it is on disk
-	PageCache                   // once the operating system has it, as Kafka does
+	Fsync     Durability = iota // when it is on disk
+	PageCache                   // when the operating system has it, as in Kafka
 )
 
-// FlushMethod is how dirty files reach the disk.
+// FlushMethod is how dirty files are written to disk.
 type FlushMethod uint8
 
 // The flush methods.
 const (
-	FlushAuto FlushMethod = iota // by the number of dirty files
+	FlushAuto FlushMethod = iota // depends on the number of dirty files
 	FlushFdatasync
 	FlushSyncfs
 )
@@ -216,10 +216,10 @@ const (
 // Listener is a name, a security protocol and an address.
 type Listener struct {
 	Name     string // upper case, such as PLAINTEXT or CONTROLLER
-	Protocol string // PLAINTEXT; others are refused until they are served
+	Protocol string // PLAINTEXT; others are refused because they are not supported yet
 	Host     string // empty: all interfaces
 	Port     int32  // 0: any free port
-	// Controller tells that controllers and not clients are served here.
+	// Controller is set for listeners that serve controllers, not clients.
 	Controller bool
 }
 
@@ -230,9 +230,9 @@ type Voter struct {
 	Port int32
 }
 
-// Value returns the effective value of a broker key as text, and where it came
-// from; FromDefault also for what was altered at run time. ok is false when the
-// key is null, or unknown and not set. Passwords are returned as they are.
+// Value returns the effective value of a broker key as text, and its origin.
+// The origin is FromDefault also for values altered at run time. ok is false if
+// the key is null, or unknown and not set. Passwords are not hidden.
 func (b *Broker) Value(name string) (value string, origin Origin, ok bool) {
 	value, ok = b.values.text(name)
 	if s, set := b.values.static[name]; set && s.value == value {
@@ -241,17 +241,17 @@ func (b *Broker) Value(name string) (value string, origin Origin, ok bool) {
 	return value, origin, ok
 }
 
-// Setting is a key that was set at start.
+// Setting is a key that was set at the start.
 type Setting struct {
 	Name   string
 	Value  string // "[hidden]" when sensitive
 	Origin Origin
 	Where  string // such as "server.properties:12" or "KAFKA_NODE_ID"
-	Known  bool   // in the table, or a listener's or a plugin's variant
-	Used   bool   // Ottla acts on it
+	Known  bool   // in the table, or a variant for a listener or plugin
+	Used   bool   // Ottla uses the key
 }
 
-// Settings lists all keys that were set at start, sorted by name.
+// Settings lists all keys that were set at the start, sorted by name.
 func (b *Broker) Settings() []Setting {
 	all := make([]Setting, 0, len(b.values.static))
 	for _, name := range sortedNames(b.values.static) {
@@ -270,8 +270,8 @@ func (b *Broker) Settings() []Setting {
 	return all
 }
 
-// Unused lists the keys that were set at start and are known, but that Ottla
-// does not act on, sorted. Unknown ones are in Warnings.
+// Unused lists the known keys that were set at the start but that Ottla does
+// not use, sorted. Unknown keys are in Warnings.
 func (b *Broker) Unused() []string {
 	var names []string
 	for _, s := range b.Settings() {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// check refuses values that are right by themselves but not together. The
-// wording is that of Kafka's KafkaConfig, without the "requirement failed: "
-// that Scala puts before it.
+// check refuses values that are valid alone but not together. The wording is
+// that of Kafka's KafkaConfig, without the prefix "requirement failed: " that
+// Scala adds.
 func (b *Broker) check(v *values) *Error {
 	for _, rule := range rules {
 		if rule.broken(b, v) {
@@ -41,7 +41,7 @@ func (v *values) show(name string) string {
 	return s
 }
 
-// rule is a condition over several keys, told under the name of one.
+// rule is a condition over several keys. Its error names one of them.
 type rule struct {
 	key     string
 	broken  func(b *Broker, v *values) bool
@@ -94,7 +94,7 @@ func (b *Broker) checkCordoned() *Error {
 	return nil
 }
 
-// checkIdle checks that the answer to a failed authentication leaves before
+// checkIdle checks that the response to a failed authentication is sent before
 // its connection counts as idle.
 func (b *Broker) checkIdle(v *values) *Error {
 	const delay, idle = "connection.failed.authentication.delay.ms", "connections.max.idle.ms"

@@ -1,16 +1,16 @@
-// Package config holds what a node and its topics can be configured with.
+// Package config holds the configuration of a node and its topics.
 //
-// There is ONE table of every key (Keys, Lookup): Kafka's broker, topic and
-// group configs of version 4.3.1 under Kafka's names, and Ottla's own, which
-// begin with "ottla.". The table feeds parsing and validation, DescribeConfigs,
-// docs/configuration.md and the console; nothing else in the module knows a
-// default or a range.
+// There is one table of all keys (Keys, Lookup). It contains Kafka's broker,
+// topic and group configs of version 4.3.1 under Kafka's names, and Ottla's own
+// keys, which begin with "ottla.". Parsing, validation, DescribeConfigs,
+// docs/configuration.md and the console all use the table. No other package
+// contains a default or a range.
 //
-// Start reading at Key, then Load, which turns Sources (--set, flags, OTTLA_
-// and KAFKA_ environment, server.properties) into a Broker, the typed and
-// immutable snapshot of a node's configuration; Broker.Topic makes the same
-// snapshot for one topic, Broker.With for alterations made at run time. The
-// package does no I/O and keeps no state.
+// Start reading at Key, then Load. Load turns Sources (--set, flags, OTTLA_ and
+// KAFKA_ environment, server.properties) into a Broker, the typed and immutable
+// snapshot of a node's configuration. Broker.Topic makes the snapshot for one
+// topic, Broker.With the one with alterations made at run time. The package
+// does no I/O and keeps no state.
 package config
 
 // Type is the data type of a key. The numbers are those of the ConfigType
@@ -26,7 +26,7 @@ const (
 	Long     Type = 5 // 64 bits
 	Double   Type = 6
 	List     Type = 7 // comma separated
-	Class    Type = 8 // name of a Java class; kept as text
+	Class    Type = 8 // name of a Java class; a plain string for Ottla
 	Password Type = 9 // never shown
 )
 
@@ -55,8 +55,8 @@ func (t Type) String() string {
 	return "UNKNOWN"
 }
 
-// Scope tells what a key configures. The same name may occur in several
-// scopes: compression.type is a broker's default and a topic's choice.
+// Scope is what a key configures. The same name may exist in several scopes:
+// compression.type is a broker's default and a topic's config.
 type Scope uint8
 
 // The scopes of keys.
@@ -66,18 +66,18 @@ const (
 	ScopeGroup
 )
 
-// Dynamic tells how a broker key can be altered while the node runs
-// (Kafka: "update mode"). Topic and group keys are always alterable.
+// Dynamic says how a broker key can be altered while the node runs (Kafka:
+// "update mode"). Topic and group keys can always be altered.
 type Dynamic uint8
 
 // The ways to alter a key at run time.
 const (
-	ReadOnly    Dynamic = iota // only by a restart
+	ReadOnly    Dynamic = iota // only with a restart
 	PerBroker                  // for a single broker or listener, never cluster-wide
 	ClusterWide                // for one broker or for all of them
 )
 
-// String returns the update mode as Kafka's documentation words it.
+// String returns the update mode in the wording of Kafka's documentation.
 func (d Dynamic) String() string {
 	switch d {
 	case PerBroker:
@@ -92,38 +92,41 @@ func (d Dynamic) String() string {
 type Key struct {
 	Name    string
 	Scope   Scope
-	Subject string // heading of the documentation, such as "Log cleaner"
+	Subject string // heading in the documentation, such as "Log cleaner"
 	Type    Type
-	// Default is what holds when nothing is set, in the text form of the type.
-	// It means nothing unless HasDefault: a key without a default is null.
+	// Default is the value if nothing is set, in the text form of the type. It
+	// is valid only if HasDefault is set: a key without a default is null.
 	Default    string
 	HasDefault bool
-	// KafkaDefault is Apache Kafka's default where Ottla's differs on purpose
-	// ("REQUIRED": Kafka refuses to start without a value), else empty.
+	// KafkaDefault is Apache Kafka's default if Ottla's differs on purpose
+	// ("REQUIRED": Kafka does not start without a value), otherwise empty.
 	KafkaDefault string
 	// Valid restricts the values beyond their type; nil allows all of them.
 	Valid Validator
 	// Dynamic is how the key can be altered at run time.
 	Dynamic Dynamic
-	// Sensitive values are never shown: passwords and private keys.
+	// Sensitive values are never shown, for example passwords and private keys.
 	Sensitive bool
-	// Internal keys are for tests and experts: accepted, but hidden from docs.
+	// Internal keys are for tests and experts. They are accepted but not
+	// documented.
 	Internal bool
-	// DynamicOnly keys are set by AlterConfigs alone; in a file they mean nothing.
+	// DynamicOnly keys can be set only by AlterConfigs; in a file they have no
+	// effect.
 	DynamicOnly bool
-	// Used tells that Ottla acts on the key. Others are accepted and do nothing.
+	// Used means that Ottla uses the key. Other keys are accepted and have no
+	// effect.
 	Used bool
-	// BrokerSynonyms are the broker keys that a topic or group key falls back
-	// to, the strongest first.
+	// BrokerSynonyms are the broker keys that are the fallback of a topic or
+	// group key, highest priority first.
 	BrokerSynonyms []Synonym
-	// Doc says in one or two sentences what the key does, with units.
+	// Doc describes the key in one or two sentences, with units.
 	Doc string
 }
 
-// Synonym is a broker key from which a topic key takes its default.
+// Synonym is a broker key that is the default of a topic key.
 type Synonym struct {
 	Name string
-	// Scale converts the broker's number into the topic's unit (hours to
-	// milliseconds: 3600000); 1 leaves the value alone.
+	// Scale converts the broker's number to the topic's unit (hours to
+	// milliseconds: 3600000). 1 does not change the value.
 	Scale int64
 }

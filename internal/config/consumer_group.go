@@ -6,36 +6,37 @@ import (
 	"time"
 )
 
-// ConsumerGroups is what holds for all consumer groups of KIP-848.
+// ConsumerGroups is the configuration of all consumer groups (KIP-848).
 type ConsumerGroups struct {
 	MaxSize      int32         // group.consumer.max.size
 	Assignors    []string      // group.consumer.assignors; the first is the default
 	RegexRefresh time.Duration // group.consumer.regex.refresh.interval.ms
-	// Enabled is whether group.coordinator.rebalance.protocols has consumer.
+	// Enabled says whether group.coordinator.rebalance.protocols contains
+	// consumer.
 	Enabled bool
-	// Upgrade is whether group.consumer.migration.policy lets a classic group
-	// become a consumer group while it has members.
+	// Upgrade says whether group.consumer.migration.policy allows a classic
+	// group with members to become a consumer group.
 	Upgrade bool
-	// Downgrade is the same for the other way.
+	// Downgrade is the same for the other direction.
 	Downgrade bool
-	// Default holds for groups without configs of their own.
+	// Default applies to groups without their own configs.
 	Default ConsumerGroup
 }
 
-// ConsumerGroup is what holds for one consumer group.
+// ConsumerGroup is the configuration of one consumer group.
 type ConsumerGroup struct {
 	SessionTimeout     time.Duration // consumer.session.timeout.ms
 	HeartbeatInterval  time.Duration // consumer.heartbeat.interval.ms
 	AssignmentInterval time.Duration // consumer.assignment.interval.ms
 }
 
-// assignors are the assignors that there are, by Kafka's names for them.
+// assignors are the supported assignors, under Kafka's names.
 var assignors = map[string]string{
 	"uniform": "uniform", "org.apache.kafka.coordinator.group.assignor.UniformAssignor": "uniform",
 	"range": "range", "org.apache.kafka.coordinator.group.assignor.RangeAssignor": "range",
 }
 
-// consumerGroups refuses assignors that are classes of the user's own.
+// consumerGroups refuses assignors that are the user's own classes.
 func (v *values) consumerGroups() (ConsumerGroups, *Error) {
 	policy := strings.ToUpper(v.str("group.consumer.migration.policy"))
 	g := ConsumerGroups{
@@ -62,9 +63,9 @@ func (v *values) consumerGroups() (ConsumerGroups, *Error) {
 	return g, nil
 }
 
-// ConsumerGroup returns what holds for a group with configs of its own, which
-// may be nil. The broker's bounds may have changed since the configs were
-// checked: a value outside of them counts as the bound.
+// ConsumerGroup returns the configuration of a group. configs are the group's
+// own configs and may be nil. The broker's bounds may have changed since the
+// configs were checked: a value outside the bounds is replaced by the bound.
 func (b *Broker) ConsumerGroup(configs map[string]string) ConsumerGroup {
 	g := b.ConsumerGroups.Default
 	if len(configs) == 0 {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestConsumerGroup: a group's own configs go before the broker's, within the
-// broker's bounds.
+// TestConsumerGroup: a group's own configs have priority over the broker's,
+// within the broker's bounds.
 func TestConsumerGroup(t *testing.T) {
 	b := mustLoad(t, "group.consumer.max.session.timeout.ms=50000\ngroup.consumer.migration.policy=upgrade\ngroup.consumer.assignors=range\ngroup.coordinator.rebalance.protocols=classic")
 	for name, test := range map[string]struct {
@@ -32,7 +32,8 @@ func TestConsumerGroup(t *testing.T) {
 	}
 }
 
-// TestAssignors: a class that is not there is refused, Kafka's own are known.
+// TestAssignors: an unsupported class is refused; Kafka's own assignors are
+// supported.
 func TestAssignors(t *testing.T) {
 	b := mustLoad(t, "group.consumer.assignors=org.apache.kafka.coordinator.group.assignor.RangeAssignor,uniform")
 	if got := b.ConsumerGroups.Assignors; len(got) != 2 || got[0] != "range" || got[1] != "uniform" {

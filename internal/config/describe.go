@@ -2,7 +2,7 @@ package config
 
 import "slices"
 
-// Source tells at which level a described value was set. The numbers are those
+// Source is the level at which a described value was set. The numbers are those
 // of the ConfigSource field of DescribeConfigs responses.
 type Source int8
 
@@ -21,29 +21,29 @@ const (
 // Entry is one config of a DescribeConfigs response.
 type Entry struct {
 	Name string
-	// Value is nil when null or sensitive.
+	// Value is nil if it is null or sensitive.
 	Value     *string
 	Source    Source
 	IsDefault bool // Source is SourceDefault
 	ReadOnly  bool
 	Sensitive bool
-	Type      Type // 0 for keys of which nothing is known
+	Type      Type // 0 for unknown keys
 	Doc       string
-	// Synonyms are all values that the key could have taken, the strongest
-	// (the one in force) first.
+	// Synonyms are all candidate values of the key, highest priority (the one
+	// in use) first.
 	Synonyms []EntrySynonym
 }
 
 // EntrySynonym is one level of an Entry.
 type EntrySynonym struct {
 	Name   string
-	Value  *string // nil when null or sensitive
+	Value  *string // nil if null or sensitive
 	Source Source
 }
 
-// DynamicValues is what was altered at run time, from the metadata image.
+// DynamicValues are the alterations made at run time, from the metadata image.
 type DynamicValues struct {
-	PerNode     map[string]string // of the broker itself
+	PerNode     map[string]string // of this broker
 	ClusterWide map[string]string // of all brokers
 }
 
@@ -69,8 +69,8 @@ func (b *Broker) DescribeTopic(overrides map[string]string, dyn DynamicValues) [
 	return all
 }
 
-// DescribeCreated lists a new topic's configs as the response of CreateTopics
-// holds them: effective values with their sources, without synonyms.
+// DescribeCreated lists a new topic's configs for the response of CreateTopics:
+// effective values with their sources, without synonyms.
 func (b *Broker) DescribeCreated(overrides map[string]string, dyn DynamicValues) []Entry {
 	altered, _ := b.With(dyn.PerNode, dyn.ClusterWide)
 	var all []Entry
@@ -90,8 +90,8 @@ func (b *Broker) DescribeCreated(overrides map[string]string, dyn DynamicValues)
 	return all
 }
 
-// created is a topic's value as the strongest level gives it that sets any of
-// the key's synonyms.
+// created is a topic's value from the highest level at which any synonym of the
+// key is set.
 func (v *values) created(k *Key) (*string, Source) {
 	for _, level := range v.setLevels() {
 		for _, synonym := range k.BrokerSynonyms {
@@ -124,8 +124,8 @@ func (b *Broker) DescribeBroker(dyn DynamicValues) []Entry {
 	return all
 }
 
-// DescribeBrokerDefault lists what was altered cluster-wide (the broker
-// resource with the empty name), sorted by name: the altered keys only.
+// DescribeBrokerDefault lists the cluster-wide alterations (the broker resource
+// with the empty name), sorted by name. It lists only altered keys.
 func (b *Broker) DescribeBrokerDefault(clusterWide map[string]string) []Entry {
 	altered, _ := b.With(nil, clusterWide)
 	var all []Entry
@@ -141,8 +141,9 @@ func (b *Broker) DescribeBrokerDefault(clusterWide map[string]string) []Entry {
 	return all
 }
 
-// DescribeGroup lists a group's configs, sorted by name. b should hold what
-// was altered at run time (With): group.* keys give the defaults.
+// DescribeGroup lists a group's configs, sorted by name. b should include the
+// alterations made at run time (With), because the group.* keys are the
+// defaults.
 func (b *Broker) DescribeGroup(overrides map[string]string) []Entry {
 	v := b.values
 	var all []Entry
@@ -167,8 +168,8 @@ func (b *Broker) DescribeGroup(overrides map[string]string) []Entry {
 	return all
 }
 
-// described lists what is shown of a scope: the table without internal keys,
-// and whatever is set, sorted.
+// described lists the names shown for a scope, sorted: all keys of the table
+// except internal ones, and all keys that are set.
 func described(scope Scope, set map[string]string) []string {
 	names := sortedNames(set)
 	for _, k := range theIndex().sorted[scope] {
@@ -180,7 +181,7 @@ func described(scope Scope, set map[string]string) []string {
 	return slices.Compact(names)
 }
 
-// newEntry begins an entry; k is nil for keys of which nothing is known, which
+// newEntry makes an entry without a value. k is nil for unknown keys, which
 // count as sensitive.
 func newEntry(name string, k *Key) Entry {
 	if k == nil {
@@ -189,8 +190,8 @@ func newEntry(name string, k *Key) Entry {
 	return Entry{Name: name, Sensitive: k.Sensitive, Type: k.Type, Doc: k.Doc}
 }
 
-// newBrokerEntry begins the entry of a broker's key or of a listener's
-// override of one. What is not in the table itself cannot be altered.
+// newBrokerEntry makes the entry of a broker key or of a listener's override of
+// one. A name that is not in the table itself cannot be altered.
 func newBrokerEntry(name string) Entry {
 	e := newEntry(name, lookup(ScopeBroker, listenerBase(name)))
 	k := lookup(ScopeBroker, name)
@@ -198,8 +199,8 @@ func newBrokerEntry(name string) Entry {
 	return e
 }
 
-// set gives the entry its value: normalised when the table knows the key and
-// shows it anyway, else as it was written.
+// set sets the value of the entry. The value is normalized if the table
+// contains the key and shows it by default. Otherwise it stays as written.
 func (e *Entry) set(k *Key, text string) {
 	if e.Sensitive {
 		return
@@ -212,13 +213,13 @@ func (e *Entry) set(k *Key, text string) {
 	e.Value = &text
 }
 
-// override puts the resource's own value before all synonyms.
+// override inserts the resource's own value before all synonyms.
 func (e *Entry) override(k *Key, text string, source Source) {
 	e.set(k, text)
 	e.Synonyms = slices.Insert(e.Synonyms, 0, EntrySynonym{Name: e.Name, Value: e.Value, Source: source})
 }
 
-// settled takes the source from the strongest synonym.
+// settled sets the source from the first synonym.
 func (e Entry) settled() Entry {
 	e.Source = SourceDefault
 	if len(e.Synonyms) > 0 {
@@ -234,7 +235,7 @@ type level struct {
 	get    func(name string) (string, bool)
 }
 
-// setLevels are the levels at which something was set, the strongest first.
+// setLevels are the levels at which values can be set, highest priority first.
 func (v *values) setLevels() []level {
 	of := func(m map[string]string) func(string) (string, bool) {
 		return func(name string) (string, bool) {
@@ -252,9 +253,9 @@ func (v *values) setLevels() []level {
 	}
 }
 
-// levels lists the values that a key's synonyms have at each level, the
-// strongest first; those before the first of the key itself are dropped, as
-// Kafka does. (So retention.ms of a topic shows no synonym while only
+// levels lists the values of a key's synonyms at each level, highest priority
+// first. Values before the first one of the key itself are dropped, as in
+// Kafka. (So retention.ms of a topic shows no synonym if only
 // log.retention.hours is set.)
 func (v *values) levels(name string, synonyms []string, sensitive bool) []EntrySynonym {
 	var all []EntrySynonym

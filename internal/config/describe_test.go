@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// asError is the *Error that err must be.
+// asError returns err as an *Error, or fails the test.
 func asError(t *testing.T, err error) *Error {
 	t.Helper()
 	var fail *Error
@@ -18,7 +18,7 @@ func asError(t *testing.T, err error) *Error {
 	return fail
 }
 
-// mustLoad loads a configuration that is right.
+// mustLoad loads a valid configuration.
 func mustLoad(t *testing.T, file string, set ...string) *Broker {
 	t.Helper()
 	b, err := Load(Sources{File: file, Set: set})
@@ -68,7 +68,7 @@ var describedDynamic = DynamicValues{
 	},
 }
 
-// describedCases answers each case of describe.tsv.
+// describedCases returns the response for each case of describe.tsv.
 func describedCases(t *testing.T) map[string][]Entry {
 	b := mustLoad(t, describedFile)
 	over := map[string]string{
@@ -99,8 +99,8 @@ func describedCases(t *testing.T) map[string][]Entry {
 	}
 }
 
-// TestDescribeAsKafka compares every kind of DescribeConfigs answer with what
-// Apache Kafka answers for the same configuration: values, sources, access,
+// TestDescribeAsKafka compares every kind of DescribeConfigs response with
+// Apache Kafka's response for the same configuration: values, sources, access,
 // types, and the synonyms with their order.
 func TestDescribeAsKafka(t *testing.T) {
 	cases := describedCases(t)
@@ -108,7 +108,7 @@ func TestDescribeAsKafka(t *testing.T) {
 		entries := cases[row["case"]]
 		i := slices.IndexFunc(entries, func(e Entry) bool { return e.Name == row["name"] })
 		if strings.HasSuffix(row["name"], ".ssl.key.password") {
-			continue // such a value is refused so far, and not described
+			continue // such a value is refused so far and therefore not described
 		}
 		if i < 0 {
 			t.Errorf("%s: %s is missing", row["case"], row["name"])
@@ -151,7 +151,7 @@ func spellSynonyms(all []EntrySynonym) string {
 	return strings.Join(out, " ; ")
 }
 
-// withoutOwnDefault drops the default's synonym of keys whose default is
+// withoutOwnDefault removes the default's synonym of keys whose default is
 // Ottla's own or depends on other keys.
 func withoutOwnDefault(name, spelt string) string {
 	k, _ := Lookup(ScopeBroker, name)
@@ -166,8 +166,8 @@ func withoutOwnDefault(name, spelt string) string {
 	return strings.Join(parts, " ; ")
 }
 
-// TestDescribeLists checks what is listed: everything that is not internal,
-// and nothing twice; with documentation; never a secret.
+// TestDescribeLists checks the list: all keys that are not internal, no
+// duplicates, with documentation, and no secrets.
 func TestDescribeLists(t *testing.T) {
 	b := mustLoad(t, describedFile)
 	broker := b.DescribeBroker(DynamicValues{PerNode: map[string]string{"some.password": "hush"}})
@@ -197,7 +197,7 @@ func TestDescribeLists(t *testing.T) {
 		t.Errorf("an unknown key is described as %+v", e)
 	}
 	for _, e := range b.DescribeTopic(map[string]string{"internal.segment.bytes": " 100", "segment.ms": " 100"}, DynamicValues{}) {
-		// Internal keys are listed as they were written, others normalised.
+		// Internal keys are listed as written, others are normalized.
 		if want := map[string]string{"internal.segment.bytes": " 100", "segment.ms": "100"}[e.Name]; want != "" && *e.Value != want {
 			t.Errorf("%s is described as %q", e.Name, *e.Value)
 		}

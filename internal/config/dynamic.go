@@ -7,12 +7,13 @@ import (
 	"strings"
 )
 
-// With returns the snapshot with the alterations made at run time, on top of
-// what was set at start (earlier alterations are forgotten): perNode those of
-// this broker, clusterWide those of all brokers (the resource with the empty
-// name). Values that are not valid, or not there to be altered, are left out
-// and named in the second result, one line each, as Kafka does at start. When
-// the rest does not fit together, no alteration is taken.
+// With returns the snapshot with alterations made at run time, on top of the
+// values set at the start. Earlier alterations are discarded. perNode are the
+// alterations of this broker, clusterWide those of all brokers (the resource
+// with the empty name). Values that are invalid or cannot be altered are
+// ignored and listed in the second result, one line each, as Kafka does at the
+// start. If the other values are not valid together, all alterations are
+// ignored.
 func (b *Broker) With(perNode, clusterWide map[string]string) (*Broker, []string) {
 	if maps.Equal(perNode, b.values.perNode) && maps.Equal(clusterWide, b.values.clusterWide) {
 		return b, nil
@@ -31,7 +32,7 @@ func (b *Broker) With(perNode, clusterWide map[string]string) (*Broker, []string
 	return next, problems
 }
 
-// usable drops the alterations that must not take effect.
+// usable removes the alterations that must not take effect.
 func usable(changes map[string]string, perBroker bool) (map[string]string, []string) {
 	kept := make(map[string]string, len(changes))
 	var problems []string
@@ -45,11 +46,11 @@ func usable(changes map[string]string, perBroker bool) (map[string]string, []str
 	return kept, problems
 }
 
-// ValidateBroker checks alterations of a broker's configs, in Kafka's order
-// and wording: perBroker for one broker, else cluster-wide. changes holds the
-// whole set that will be in force at that level; b the alterations of the
-// other level (With). The error is an *Error of kind InvalidRequest, which is
-// the code that Kafka answers here.
+// ValidateBroker checks alterations of a broker's configs, in Kafka's order and
+// wording. perBroker says whether they are for one broker or cluster-wide.
+// changes is the complete set of alterations at that level; b contains the
+// alterations of the other level (With). The error is an *Error of kind
+// InvalidRequest, which is Kafka's error code in this case.
 func (b *Broker) ValidateBroker(changes map[string]string, perBroker bool) error {
 	fail := checkAlterations(changes, perBroker)
 	if fail == nil {
@@ -95,7 +96,7 @@ func checkAlterations(changes map[string]string, perBroker bool) *Error {
 	return nil
 }
 
-// noneOf refuses the names that are of a kind, all in one message.
+// noneOf refuses all names of a kind in one message.
 func noneOf(names []string, kind func(name string) bool, message string) *Error {
 	found := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !kind(name) })
 	if len(found) == 0 {
@@ -109,13 +110,13 @@ func isReadOnly(name string) bool {
 	return k != nil && k.Dynamic == ReadOnly
 }
 
-// needsListener tells whether a key concerns key or trust stores, which are
-// altered for single listeners only.
+// needsListener reports whether a key is about key or trust stores, which can
+// be altered only for single listeners.
 func needsListener(name string) bool {
 	return strings.HasPrefix(name, "ssl.key.") || strings.HasPrefix(name, "ssl.keystore.") || strings.HasPrefix(name, "ssl.truststore.")
 }
 
-// isPerBroker tells whether a key cannot be altered for all brokers at once.
+// isPerBroker reports whether a key cannot be altered for all brokers at once.
 func isPerBroker(name string) bool {
 	base := listenerBase(name)
 	if base != name {
@@ -125,7 +126,7 @@ func isPerBroker(name string) bool {
 	return k != nil && k.Dynamic == PerBroker
 }
 
-// checkTogether checks the snapshot that the alterations would make.
+// checkTogether checks the snapshot with the alterations.
 func (b *Broker) checkTogether(changes map[string]string, perBroker bool) *Error {
 	node, all := changes, b.values.clusterWide
 	if !perBroker {
@@ -146,8 +147,8 @@ func (b *Broker) checkTogether(changes map[string]string, perBroker bool) *Error
 	return nil
 }
 
-// threadPools are the counts of threads that Kafka lets grow to the double and
-// shrink to the half in one step.
+// threadPools are the thread counts that Kafka lets grow at most to double and
+// shrink at most to half in one step.
 var threadPools = []string{
 	"background.threads", "log.cleaner.threads", "num.io.threads", "num.network.threads",
 	"num.recovery.threads.per.data.dir", "num.replica.fetchers",
@@ -176,15 +177,15 @@ func checkThreads(name string, current, wanted int64) *Error {
 	return nil
 }
 
-// notApplied words what Kafka says when a part of the broker refuses a new
-// value: an exception in the place of a value.
+// notApplied is Kafka's message when a part of the broker refuses a new value.
+// The message contains an exception instead of the value.
 func notApplied(name, reason string) *Error {
 	return &Error{Name: name, Message: "Invalid value org.apache.kafka.common.config.ConfigException: " + reason +
 		" for configuration Invalid dynamic configuration"}
 }
 
-// brokerSynonyms lists the keys that a broker key competes with, the strongest
-// first; with overrides also what a listener's key falls back to.
+// brokerSynonyms lists the keys that are alternatives to a broker key, highest
+// priority first. With overrides it includes the fallback of a listener's key.
 func brokerSynonyms(name string, overrides bool) []string {
 	switch {
 	case name == "log.flush.interval.ms":

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestWith lays run-time alterations over what was set at start.
+// TestWith applies run-time alterations to values set at the start.
 func TestWith(t *testing.T) {
 	b := mustLoad(t, "log.retention.ms=1\nlog.roll.hours=5\nmessage.max.bytes=100\nnum.partitions=3")
 	altered, problems := b.With(
@@ -41,7 +41,7 @@ func TestWith(t *testing.T) {
 	}
 }
 
-// TestWithBadValues: what cannot be taken is left out and named.
+// TestWithBadValues: invalid values are ignored and listed.
 func TestWithBadValues(t *testing.T) {
 	b := mustLoad(t, "")
 	altered, problems := b.With(
@@ -69,7 +69,8 @@ func TestWithBadValues(t *testing.T) {
 	}
 }
 
-// TestValidateBroker: what Apache Kafka's DynamicBrokerConfig.validate says.
+// TestValidateBroker compares with the messages of Apache Kafka's
+// DynamicBrokerConfig.validate.
 func TestValidateBroker(t *testing.T) {
 	plain := mustLoad(t, "")
 	for _, c := range []struct {
@@ -127,7 +128,8 @@ func TestValidateBroker(t *testing.T) {
 	}
 }
 
-// TestValidateBrokerSeesTheOtherLevel: the combination counts.
+// TestValidateBrokerSeesTheOtherLevel: the alterations of both levels are
+// checked together.
 func TestValidateBrokerSeesTheOtherLevel(t *testing.T) {
 	b, _ := mustLoad(t, "").With(map[string]string{"log.cleaner.max.compaction.lag.ms": "5"}, map[string]string{"log.cleaner.threads": "2"})
 	if err := b.ValidateBroker(map[string]string{"log.cleaner.min.compaction.lag.ms": "6"}, false); err == nil {
@@ -153,9 +155,9 @@ func TestMarkdown(t *testing.T) {
 		"## Log cleaner\n", "## Topic configs\n", "## Group configs\n",
 		"long · default `604800000` (7 days) · range `[-1,...]` · from the broker's `log.retention.ms`, `log.retention.minutes`, `log.retention.hours`\n",
 		"int · default `2000` (2 seconds) · Kafka's default `9000` · alterable: no\n",
-		"int · default `1` · Kafka demands a value · range `[0,...]` · alterable: no\n",
+		"int · default `1` · Kafka requires a value · range `[0,...]` · alterable: no\n",
 		"int · default `1073741824` (1 GiB) · range `[1048576,...]` · alterable: cluster-wide\n",
-		"int · default `2147483647` (no bound) · range `[0,...]` · alterable: cluster-wide\n",
+		"int · default `2147483647` (no limit) · range `[0,...]` · alterable: cluster-wide\n",
 		"password · default none · alterable: per broker · never shown · *not used yet*\n",
 		"list · default empty · range `[partitionId]:[brokerId],[partitionId]:[brokerId],...` · *not used yet*\n",
 		"long · default `86400000` (1 day)", "int · default `1048588` ·",

@@ -6,17 +6,17 @@ import (
 )
 
 // notConfigs are the variables of the apache/kafka image that configure the
-// JVM, its logging or its scripts, and not the broker.
+// JVM, logging or scripts instead of the broker.
 var notConfigs = []string{
 	"KAFKA_VERSION", "KAFKA_HEAP_OPTS", "KAFKA_LOG4J_OPTS", "KAFKA_OPTS", "KAFKA_JMX_OPTS",
 	"KAFKA_JVM_PERFORMANCE_OPTS", "KAFKA_GC_LOG_OPTS", "KAFKA_LOG4J_ROOT_LOGLEVEL", "KAFKA_LOG4J_LOGGERS",
 	"KAFKA_TOOLS_LOG4J_LOGLEVEL", "KAFKA_JMX_HOSTNAME", "KAFKA_JMX_PORT",
 }
 
-// KafkaEnvName returns the config key that a KAFKA_ variable sets, by the
-// rules of the apache/kafka image: without the prefix, in lower case, "_" for
-// ".", "__" for "_" and "___" for "-". ok is false for variables that are none
-// of the broker's business.
+// KafkaEnvName returns the config key that a KAFKA_ variable sets, by the rules
+// of the apache/kafka image: without the prefix, in lower case, "_" for ".",
+// "__" for "_" and "___" for "-". ok is false for variables that do not
+// configure the broker.
 func KafkaEnvName(variable string) (name string, ok bool) {
 	rest, ok := strings.CutPrefix(variable, "KAFKA_")
 	if !ok || rest == "" || slices.Contains(notConfigs, variable) {
@@ -26,8 +26,8 @@ func KafkaEnvName(variable string) (name string, ok bool) {
 }
 
 // OttlaEnvName returns the config key that an OTTLA_ variable sets:
-// OTTLA_FLUSH_METHOD is ottla.flush.method, with the same treatment of
-// repeated underscores as KafkaEnvName.
+// OTTLA_FLUSH_METHOD is ottla.flush.method. Repeated underscores are handled as
+// in KafkaEnvName.
 func OttlaEnvName(variable string) (name string, ok bool) {
 	rest, ok := strings.CutPrefix(variable, "OTTLA_")
 	if !ok || rest == "" {
@@ -42,7 +42,7 @@ func envToKey(rest string) string {
 	return strings.ReplaceAll(key, "..", "_")
 }
 
-// fromEnv splits the environment into what KAFKA_ and OTTLA_ variables set.
+// fromEnv returns the keys that KAFKA_ and OTTLA_ variables set.
 func fromEnv(env []string) (kafka, ottla layer) {
 	kafka, ottla = layer{origin: FromKafkaEnv}, layer{origin: FromOttlaEnv}
 	for _, entry := range slices.Sorted(slices.Values(env)) {
@@ -65,9 +65,9 @@ func fromEnv(env []string) (kafka, ottla layer) {
 	return kafka, ottla
 }
 
-// listenersFromAdvertised is what the image's start script does when only
-// KAFKA_ADVERTISED_LISTENERS is set: it listens on the same ports of all
-// interfaces.
+// listenersFromAdvertised does what the image's start script does if only
+// KAFKA_ADVERTISED_LISTENERS is set: it returns listeners on the same ports of
+// all interfaces.
 func listenersFromAdvertised(advertised string) string {
 	var out strings.Builder
 	for {
@@ -77,8 +77,8 @@ func listenersFromAdvertised(advertised string) string {
 			return out.String()
 		}
 		out.WriteString("://")
-		// The host ends at a colon that a port follows, which in [::1]:9092
-		// is the one behind the bracket.
+		// The host ends at the colon before the port. In [::1]:9092 this is the
+		// colon after the bracket.
 		host, port := after, ""
 		end := strings.IndexByte(after, ':')
 		if bracket := strings.Index(after, "]:"); strings.HasPrefix(after, "[") && bracket >= 0 {

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// TestKafkaEnvNames is golden: the results of the apache/kafka image's own
-// conversion, of Apache Kafka 4.3.1, except for the two that are no keys.
+// TestKafkaEnvNames compares with the results of the conversion in the
+// apache/kafka image of Apache Kafka 4.3.1, except for two names that are not
+// keys.
 func TestKafkaEnvNames(t *testing.T) {
 	for variable, want := range map[string]string{
 		"KAFKA_NODE_ID":                         "node.id",
@@ -36,8 +37,8 @@ func TestKafkaEnvNames(t *testing.T) {
 		"kafka_node_id":                         "",
 		"MY_KAFKA_X":                            "",
 		"KAFKAX_Y":                              "",
-		"KAFKA_":                                "", // the image: a key without a name
-		"KAFKA_JMX_PORT":                        "", // the image: jmx.port, which is no key
+		"KAFKA_":                                "", // in the image: a key without a name
+		"KAFKA_JMX_PORT":                        "", // in the image: jmx.port, which is not a key
 	} {
 		name, ok := KafkaEnvName(variable)
 		if name != want || ok != (want != "") {
@@ -74,9 +75,9 @@ func TestListenersFromAdvertised(t *testing.T) {
 	}
 }
 
-// TestImageListeners: the listeners that the image's own file brings count only
-// while nothing else says where the node listens or is found, as in the
-// apache/kafka image; what else the file says stays.
+// TestImageListeners: the listeners of the image's own file apply only if no
+// other source sets the listeners or the advertised listeners, as in the
+// apache/kafka image. The rest of the file always applies.
 func TestImageListeners(t *testing.T) {
 	image, err := os.ReadFile("../../docker/server.properties")
 	if err != nil {

@@ -2,27 +2,28 @@ package config
 
 import "strings"
 
-// Error is a refused configuration: the key, the value, and one line that a
-// user or client is shown.
+// Error is an invalid configuration: the key, the value, and one line for the
+// user or client.
 type Error struct {
-	// Name is the key, or empty when no single key is to blame.
+	// Name is the key, or empty if the error is not about a single key.
 	Name string
-	// Value is what was refused; empty where the message says it all.
+	// Value is the refused value. It is empty if the message is sufficient.
 	Value string
-	// Message is worded as Kafka does where clients see it. It is what a
-	// response's error message holds.
+	// Message has Kafka's wording where clients see it. It is the error message
+	// of the response.
 	Message string
-	// Where tells what set the value, such as "server.properties:12"; empty
-	// for requests of clients.
+	// Where is the place that set the value, such as "server.properties:12";
+	// empty for requests of clients.
 	Where string
-	// Kind tells which Kafka error code fits.
+	// Kind selects the Kafka error code.
 	Kind Kind
 
-	// required marks what Kafka reports with "requirement failed: " in front.
+	// required marks errors that Kafka reports with the prefix "requirement
+	// failed: ".
 	required bool
 }
 
-// Kind sorts errors by the Kafka error code that answers them.
+// Kind groups errors by their Kafka error code.
 type Kind uint8
 
 // The kinds of Error.
@@ -31,7 +32,7 @@ const (
 	InvalidRequest             // INVALID_REQUEST (42)
 )
 
-// Error returns the message, and what set the value, in one line.
+// Error returns the message and the place that set the value, in one line.
 func (e *Error) Error() string {
 	line := e.Message
 	if e.Where != "" {
@@ -40,5 +41,6 @@ func (e *Error) Error() string {
 	return lineBreaks.Replace(line)
 }
 
-// lineBreaks spells out what a value may hold and a line may not.
+// lineBreaks escapes line breaks, which a value may contain but a one-line
+// message may not.
 var lineBreaks = strings.NewReplacer("\n", `\n`, "\r", `\r`)

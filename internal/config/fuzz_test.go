@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// FuzzLoad sets one key, whichever, to whatever: the node's configuration is
-// refused in one line, or it can be described, and the same holds for an
-// alteration at run time, for a topic and for a group.
+// FuzzLoad sets one random key to a random value. The node's configuration must
+// be refused with a one-line error, or it must be possible to describe it. The
+// same must hold for an alteration at run time, for a topic and for a group.
 func FuzzLoad(f *testing.F) {
 	for i, k := range Keys(ScopeBroker) {
 		for _, value := range []string{k.Default, "-1", "a,b", "X://h:1,CONTROLLER://[::1]:0", "1@h:2", "*", "by_duration:PT1H", "a:1,b:2"} {

@@ -2,13 +2,13 @@ package config
 
 import "strings"
 
-// groupRule bounds a group's key by the broker's keys.
+// groupRule defines the bounds of a group's key by keys of the broker.
 type groupRule struct {
-	key      string // of the group; the broker's is group.<key>
-	min, max string // of the broker; "" where there is none
+	key      string // of the group; the broker's key is group.<key>
+	min, max string // of the broker; "" if there is none
 }
 
-// groupRules lists the keys of groups in the order in which they are checked.
+// groupRules lists the keys of groups in the order of the checks.
 var groupRules = []groupRule{
 	ruleOf("consumer.", "heartbeat.interval.ms"),
 	ruleOf("consumer.", "session.timeout.ms"),
@@ -29,9 +29,8 @@ func ruleOf(kind, name string) groupRule {
 	return groupRule{kind + name, "group." + kind + "min." + name, "group." + kind + "max." + name}
 }
 
-// ValidateGroup checks the whole set of a group's configs: names, types,
-// ranges, and the bounds that the broker's group.* keys set. The error is an
-// *Error.
+// ValidateGroup checks all configs of a group: names, types, ranges, and the
+// bounds that the broker's group.* keys set. The error is an *Error.
 func (b *Broker) ValidateGroup(configs map[string]string) error {
 	for _, name := range sortedNames(configs) {
 		if lookup(ScopeGroup, name) == nil {
@@ -59,8 +58,8 @@ func (b *Broker) ValidateGroup(configs map[string]string) error {
 	return nil
 }
 
-// checkGroups checks the broker's own defaults of groups, and that the bounds
-// leave room.
+// checkGroups checks the broker's defaults for groups, and that each lower
+// bound is not above the upper bound.
 func (v *values) checkGroups() *Error {
 	for _, r := range groupRules {
 		if r.min != "" && v.int64(r.max) < v.int64(r.min) {
@@ -70,9 +69,9 @@ func (v *values) checkGroups() *Error {
 	return v.checkBounds(func(name string) int64 { return v.int64("group." + name) }, "group.")
 }
 
-// checkBounds checks values of groups' keys against the broker's bounds, and
-// that a member's session outlives the pause between its heartbeats. prefix is
-// what stands before the keys in messages.
+// checkBounds checks values of group keys against the broker's bounds. It also
+// checks that a member's session timeout is longer than its heartbeat interval.
+// prefix is the prefix of the keys in messages.
 func (v *values) checkBounds(value func(name string) int64, prefix string) *Error {
 	for _, r := range groupRules {
 		name, n := prefix+r.key, value(r.key)

@@ -3,63 +3,63 @@ package config
 // nodeKeys: Node.
 var nodeKeys = []Key{
 	key("node.id", Int, "1",
-		"Number of this node, unique in the cluster for its whole life and never reused. Kafka demands a "+
-			"value; Ottla takes 1.",
+		"Number of this node, unique in the cluster for its whole life and never reused. Kafka requires a "+
+			"value; Ottla's default is 1.",
 		kafka("REQUIRED"), atLeast(0), used),
 	key("broker.id", Int, "-1",
-		"Older name of node.id. When both are set by the same source they must agree.",
+		"Older name of node.id. If the same source sets both, they must be equal.",
 		used),
 	key("process.roles", List, "broker,controller",
 		"What the node does: broker serves clients and stores partitions, controller takes part in the "+
 			"metadata quorum. Ottla runs both in one process.",
 		kafka("REQUIRED"), someOf("broker", "controller"), used),
 	key("broker.rack", String, null,
-		"Name of the failure zone the node stands in. Replicas of a partition are spread over racks, and "+
-			"consumers that send their own rack may read from a replica in it.",
+		"Name of the failure zone of the node. Replicas of a partition are distributed over racks, and "+
+			"consumers that send their rack can read from a replica in it.",
 		used),
 	key("log.dir", List, "./ottla-data",
-		"Folder for partitions, used when log.dirs is not set. Relative paths are taken from the folder the "+
-			"node was started in.",
+		"Folder for partitions, used when log.dirs is not set. Relative paths are relative to the folder in which the "+
+			"node was started.",
 		kafka("/tmp/kafka-logs"), nonEmptyList, used),
 	key("log.dirs", List, null,
-		"Folders, comma separated, over which the node spreads its partitions. Beats log.dir.",
+		"Folders, comma separated, over which the node distributes its partitions. Overrides log.dir.",
 		nonEmptyList, used),
 	key("metadata.log.dir", String, null,
 		"Folder that holds the metadata log. Not set: the first of log.dirs.",
 		used),
 	key("server.max.startup.time.ms", Long, "9223372036854775807",
-		"Longest time in milliseconds a start may take before the process gives up.",
+		"Maximum duration of a start in milliseconds. Then the process exits.",
 		atLeast(0), internal),
 	key("initial.broker.registration.timeout.ms", Int, "60000",
 		"How long, in milliseconds, a starting broker tries to register with the controller before it exits.",
 		used),
 	key("controlled.shutdown.enable", Boolean, "true",
-		"Whether a broker that is told to stop first hands its leaderships over."),
+		"Whether a broker hands over its leaderships before it stops."),
 	key("delete.topic.enable", Boolean, "true",
 		"Whether topics can be deleted. When false, DeleteTopics is answered with TOPIC_DELETION_DISABLED.",
 		used),
 	key("auto.create.topics.enable", Boolean, "true",
-		"Whether a topic comes into being when a client asks for the metadata of a name that does not exist.",
+		"Whether a topic is created when a client requests the metadata of a name that does not exist.",
 		used),
 	key("num.partitions", Int, "1",
-		"Number of partitions a topic gets when its creator leaves the count open, be it by request or "+
+		"Number of partitions of a topic whose creator does not set it, by request or "+
 			"automatically.",
 		atLeast(1), used),
 	key("default.replication.factor", Int, "1",
-		"Number of replicas a topic gets when its creator leaves it open.",
+		"Number of replicas of a topic whose creator does not set it.",
 		used),
 	key("create.topic.policy.class.name", Class, null,
-		"Java class that may veto the creation of topics. Ottla has no Java classes and refuses to start with "+
+		"Java class that may veto the creation of topics. Ottla cannot run Java classes and refuses to start with "+
 			"a policy that it would not enforce."),
 	key("alter.config.policy.class.name", Class, null,
-		"Java class that may veto alterations of configs. Ottla has no Java classes and refuses to start with "+
+		"Java class that may veto alterations of configs. Ottla cannot run Java classes and refuses to start with "+
 			"a policy that it would not enforce."),
 	key("config.providers", List, "",
 		"Names of plugins that resolve ${name:path:key} references inside config values. Ottla has none and "+
-			"refuses to start when a value holds such a reference.",
+			"refuses to start if a value contains such a reference.",
 		anyList, clusterWide),
 	key("background.threads", Int, "10",
-		"Number of threads for periodic chores such as deleting files. Ottla schedules its chores by itself.",
+		"Number of threads for periodic tasks such as deleting files. Ottla does not use it.",
 		atLeast(1), clusterWide),
 	key("num.io.threads", Int, "8",
 		"Number of threads that handle requests. Ottla handles each connection on its own goroutine and needs "+
@@ -69,9 +69,9 @@ var nodeKeys = []Key{
 		"Number of threads per listener that read and write sockets. Ottla needs none.",
 		atLeast(1), clusterWide),
 	key("unstable.api.versions.enable", Boolean, "false",
-		"Whether versions of the protocol that are still being designed are served. For development only.",
+		"Whether versions of the protocol that are under development are supported. For development only.",
 		internal),
 	key("unstable.feature.versions.enable", Boolean, "false",
-		"Whether feature levels that are still being designed may be chosen. For development only.",
+		"Whether feature levels that are under development can be selected. For development only.",
 		internal),
 }

@@ -3,7 +3,7 @@ package config
 // quorumKeys: Metadata quorum.
 var quorumKeys = []Key{
 	key("controller.listener.names", List, null,
-		"Names of the listeners that belong to the controller. Kafka demands a value; for Ottla a listener "+
+		"Names of the listeners that belong to the controller. Kafka requires a value; in Ottla a listener "+
 			"called CONTROLLER is the controller's unless this says otherwise.",
 		kafka("REQUIRED"), nonEmptyList, used),
 	key("controller.quorum.voters", List, "",
@@ -20,25 +20,25 @@ var quorumKeys = []Key{
 		"How long, in milliseconds, a voter waits for votes before it starts another election.",
 		atLeast(0)),
 	key("controller.quorum.election.backoff.max.ms", Int, "1000",
-		"Upper bound in milliseconds of the random pause between two elections, which keeps voters from "+
-			"colliding again and again.",
+		"Upper bound in milliseconds of the random pause between two elections, which prevents voters from "+
+			"colliding repeatedly.",
 		atLeast(0)),
 	key("controller.quorum.fetch.timeout.ms", Int, "2000",
 		"A voter that hears nothing from the leader for this many milliseconds starts an election; a leader "+
 			"that hears from no majority steps down.",
 		atLeast(0)),
 	key("controller.quorum.request.timeout.ms", Int, "2000",
-		"How long, in milliseconds, a node waits for the answer to a request of the quorum.",
+		"How long, in milliseconds, a node waits for the response to a request of the quorum.",
 		atLeast(0)),
 	key("controller.quorum.retry.backoff.ms", Int, "20",
 		"How long, in milliseconds, a node waits at first before it repeats a failed request of the quorum.",
 		atLeast(0)),
 	key("controller.quorum.append.linger.ms", Int, "25",
 		"How long, in milliseconds, the leader collects metadata records before it writes them. Ottla writes "+
-			"what is there when the disk is free.",
+			"the collected records when the disk is free.",
 		atLeast(0)),
 	key("controller.quorum.fetch.max.bytes", Int, "1048576",
-		"Bytes in one response to a fetch of the metadata log; the first batch is always sent whole.",
+		"Bytes in one response to a fetch of the metadata log; the first batch is always sent completely.",
 		atLeast(1)),
 	key("controller.quorum.fetch.snapshot.max.bytes", Int, "1048576",
 		"Bytes of a metadata snapshot in one response.",
@@ -50,10 +50,10 @@ var quorumKeys = []Key{
 		"Work of the controller that took longer than this many milliseconds is logged each time.",
 		atLeast(0), internal),
 	key("controller.socket.timeout.ms", Int, "30000",
-		"How long, in milliseconds, a broker waits for the answer of a controller."),
+		"How long, in milliseconds, a broker waits for the response of a controller."),
 	key("broker.session.timeout.ms", Int, "2000",
-		"A broker whose heartbeats are missing for this many milliseconds is fenced: it leads nothing any "+
-			"more. Ottla takes 2 s where Kafka takes 9 s, so that failover is quick.",
+		"A broker whose heartbeats are missing for this many milliseconds is fenced and loses all its leaderships. "+
+			"Ottla's default is 2 s (Kafka's 9 s) for a fast failover.",
 		kafka("9000"), used),
 	key("broker.heartbeat.interval.ms", Int, "500",
 		"Milliseconds between two heartbeats of a broker to the controller; at most half of "+
@@ -69,25 +69,25 @@ var quorumKeys = []Key{
 		"Bytes of new metadata records after which a snapshot is written.",
 		atLeast(1), used),
 	key("metadata.log.max.snapshot.interval.ms", Long, "3600000",
-		"Milliseconds after which a snapshot is written if anything changed; 0 writes none by time.",
+		"Milliseconds after which a snapshot is written if anything changed; 0: not by time.",
 		atLeast(0), used),
 	key("metadata.max.retention.bytes", Long, "104857600",
-		"Bytes that the metadata log and its snapshots may take before the oldest are deleted. What no "+
-			"snapshot covers is kept.",
+		"Bytes that the metadata log and its snapshots may take before the oldest are deleted. Records that no "+
+			"snapshot covers are kept.",
 		used),
 	key("metadata.max.retention.ms", Long, "604800000",
-		"Age in milliseconds after which segments and snapshots of the metadata log are deleted. What no "+
-			"snapshot covers is kept.",
+		"Age in milliseconds after which segments and snapshots of the metadata log are deleted. Records that no "+
+			"snapshot covers are kept.",
 		used),
 	key("metadata.max.idle.interval.ms", Int, "500",
-		"Milliseconds of silence after which the leader writes an empty metadata record, so that followers "+
-			"can tell how current they are; 0 writes none.",
+		"Idle milliseconds after which the leader writes an empty metadata record, so that followers "+
+			"know how current they are; 0 disables it.",
 		atLeast(0), used),
 	key("internal.metadata.log.segment.bytes", Int, null,
-		"Replaces metadata.log.segment.bytes without its floor. For tests.",
+		"Replaces metadata.log.segment.bytes without its minimum. For tests.",
 		internal, used),
 	key("internal.metadata.max.batch.size.in.bytes", Int, "8388608",
-		"Largest batch of metadata records in bytes. For tests.",
+		"Maximum size of a batch of metadata records in bytes. For tests.",
 		internal, used),
 	key("internal.metadata.delete.delay.millis", Long, "60000",
 		"Milliseconds between retiring a file of the metadata log and removing it. For tests.",

@@ -3,35 +3,35 @@ package config
 // replicationKeys: Replication.
 var replicationKeys = []Key{
 	key("min.insync.replicas", Int, "1",
-		"Replicas that must be in sync for an acks=all write to be accepted, for topics without their own "+
+		"Number of in-sync replicas that a write with acks=all requires, for topics without their own "+
 			"value; with fewer, producers get NOT_ENOUGH_REPLICAS.",
 		atLeast(1), clusterWide, used),
 	key("unclean.leader.election.enable", Boolean, "false",
-		"Whether a replica that has fallen behind may become leader when no other is left. That loses records "+
-			"which were acknowledged.",
+		"Whether a replica that has fallen behind may become leader when no other is left. This loses acknowledged "+
+			"records.",
 		clusterWide),
 	key("unclean.leader.election.interval.ms", Long, "300000",
-		"Milliseconds between two looks for leaderless partitions that may have an unclean election.",
+		"Milliseconds between two searches for leaderless partitions that may have an unclean election.",
 		atLeast(1), internal),
 	key("auto.leader.rebalance.enable", Boolean, "true",
-		"Whether leadership goes back to the preferred replicas by itself."),
+		"Whether leadership returns to the preferred replicas automatically."),
 	key("leader.imbalance.check.interval.seconds", Long, "300",
-		"Seconds between two looks for leaderships that stand elsewhere than on the preferred replica.",
+		"Seconds between two searches for partitions whose leader is not the preferred replica.",
 		atLeast(1)),
 	key("replica.lag.time.max.ms", Long, "30000",
-		"A follower that has not caught up with its leader for this many milliseconds drops out of the "+
+		"A follower that has not caught up with its leader for this many milliseconds is removed from the "+
 			"in-sync replicas."),
 	key("replica.fetch.max.bytes", Int, "1048576",
-		"Bytes a follower asks for per partition. A larger batch is sent all the same.",
+		"Bytes that a follower requests per partition. A larger batch is still sent.",
 		atLeast(0)),
 	key("replica.fetch.min.bytes", Int, "1",
-		"Bytes a leader collects before it answers a follower, within replica.fetch.wait.max.ms."),
+		"Bytes that a leader collects before it answers a follower, within replica.fetch.wait.max.ms."),
 	key("replica.fetch.response.max.bytes", Int, "10485760",
-		"Bytes a follower asks for in one response over all partitions. A larger first batch is sent all the "+
-			"same.",
+		"Bytes that a follower requests in one response over all partitions. A larger first batch is still "+
+			"sent.",
 		atLeast(0)),
 	key("replica.fetch.wait.max.ms", Int, "500",
-		"How long, in milliseconds, a leader may hold a follower's fetch back. Must be below "+
+		"How long, in milliseconds, a leader may delay a follower's fetch. Must be below "+
 			"replica.lag.time.max.ms."),
 	key("replica.fetch.backoff.ms", Int, "1000",
 		"How long, in milliseconds, a follower waits after a failed fetch of a partition.",
@@ -46,13 +46,13 @@ var replicationKeys = []Key{
 		"Milliseconds between two writes of the high watermarks to disk.",
 		used),
 	key("replica.selector.class", String, null,
-		"Java class that picks the replica a consumer reads from. Not set: always the leader."),
+		"Java class that selects the replica from which a consumer reads. Not set: always the leader."),
 	key("num.replica.fetchers", Int, "1",
 		"Connections that a follower uses per leader. More replicate faster and cost more.",
 		atLeast(1), clusterWide),
 	key("num.replica.alter.log.dirs.threads", Int, null,
-		"How many replicas move between log dirs side by side. Not set: one per log dir."),
+		"How many replicas move between log dirs in parallel. Not set: one per log dir."),
 	key("follower.fetch.last.tiered.offset.enable", Boolean, "false",
-		"Whether an empty follower skips what is already in remote storage and starts behind it (KIP-1023).",
+		"Whether an empty follower skips the data in remote storage and starts after it (KIP-1023).",
 		clusterWide),
 }

@@ -3,8 +3,8 @@ package config
 // securityKeys: Security.
 var securityKeys = []Key{
 	key("authorizer.class.name", String, "",
-		"Java class that decides who may do what. Ottla has no authorizer yet and refuses to start when one "+
-			"is demanded; empty allows everything.",
+		"Java class that authorizes requests. Ottla has no authorizer yet and refuses to start if one "+
+			"is required; empty allows everything.",
 		nonNull),
 	key("principal.builder.class", Class, "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder",
 		"Java class that names the user of a connection. Ottla uses the rules of Kafka's default class and "+
@@ -16,7 +16,7 @@ var securityKeys = []Key{
 		"Secret from which delegation tokens are made, the same on all brokers; tokens are off without it. "+
 			"Ottla has no tokens yet and refuses it."),
 	key("delegation.token.max.lifetime.ms", Long, "604800000",
-		"Longest life of a delegation token in milliseconds, renewals included.",
+		"Maximum lifetime of a delegation token in milliseconds, including renewals.",
 		atLeast(1)),
 	key("delegation.token.expiry.time.ms", Long, "86400000",
 		"Milliseconds that a delegation token is valid before it must be renewed.",

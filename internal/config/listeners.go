@@ -7,13 +7,14 @@ import (
 	"strings"
 )
 
-// plaintext is the security protocol without security, the only one served.
+// plaintext is the security protocol without security. It is the only supported
+// one.
 const plaintext = "PLAINTEXT"
 
 var securityProtocols = []string{plaintext, "SSL", "SASL_PLAINTEXT", "SASL_SSL"}
 
-// parseListener reads NAME://host:port. Names are case-insensitive and kept in
-// upper case; an IPv6 host may stand in brackets.
+// parseListener parses NAME://host:port. Names are case-insensitive and stored
+// in upper case. An IPv6 host may be in brackets.
 func parseListener(entry string) (l Listener, why string) {
 	name, address, ok := strings.Cut(entry, "://")
 	host, port, split := splitHostPort(address)
@@ -30,8 +31,9 @@ func parseListener(entry string) (l Listener, why string) {
 	return Listener{Name: strings.ToUpper(name), Host: host, Port: int32(n)}, ""
 }
 
-// splitHostPort splits at the last colon and drops brackets. ok is false when
-// either half is missing or the host holds characters that hosts do not have.
+// splitHostPort splits at the last colon and removes brackets. ok is false if
+// either half is missing or the host contains characters that are invalid in
+// hosts.
 func splitHostPort(address string) (host, port string, ok bool) {
 	colon := strings.LastIndexByte(address, ':')
 	if colon < 0 {
@@ -46,7 +48,7 @@ func splitHostPort(address string) (host, port string, ok bool) {
 
 const hostCharacters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-%._:"
 
-// parseVoters reads id@host:port entries.
+// parseVoters parses id@host:port entries.
 func parseVoters(name string, entries []string) ([]Voter, string) {
 	const form = "Each entry should be in the form `{id}@{host}:{port}`."
 	var all []Voter
@@ -69,7 +71,7 @@ func parseVoters(name string, entries []string) ([]Voter, string) {
 	return all, ""
 }
 
-// parseProtocols reads listener.security.protocol.map.
+// parseProtocols parses listener.security.protocol.map.
 func parseProtocols(text string) (map[string]string, string) {
 	protocols := map[string]string{}
 	for pair := range strings.SplitSeq(text, ",") {
@@ -90,19 +92,22 @@ func parseProtocols(text string) (map[string]string, string) {
 	return protocols, ""
 }
 
-// endpoints is all that follows from the keys about listeners.
+// endpoints is everything derived from the keys about listeners.
 type endpoints struct {
 	listeners, advertised, controllers []Listener
 	controllerNames                    []string
 	interBroker                        string
 }
 
-// resolveEndpoints reads the keys about listeners and checks them against each
-// other, in these steps: (1) which listener names are the controller's: those
-// of controller.listener.names, else the one called CONTROLLER; (2) the
-// protocol of each name; (3) listeners, with distinct names and ports;
-// (4) advertised.listeners, else the listeners themselves; (5) the listener
-// between brokers.
+// resolveEndpoints reads the keys about listeners and checks them together, in
+// these steps:
+//
+//  1. The names of the controller's listeners: controller.listener.names, or
+//     else the listener called CONTROLLER.
+//  2. The protocol of each name.
+//  3. listeners, with distinct names and ports.
+//  4. advertised.listeners, or else the listeners themselves.
+//  5. The listener between brokers.
 func resolveEndpoints(v *values, roles roles) (e endpoints, fail *Error) {
 	entries := v.list("listeners")
 	explicit := v.list("controller.listener.names")
@@ -158,9 +163,9 @@ func listenerNames(all []Listener) []string {
 	return names
 }
 
-// protocols is listener.security.protocol.map. While it is not set, the
-// controller's listeners speak PLAINTEXT, unless a listener's name says that
-// security is wanted.
+// protocols is listener.security.protocol.map. If the key is not set, the
+// controller's listeners use PLAINTEXT, unless the name of any listener is that
+// of a secure protocol.
 func (v *values) protocols(entries, controllerNames []string) (map[string]string, *Error) {
 	protocols, why := parseProtocols(v.str("listener.security.protocol.map"))
 	if why != "" {
@@ -183,7 +188,7 @@ func (v *values) protocols(entries, controllerNames []string) (map[string]string
 	return protocols, nil
 }
 
-// listeners reads the entries of listeners or advertised.listeners.
+// listeners parses the entries of listeners or advertised.listeners.
 func (v *values) listeners(key string, entries []string, protocols map[string]string, controllers []string) ([]Listener, *Error) {
 	var all []Listener
 	for _, entry := range entries {
@@ -209,8 +214,9 @@ func (v *values) listeners(key string, entries []string, protocols map[string]st
 	return all, nil
 }
 
-// distinctPorts refuses two listeners on one port, except one IPv4 and one
-// IPv6 address, and except port 0, which is another one each time.
+// distinctPorts refuses two listeners on one port. It allows one IPv4 and one
+// IPv6 address on the same port, and port 0, which is a different port each
+// time.
 func distinctPorts(all []Listener) *Error {
 	for i, l := range all {
 		for _, other := range all[:i] {
@@ -223,14 +229,14 @@ func distinctPorts(all []Listener) *Error {
 	return nil
 }
 
-// twins tells whether one host is an IPv4 and the other an IPv6 address.
+// twins reports whether one host is an IPv4 and the other an IPv6 address.
 func twins(a, b string) bool {
 	x, err1 := netip.ParseAddr(a)
 	y, err2 := netip.ParseAddr(b)
 	return err1 == nil && err2 == nil && x.Is4() != y.Is4()
 }
 
-// controllersListed checks that a controller binds its listeners.
+// controllersListed checks that a controller has its listeners bound.
 func controllersListed(e endpoints, roles roles) *Error {
 	if !roles.controller {
 		return nil
@@ -245,7 +251,7 @@ func controllersListed(e endpoints, roles roles) *Error {
 	return nil
 }
 
-// advertise fills in what clients and other nodes are told.
+// advertise sets the addresses for clients and other nodes.
 func (v *values) advertise(e *endpoints, protocols map[string]string) *Error {
 	const key = "advertised.listeners"
 	for _, l := range e.listeners {
@@ -281,8 +287,8 @@ func (v *values) advertise(e *endpoints, protocols map[string]string) *Error {
 	return nil
 }
 
-// interBroker picks the listener between brokers. Where nothing is said, and
-// no listener has the protocol's name, the first one serves.
+// interBroker selects the listener between brokers. If neither key is set and
+// no listener has the protocol's name, it is the first one.
 func (v *values) interBroker(advertised []Listener, protocols map[string]string) (string, *Error) {
 	const key, protocolKey = "inter.broker.listener.name", "security.inter.broker.protocol"
 	names := listenerNames(advertised)

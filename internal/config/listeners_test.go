@@ -96,8 +96,8 @@ func TestImpossibleListeners(t *testing.T) {
 	}
 }
 
-// TestNoProtocolIsGuessed: a listener called SSL somewhere means that nothing
-// is plain by default.
+// TestNoProtocolIsGuessed: if any listener is called SSL, no listener uses
+// PLAINTEXT by default.
 func TestNoProtocolIsGuessed(t *testing.T) {
 	_, err := Load(Sources{File: "listeners=SSL://h:1,CTL://h:2\ncontroller.listener.names=CTL"})
 	if err == nil || !strings.HasPrefix(err.Error(), "listener SSL asks for SSL") {

@@ -7,34 +7,34 @@ import (
 	"strings"
 )
 
-// Sources is all that a node's configuration is made of.
+// Sources are the sources of a node's configuration.
 type Sources struct {
-	// Set holds the arguments of --set, each "name=value". A name given twice
-	// is refused.
+	// Set holds the arguments of --set, each "name=value". A duplicate name is
+	// refused.
 	Set []string
-	// Flags maps key names to the values of flags that were given explicitly
-	// (--listen: listeners, --data: log.dirs).
+	// Flags maps key names to the values of explicit flags (--listen:
+	// listeners, --data: log.dirs).
 	Flags map[string]string
-	// Env is the environment, each "NAME=value" as os.Environ returns it.
+	// Env is the environment, each "NAME=value", as returned by os.Environ.
 	Env []string
-	// File is the content of server.properties, FileName its name for
+	// File is the content of server.properties. FileName is its name for
 	// messages.
 	File     string
 	FileName string
-	// Defaults is the content of a file below all of these: what a container
-	// image brings along. Its listeners and advertised.listeners belong together:
-	// they do not count when another source sets one of the two, as in the
-	// apache/kafka image.
+	// Defaults is the content of a file with lower priority than the other
+	// sources, such as the file of a container image. Its listeners and
+	// advertised.listeners belong together: both are ignored if another source
+	// sets one of them, as in the apache/kafka image.
 	Defaults     string
 	DefaultsName string
 }
 
-// Origin tells where a node's own value of a key came from.
+// Origin says which source set a node's value of a key.
 type Origin uint8
 
-// The origins, weakest first. A stronger one hides what weaker ones say about
-// the same key or a synonym of it: log.retention.hours of the environment
-// beats log.retention.ms of the file.
+// The origins, lowest priority first. A value of a higher origin hides values
+// of lower ones for the same key or a synonym: log.retention.hours in the
+// environment overrides log.retention.ms in the file.
 const (
 	FromDefault Origin = iota
 	FromDefaultsFile
@@ -45,7 +45,7 @@ const (
 	FromSet
 )
 
-// String names the origin for people.
+// String returns a readable name of the origin.
 func (o Origin) String() string {
 	switch o {
 	case FromDefaultsFile, FromFile:
@@ -60,7 +60,7 @@ func (o Origin) String() string {
 	return "default"
 }
 
-// layer is what one source sets.
+// layer holds the settings of one source.
 type layer struct {
 	origin  Origin
 	entries []entry
@@ -72,12 +72,15 @@ func (l *layer) add(name, value, where string) {
 	l.entries = append(l.entries, entry{name, value, where})
 }
 
-// Load makes the snapshot of a node's configuration from its sources. The
-// error is an *Error: one line that names key, value and source. Load touches
-// no file. Five steps: (1) read each source; (2) lay them over each other;
-// (3) refuse what promises a protection or a cluster that is not served yet;
-// (4) check types and ranges; (5) derive the snapshot and check what only
-// fits together or not at all.
+// Load makes the snapshot of a node's configuration from its sources. The error
+// is an *Error: one line with key, value and source. Load does not access
+// files. It has five steps:
+//
+//  1. Read each source.
+//  2. Merge the sources by priority.
+//  3. Refuse settings for protection or clusters that are not supported yet.
+//  4. Check types and ranges.
+//  5. Make the snapshot and check conditions over several keys.
 func Load(s Sources) (*Broker, error) {
 	static, fail := collect(s)
 	if fail != nil {
@@ -101,7 +104,7 @@ func Load(s Sources) (*Broker, error) {
 	return b, nil
 }
 
-// collect reads the sources and lays them over each other.
+// collect reads the sources and merges them by priority.
 func collect(s Sources) (map[string]setting, *Error) {
 	defaults, fail := fromFile(FromDefaultsFile, s.DefaultsName, s.Defaults)
 	if fail != nil {
@@ -141,15 +144,15 @@ func collect(s Sources) (map[string]setting, *Error) {
 	return static, nil
 }
 
-// isListeners tells whether the entry says where the node listens, or where
-// clients find it.
+// isListeners reports whether the entry sets the addresses that the node binds
+// or advertises.
 func (e entry) isListeners() bool {
 	return e.name == "listeners" || e.name == "advertised.listeners"
 }
 
 func (l layer) setsListeners() bool { return slices.ContainsFunc(l.entries, entry.isListeners) }
 
-// over lays the layer over what weaker ones have set.
+// over adds the layer on top of the lower layers.
 func (l *layer) over(static map[string]setting) *Error {
 	for _, e := range l.entries {
 		for _, synonym := range synonymsOf(e.name) {
@@ -165,7 +168,7 @@ func (l *layer) over(static map[string]setting) *Error {
 	return nil
 }
 
-// synonymsOf lists the keys that say the same as name, which is one of them.
+// synonymsOf lists the synonyms of name, including name.
 func synonymsOf(name string) []string {
 	for _, group := range synonymGroups {
 		if slices.Contains(group, name) {
@@ -175,7 +178,7 @@ func synonymsOf(name string) []string {
 	return []string{name}
 }
 
-// sameID makes node.id and broker.id one.
+// sameID makes node.id and broker.id equal.
 func sameID(static map[string]setting) *Error {
 	node, hasNode := static["node.id"]
 	broker, hasBroker := static["broker.id"]

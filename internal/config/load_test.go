@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// TestWithoutAnything is what `ottla serve` starts with.
+// TestWithoutAnything checks the configuration of `ottla serve` without any
+// settings.
 func TestWithoutAnything(t *testing.T) {
 	b := mustLoad(t, "")
 	local := []Listener{{Name: "PLAINTEXT", Protocol: "PLAINTEXT", Host: "127.0.0.1", Port: 9092}}
@@ -74,8 +75,8 @@ func TestWithoutAnything(t *testing.T) {
 	}
 }
 
-// TestPrecedence sets one key in ever more places; the strongest wins, and the
-// value remembers it.
+// TestPrecedence sets one key in more and more sources. The highest priority
+// wins, and the value has its origin.
 func TestPrecedence(t *testing.T) {
 	s := Sources{}
 	steps := []struct {
@@ -104,14 +105,15 @@ func TestPrecedence(t *testing.T) {
 			t.Errorf("set by %s, want %s", all[0].Where, step.where)
 		}
 	}
-	// Ottla's own keys stand between the two.
+	// Ottla's own keys are between the two.
 	b, err := Load(Sources{File: "ottla.durability=page-cache", Env: []string{"CLUSTER_ID=a", "OTTLA_CLUSTER_ID=b", "OTTLA_DURABILITY=fsync"}})
 	if err != nil || b.ClusterID != "b" || b.Ottla.Durability != Fsync {
 		t.Errorf("cluster %q, durability %v, %v", b.ClusterID, b.Ottla.Durability, err)
 	}
 }
 
-// TestSynonymsAcrossSources: a stronger source's spelling hides a weaker one's.
+// TestSynonymsAcrossSources: a synonym in a source of higher priority hides the
+// synonyms in lower ones.
 func TestSynonymsAcrossSources(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -146,7 +148,7 @@ func TestSynonymsAcrossSources(t *testing.T) {
 func retention(b *Broker) any { return b.topic.RetentionMs }
 func dirs(b *Broker) any      { return b.LogDirs }
 
-// TestImageEnvironment is the environment of Apache Kafka's own compose file
+// TestImageEnvironment uses the environment of Apache Kafka's own compose file
 // for a single node.
 func TestImageEnvironment(t *testing.T) {
 	b, err := Load(Sources{Env: []string{
@@ -179,8 +181,8 @@ func TestImageEnvironment(t *testing.T) {
 	}
 }
 
-// TestAdvertisedAlone: the image's script listens on all interfaces when only
-// the advertised listeners are set.
+// TestAdvertisedAlone: the image's script listens on all interfaces if only the
+// advertised listeners are set.
 func TestAdvertisedAlone(t *testing.T) {
 	s := Sources{Env: []string{"KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://broker.example:9094"}}
 	b, err := Load(s)
@@ -196,8 +198,8 @@ func TestAdvertisedAlone(t *testing.T) {
 	}
 }
 
-// TestRefusals: each wrong configuration gives one clear line that names what
-// set it.
+// TestRefusals: each invalid configuration gives a one-line error that names
+// the source.
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct{ name, file, want string }{
 		{"type", "log.retention.ms=abc", "Invalid value abc for configuration log.retention.ms: Not a number of type LONG (set by server.properties:1)"},
@@ -270,7 +272,7 @@ func TestRefusedArguments(t *testing.T) {
 	}
 }
 
-// TestSecretsStaySecret: no message and no list shows a password.
+// TestSecretsStaySecret: no message and no list contains a password.
 func TestSecretsStaySecret(t *testing.T) {
 	_, err := Load(Sources{File: "delegation.token.secret.key=hush"})
 	if err == nil || strings.Contains(err.Error(), "hush") {
@@ -284,7 +286,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	}
 }
 
-// TestUnknownKeys are kept and warned of once, with a hint where there is one.
+// TestUnknownKeys are kept and reported once, with a hint if possible.
 func TestUnknownKeys(t *testing.T) {
 	b := mustLoad(t, "num.partition=3\nretention.ms=5\nquite.something.else=x\nleader.replication.throttled.rate=1\n"+
 		"rsm.config.x=1\nlistener.name.a.max.connections=4\nlog.preallocate=true\nlistener.name.a=1")
@@ -309,7 +311,8 @@ func TestUnknownKeys(t *testing.T) {
 	}
 }
 
-// TestHarmlessGuards: what asks for no protection does not stop the start.
+// TestHarmlessGuards: values of the guards that request no protection are
+// accepted.
 func TestHarmlessGuards(t *testing.T) {
 	mustLoad(t, "log.dirs=/a/${b}")
 	mustLoad(t, "authorizer.class.name=\nssl.keystore.location=\nsasl.jaas.config=\nconnections.max.reauth.ms=0\n"+
@@ -345,7 +348,7 @@ func TestLogLevels(t *testing.T) {
 	}
 }
 
-// TestSlowHeartbeat is a warning, as in Kafka: the two keys are read by
+// TestSlowHeartbeat is only a warning, as in Kafka: the two keys are used by
 // different nodes.
 func TestSlowHeartbeat(t *testing.T) {
 	b := mustLoad(t, "broker.heartbeat.interval.ms=1500")
@@ -354,7 +357,8 @@ func TestSlowHeartbeat(t *testing.T) {
 	}
 }
 
-// TestPeriodsSaturate: what a Duration cannot hold is for ever.
+// TestPeriodsSaturate: a period that does not fit in a Duration becomes the
+// maximum.
 func TestPeriodsSaturate(t *testing.T) {
 	b := mustLoad(t, "log.roll.ms=9223372036854775807\nconnections.max.idle.ms=-9223372036854775808")
 	if b.topic.SegmentAge != math.MaxInt64 || b.Network.MaxIdle != math.MinInt64 {

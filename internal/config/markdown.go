@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-// preface begins docs/configuration.md.
+// preface is the beginning of docs/configuration.md.
 const preface = `# Configuration
 
 This page is generated from the table in ` + "`internal/config`" + `; ` + "`ottla config docs`" + ` prints it.
 
-A node takes its configuration from these places, the strongest first:
+Sources of a node's configuration, highest priority first:
 
 1. ` + "`--set name=value`" + `
 2. flags such as ` + "`--listen` and `--data`" + `
-3. the environment: ` + "`OTTLA_FLUSH_METHOD` is `ottla.flush.method`" + `
-4. the environment by the rules of the apache/kafka image: ` + "`KAFKA_LOG_DIRS` is `log.dirs`" + `; ` + "`_`" + ` stands for a dot,
+3. environment variables: ` + "`OTTLA_FLUSH_METHOD` is `ottla.flush.method`" + `
+4. environment variables by the rules of the apache/kafka image: ` + "`KAFKA_LOG_DIRS` is `log.dirs`" + `; ` + "`_`" + ` stands for a dot,
    ` + "`__` for `_`, `___` for `-`" + `. ` + "`CLUSTER_ID` is `ottla.cluster.id`, `KAFKA_LOG4J_ROOT_LOGLEVEL` is `ottla.log.level`" + `
 5. the file given with ` + "`-c`" + `, in Java's properties format, as UTF-8; a name that occurs twice is an error
 6. the default
 
-A stronger place also hides other spellings of the same thing: ` + "`log.retention.hours`" + ` of the environment beats
-` + "`log.retention.ms`" + ` of the file. Unknown names are kept and warned of. Keys marked *not used yet* are accepted and do
-nothing; ` + "`ottla config unused`" + ` lists those that are set. What promises a protection that is not there yet (TLS, SASL,
-an authorizer) stops the start.
+A source of higher priority also hides synonyms of a key: ` + "`log.retention.hours`" + ` in the environment overrides
+` + "`log.retention.ms`" + ` in the file. Unknown names cause a warning. Keys marked *not used yet* are accepted and have no
+effect; ` + "`ottla config unused`" + ` lists those that are set. A node does not start if a key requests protection that is not
+supported yet (TLS, SASL, an authorizer).
 
-"Alterable" tells whether a running node takes a new value by ` + "`kafka-configs --alter`" + `: per broker, or cluster-wide
-(for one broker or for all); "no" needs a restart.
+"Alterable" says whether a running node accepts a new value by ` + "`kafka-configs --alter`" + `: per broker, or cluster-wide
+(for one broker or for all); "no" requires a restart.
 `
 
 // WriteMarkdown writes docs/configuration.md from the table: one section per
-// subject, one entry per key. Internal keys are left out.
+// subject, one entry per key, without internal keys.
 func WriteMarkdown(w io.Writer) error {
 	var out strings.Builder
 	out.WriteString(preface)
@@ -57,11 +57,11 @@ func WriteMarkdown(w io.Writer) error {
 	return err
 }
 
-// facts is one line on a key: type, default, range, alterable, used.
+// facts is one line about a key: type, default, range, alterable, used.
 func facts(k *Key) string {
 	parts := []string{strings.ToLower(k.Type.String()), "default " + printedDefault(k)}
 	if k.KafkaDefault == "REQUIRED" {
-		parts = append(parts, "Kafka demands a value")
+		parts = append(parts, "Kafka requires a value")
 	} else if k.KafkaDefault != "" {
 		parts = append(parts, "Kafka's default `"+k.KafkaDefault+"`")
 	}
@@ -87,7 +87,7 @@ func facts(k *Key) string {
 	return strings.Join(parts, " · ")
 }
 
-// printedDefault is a default, with large periods and sizes put into words.
+// printedDefault is a default. Large periods and sizes are also shown in words.
 func printedDefault(k *Key) string {
 	if !k.HasDefault {
 		return "none"
@@ -102,7 +102,7 @@ func printedDefault(k *Key) string {
 	}
 	switch {
 	case n == math.MaxInt64 || n == math.MaxInt32 && k.Type == Int:
-		return printed + " (no bound)"
+		return printed + " (no limit)"
 	case strings.HasSuffix(k.Name, ".ms"):
 		return printed + " (" + period(n) + ")"
 	case strings.Contains(k.Name, "bytes") || strings.Contains(k.Name, "buffer.size"):
@@ -111,7 +111,7 @@ func printedDefault(k *Key) string {
 	return printed
 }
 
-// period words a number of milliseconds in its largest whole unit.
+// period prints a number of milliseconds in its largest whole unit.
 func period(ms int64) string {
 	for _, u := range []struct {
 		length time.Duration
@@ -127,7 +127,7 @@ func period(ms int64) string {
 	return strconv.FormatFloat(float64(ms)/1000, 'f', -1, 64) + " seconds"
 }
 
-// size words a number of bytes that is a round one.
+// size prints a round number of bytes in its largest unit.
 func size(n int64) string {
 	for _, u := range []struct {
 		bytes int64

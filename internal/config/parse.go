@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// parse turns the text of a value into a bool, int64, float64, string or
-// []string and checks it. why is the refusal as Kafka words it, or "".
+// parse converts the text of a value to a bool, int64, float64, string or
+// []string and checks it. why is the reason for a refusal in Kafka's wording,
+// or "".
 func (k *Key) parse(text string) (value any, why string) {
 	value, why = k.convert(text)
 	if why == "" && k.Valid != nil {
@@ -20,7 +21,7 @@ func (k *Key) parse(text string) (value any, why string) {
 	return value, ""
 }
 
-// convert is parse without the check of the range.
+// convert is parse without the range check.
 func (k *Key) convert(text string) (value any, why string) {
 	trimmed := trim(text)
 	switch k.Type {
@@ -59,11 +60,12 @@ func (k *Key) bits() int {
 	return 64
 }
 
-// trim cuts what Java's String.trim cuts: all characters up to the blank.
+// trim removes what Java's String.trim removes: all leading and trailing
+// characters up to the space character.
 func trim(s string) string { return strings.TrimFunc(s, func(r rune) bool { return r <= ' ' }) }
 
-// splitList splits at commas and drops the white space around them. Repeated
-// values of keys that want none are dropped, as Kafka does with a warning.
+// splitList splits at commas and trims the entries. Duplicates are removed from
+// lists that do not allow them; Kafka does the same with a warning.
 func (k *Key) splitList(trimmed string) []string {
 	if trimmed == "" {
 		return []string{}
@@ -84,9 +86,9 @@ func (k *Key) splitList(trimmed string) []string {
 	return kept
 }
 
-// parseDouble reads what Java's Double.parseDouble reads: Go's floating-point
-// literals without underscores, an optional type suffix, and the names of the
-// special values. What is too large becomes infinite.
+// parseDouble parses the syntax of Java's Double.parseDouble: Go's
+// floating-point literals without underscores, an optional type suffix, and the
+// names of the special values. Values that are too large become infinite.
 func parseDouble(s string) (float64, bool) {
 	bare := strings.TrimLeft(s, "+-")
 	switch {
@@ -108,7 +110,8 @@ func parseDouble(s string) (float64, bool) {
 	return x, true
 }
 
-// format prints a parsed value as Kafka's ConfigDef.convertToString does.
+// format prints a parsed value in the format of Kafka's
+// ConfigDef.convertToString.
 func format(value any) string {
 	switch v := value.(type) {
 	case bool:
@@ -125,8 +128,8 @@ func format(value any) string {
 	return ""
 }
 
-// formatDouble prints as Java's Double.toString: with a fraction always, and
-// in scientific notation below 10^-3 and from 10^7 on.
+// formatDouble prints in the format of Java's Double.toString: always with a
+// fraction, and in scientific notation below 10^-3 and from 10^7 on.
 func formatDouble(x float64) string {
 	switch abs := math.Abs(x); {
 	case math.IsNaN(x):

@@ -2,8 +2,8 @@ package config
 
 import "testing"
 
-// TestParseAsKafka replays what Apache Kafka's ConfigDef makes of some 700
-// values: what it stores, and what it says when it refuses.
+// TestParseAsKafka compares with the results of Apache Kafka's ConfigDef for
+// some 700 values: the parsed values and the error messages.
 func TestParseAsKafka(t *testing.T) {
 	scopes := map[string]Scope{"broker": ScopeBroker, "topic": ScopeTopic, "group": ScopeGroup}
 	for _, row := range readTSV(t, "parse.tsv") {
@@ -22,7 +22,7 @@ func TestParseAsKafka(t *testing.T) {
 	}
 }
 
-// TestClassesAreText: there are no classes to look for.
+// TestClassesAreText: class names are plain text.
 func TestClassesAreText(t *testing.T) {
 	value, why := lookup(ScopeBroker, "principal.builder.class").parse(" a.b.C ")
 	if value != "a.b.C" || why != "" {

@@ -8,27 +8,30 @@ import (
 	"unicode/utf8"
 )
 
-// maxFileBytes bounds the size of a properties file.
+// maxFileBytes is the maximum size of a properties file.
 const maxFileBytes = 1 << 20
 
 // Property is one entry of a properties file.
 type Property struct {
 	Name, Value string
-	Line        int // of the entry's first character, counted from 1
+	Line        int // line number of the entry's first character, from 1
 }
 
-// ParseProperties reads Java's properties format: lines "name=value",
+// ParseProperties parses Java's properties format: lines "name=value",
 // "name:value" or "name value", comments after # or !, a backslash at the end
-// of a line to continue it, and the escapes \t \n \r \f \uXXXX, where any
-// other escaped character stands for itself. The text is UTF-8 (Java reads
-// ISO 8859-1, which agrees as long as it is ASCII). A name that occurs twice
-// is refused, although Java takes the last one: it is a mistake more often
-// than a wish. The error is an *Error whose message begins with the line.
+// of a line to continue it, and the escapes \t \n \r \f \uXXXX. Any other
+// escaped character stands for itself. The text is UTF-8. (Java reads ISO
+// 8859-1, which is the same for ASCII.) A duplicate name is refused. Java uses
+// the last one, but a duplicate is usually a mistake. The error is an *Error
+// whose message begins with the line.
 //
-// An algorithm in three steps: (1) split into natural lines, dropping blank
-// ones and comments; (2) join continued ones into a logical line, without the
-// white space a continuation begins with; (3) split the logical line at the
-// first unescaped separator and undo the escapes of both halves.
+// The algorithm has three steps:
+//
+//  1. Split the text into natural lines. Drop blank lines and comments.
+//  2. Join continued lines to a logical line, without the leading white space
+//     of the continuations.
+//  3. Split the logical line at the first unescaped separator and resolve the
+//     escapes of both halves.
 func ParseProperties(text string) ([]Property, error) {
 	all, fail := parseProperties(text)
 	if fail != nil {
@@ -65,10 +68,10 @@ func parseProperties(text string) ([]Property, *Error) {
 	}
 }
 
-// lineReader makes logical lines of a text.
+// lineReader splits a text into logical lines.
 type lineReader struct {
 	rest string
-	line int // number of the last natural line taken
+	line int // number of the last natural line that was read
 }
 
 // next returns the next logical line that is neither blank nor a comment, and
@@ -77,7 +80,7 @@ func (r *lineReader) next() (logical string, line int, ok bool) {
 	for r.rest != "" {
 		natural := strings.TrimLeft(r.natural(), blanks)
 		if natural == "" || natural == `\` || natural[0] == '#' || natural[0] == '!' {
-			continue // a lone backslash continues nothing, so what follows it is a new line
+			continue // a line with only a backslash continues nothing, so the next line is a new one
 		}
 		line = r.line
 		var joined strings.Builder
@@ -95,10 +98,10 @@ func (r *lineReader) next() (logical string, line int, ok bool) {
 	return "", 0, false
 }
 
-// blanks is the white space of the format.
+// blanks are the white space characters of the format.
 const blanks = " \t\f"
 
-// natural takes the next line off the rest; it ends with LF, CR or both.
+// natural returns the next natural line. It ends with LF, CR or both.
 func (r *lineReader) natural() string {
 	r.line++
 	end := strings.IndexAny(r.rest, "\r\n")
@@ -115,7 +118,7 @@ func (r *lineReader) natural() string {
 	return line
 }
 
-// continued tells whether a line ends with an odd number of backslashes.
+// continued reports whether a line ends with an odd number of backslashes.
 func continued(line string) bool {
 	n := len(line) - len(strings.TrimRight(line, `\`))
 	return n%2 == 1
@@ -146,7 +149,7 @@ func splitProperty(line string) (Property, string) {
 	return Property{Name: name, Value: value}, why
 }
 
-// unescape undoes the escapes of one half of a line.
+// unescape resolves the escapes in one half of a line.
 func unescape(s string) (string, string) {
 	if !strings.Contains(s, `\`) {
 		return s, ""
@@ -158,7 +161,7 @@ func unescape(s string) (string, string) {
 			continue
 		}
 		if i++; i == len(s) {
-			break // a lone backslash at the end of the file
+			break // a single backslash at the end of the file
 		}
 		switch s[i] {
 		case 't':
@@ -183,8 +186,8 @@ func unescape(s string) (string, string) {
 	return out.String(), ""
 }
 
-// unicodeEscape reads \uXXXX, or two of them that make a surrogate pair, and
-// returns the character and the bytes taken; 0 when malformed.
+// unicodeEscape parses \uXXXX, or two of them that form a surrogate pair. It
+// returns the character and the number of bytes; 0 if the escape is malformed.
 func unicodeEscape(s string) (rune, int) {
 	one, ok := hexUnit(s)
 	if !ok {

@@ -72,8 +72,8 @@ func TestPropertiesRefused(t *testing.T) {
 	}
 }
 
-// encodeProperties writes entries so that they can be read back, with every
-// character escaped that may need it.
+// encodeProperties writes entries in a form that can be parsed again. It
+// escapes every character that may need it.
 func encodeProperties(all []Property) string {
 	var out strings.Builder
 	half := func(s string) {
@@ -105,8 +105,8 @@ func encodeProperties(all []Property) string {
 	return out.String()
 }
 
-// FuzzProperties: whatever is in a file, reading it ends, and what was read is
-// read again from its own encoding.
+// FuzzProperties: parsing terminates for every input, and the encoded result
+// can be parsed again with the same result.
 func FuzzProperties(f *testing.F) {
 	for _, seed := range []string{"a=1\nb:2\nc 3", "a=1,\\\n 2", `a\ b=\u00e4\ud83d\ude00`, "# x\n!y\n\r\n\\", "\ufeffa", "=", `a=\\\`, "a\\"} {
 		f.Add(seed)

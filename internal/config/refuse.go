@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// guards are keys that promise a protection which Ottla does not have yet, by
-// what they ask for, and the values that ask for nothing.
+// guards are keys that request a protection which Ottla does not have yet. The
+// values are the name of the protection and the harmless values, which request
+// none.
 var guards = map[string]struct {
 	what     string
 	harmless []string
@@ -21,10 +22,10 @@ var guards = map[string]struct {
 	"alter.config.policy.class.name": {"policies on configs", nil},
 }
 
-// refuse stops a node whose configuration asks for what Ottla cannot do yet
-// and must not be thought to do: protection (a value of sasl.*, ssl.* and the
-// guards, for all listeners or one), and a cluster of several nodes. What is
-// merely not used yet is listed by Unused instead.
+// refuse refuses configurations that request something important which Ottla
+// does not support yet: protection (a value of sasl.*, ssl.* and the guards,
+// for all listeners or one), and clusters of several nodes. Other unsupported
+// keys are listed by Unused.
 func (v *values) refuse() *Error {
 	for _, name := range sortedNames(v.static) {
 		s := v.static[name]
@@ -40,7 +41,7 @@ func (v *values) refuse() *Error {
 	return nil
 }
 
-// promises tells which protection that is not there a value asks for, or "".
+// promises returns the unsupported protection that a value requests, or "".
 func promises(name, value string) string {
 	base := listenerBase(name)
 	switch guard, ok := guards[base]; {
@@ -56,9 +57,8 @@ func promises(name, value string) string {
 	return ""
 }
 
-// listenerBase returns what a key of the form listener.name.NAME.KEY, or
-// listener.name.NAME.MECHANISM.KEY, sets for one listener; other names are
-// returned as they are.
+// listenerBase returns the KEY of a name of the form listener.name.NAME.KEY or
+// listener.name.NAME.MECHANISM.KEY. Other names are returned unchanged.
 func listenerBase(name string) string {
 	rest, ok := strings.CutPrefix(name, "listener.name.")
 	if !ok {
@@ -79,7 +79,7 @@ func listenerBase(name string) string {
 // roles is process.roles.
 type roles struct{ broker, controller bool }
 
-// soleNode refuses what needs more than this node.
+// soleNode refuses configurations that need more than this node.
 func (v *values) soleNode(r roles, quorum []Voter) *Error {
 	id := v.int32("node.id")
 	switch servers := v.list("controller.quorum.bootstrap.servers"); {
@@ -100,11 +100,11 @@ func (v *values) soleNode(r roles, quorum []Voter) *Error {
 	return nil
 }
 
-// customPrefixes begin the keys that are handed to plugins.
+// customPrefixes are the prefixes of keys for plugins.
 var customPrefixes = []string{"rsm.config.", "rlmm.config.", "config.providers."}
 
-// isKnown tells whether something is known about a key: it is in the table, a
-// listener's override of such a key, or a plugin's.
+// isKnown reports whether a key is known: it is in the table, a listener's
+// override of such a key, or a plugin's key.
 func isKnown(name string) bool {
 	if k := lookup(ScopeBroker, listenerBase(name)); k != nil {
 		return !k.DynamicOnly
@@ -112,8 +112,8 @@ func isKnown(name string) bool {
 	return slices.ContainsFunc(customPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// unknown warns of the keys that were set and of which nothing is known.
-// Kafka ignores them too; a misspelt one is a trap all the same.
+// unknown returns warnings about unknown keys that were set. Kafka ignores them
+// too, but a key with a typing error should be noticed.
 func (v *values) unknown() []string {
 	var warnings []string
 	for _, name := range sortedNames(v.static) {
@@ -129,7 +129,7 @@ func (v *values) unknown() []string {
 	return warnings
 }
 
-// resembles guesses what the author of an unknown key meant.
+// resembles guesses which key the user meant by an unknown key.
 func resembles(name string) string {
 	if k := lookup(ScopeTopic, name); k != nil && len(k.BrokerSynonyms) > 0 {
 		return "it configures a topic, and its default is " + k.BrokerSynonyms[0].Name
@@ -149,8 +149,8 @@ func resembles(name string) string {
 	return "is " + best + " meant?"
 }
 
-// distance is the number of single-byte edits between two strings, or limit
-// when it is not smaller.
+// distance is the number of single-byte edits between two strings; at most
+// limit.
 func distance(a, b string, limit int) int {
 	if d := len(a) - len(b); d >= limit || -d >= limit {
 		return limit

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// newBroker makes the snapshot of checked values.
+// newBroker makes the snapshot from checked values.
 func newBroker(v *values) (*Broker, *Error) {
 	r := roles{slices.Contains(v.list("process.roles"), "broker"), slices.Contains(v.list("process.roles"), "controller")}
 	quorum, _ := parseVoters("controller.quorum.voters", v.list("controller.quorum.voters"))
@@ -49,8 +49,8 @@ func newBroker(v *values) (*Broker, *Error) {
 	return b, b.check(v)
 }
 
-// derive sets the defaults that depend on other keys: a node that is the only
-// voter cannot keep three copies.
+// derive sets the defaults that depend on other keys. A node that is the only
+// voter has replication factor 1.
 func (v *values) derive(quorum []Voter) {
 	v.derived["broker.id"] = strconv.Itoa(int(v.int32("node.id")))
 	if len(quorum) > 1 {
@@ -65,7 +65,7 @@ func (v *values) derive(quorum []Voter) {
 	}
 }
 
-// fill sets the parts of the snapshot, one room's after the other.
+// fill sets the parts of the snapshot.
 func (b *Broker) fill(v *values) *Error {
 	perIP, fail := v.perIP()
 	if fail != nil {
@@ -141,7 +141,7 @@ func (v *values) network() Network {
 	}
 }
 
-// perIP reads max.connections.per.ip.overrides.
+// perIP parses max.connections.per.ip.overrides.
 func (v *values) perIP() (map[string]int32, *Error) {
 	const key = "max.connections.per.ip.overrides"
 	overrides := map[string]int32{}
@@ -242,7 +242,7 @@ func (v *values) groups() Groups {
 	}
 }
 
-// logLevel maps a level's name, in any case, to slog's scale.
+// logLevel maps the name of a level, in any case, to slog's level.
 func logLevel(name string) slog.Level {
 	switch strings.ToLower(name) {
 	case "trace", "all":

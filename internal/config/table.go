@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// section is a part of the table: keys of one subject.
+// section is a part of the table: the keys of one subject.
 type section struct {
 	title string
 	scope Scope
@@ -36,14 +36,13 @@ var sections = []section{
 	{"Group", ScopeGroup, groupScopeKeys},
 }
 
-// index is the table by scope: sorted, and by name.
+// index holds the table by scope: sorted, and by name.
 type index struct {
 	sorted [3][]Key
 	byName [3]map[string]*Key
 }
 
-// theIndex is computed once, at the first look into the table, and only read
-// from then on.
+// theIndex is computed at the first use of the table and is then only read.
 var theIndex = sync.OnceValue(func() *index {
 	x := &index{}
 	for _, s := range sections {
@@ -66,10 +65,11 @@ var theIndex = sync.OnceValue(func() *index {
 	return x
 })
 
-// Keys returns all keys of a scope, sorted by name. The slice is the caller's.
+// Keys returns all keys of a scope, sorted by name. The caller may change the
+// slice.
 func Keys(scope Scope) []Key { return slices.Clone(theIndex().sorted[scope]) }
 
-// Lookup returns the key of that name.
+// Lookup returns the key with the given name.
 func Lookup(scope Scope, name string) (Key, bool) {
 	if k := lookup(scope, name); k != nil {
 		return *k, true
@@ -77,10 +77,10 @@ func Lookup(scope Scope, name string) (Key, bool) {
 	return Key{}, false
 }
 
-// lookup is Lookup without the copy; the key must not be changed.
+// lookup is Lookup without the copy. The caller must not change the key.
 func lookup(scope Scope, name string) *Key { return theIndex().byName[scope][name] }
 
-// null is the default of keys that have none.
+// null is the default of keys without a default.
 const null = "\x00"
 
 // key makes one row of the table.
@@ -95,7 +95,8 @@ func key(name string, t Type, def, doc string, traits ...trait) Key {
 	return k
 }
 
-// trait is what a row has beyond name, type, default and documentation.
+// trait is a property of a row in addition to name, type, default and
+// documentation.
 type trait func(*Key)
 
 func perBroker(k *Key)   { k.Dynamic = PerBroker }
@@ -103,14 +104,14 @@ func clusterWide(k *Key) { k.Dynamic = ClusterWide }
 func internal(k *Key)    { k.Internal = true }
 func used(k *Key)        { k.Used = true }
 
-// dynamicOnly marks keys that exist in the metadata only, never in a file.
+// dynamicOnly marks keys that exist only in the metadata, never in a file.
 func dynamicOnly(k *Key) { k.Dynamic, k.DynamicOnly = ClusterWide, true }
 
-// kafka names Apache Kafka's default where Ottla's differs.
+// kafka sets Apache Kafka's default where Ottla's differs.
 func kafka(def string) trait { return func(k *Key) { k.KafkaDefault = def } }
 
-// from names the broker keys that give a topic's or group's key its default,
-// the strongest first.
+// from sets the broker keys that are the default of a topic or group key,
+// highest priority first.
 func from(synonyms ...Synonym) trait { return func(k *Key) { k.BrokerSynonyms = synonyms } }
 
 func same(name string) Synonym    { return Synonym{Name: name, Scale: 1} }

@@ -41,8 +41,8 @@ func readTSV(t *testing.T, name string) []map[string]string {
 	return rows
 }
 
-// TestTableIsKafkas compares the table with Apache Kafka's own definitions: no
-// key is missing, none is made up, and every fact agrees.
+// TestTableIsKafkas compares the table with Apache Kafka's own definitions: the
+// keys are the same, and all facts agree.
 func TestTableIsKafkas(t *testing.T) {
 	for file, scope := range map[string]Scope{
 		"broker-configs.tsv": ScopeBroker, "topic-configs.tsv": ScopeTopic, "group-configs.tsv": ScopeGroup,
@@ -104,8 +104,8 @@ func yes(b bool, yes, no string) string {
 	return no
 }
 
-// TestOwnDefaults keeps the list of defaults that differ from Kafka's short
-// and deliberate.
+// TestOwnDefaults checks the list of defaults that differ from Kafka's, so that
+// it stays short and deliberate.
 func TestOwnDefaults(t *testing.T) {
 	want := map[string]string{
 		"node.id": "1", "process.roles": "broker,controller", "controller.listener.names": "",
@@ -120,8 +120,8 @@ func TestOwnDefaults(t *testing.T) {
 	}
 }
 
-// TestPerBroker names the keys that cannot be altered for all brokers at once,
-// as Kafka's DynamicBrokerConfig.dynamicConfigUpdateModes reports them.
+// TestPerBroker checks the keys that cannot be altered for all brokers at once,
+// as reported by Kafka's DynamicBrokerConfig.dynamicConfigUpdateModes.
 func TestPerBroker(t *testing.T) {
 	var got []string
 	for _, k := range Keys(ScopeBroker) {
@@ -144,8 +144,8 @@ func TestPerBroker(t *testing.T) {
 	}
 }
 
-// TestDocs demands of each key a documentation that is there, short, in whole
-// sentences, and in its own right.
+// TestDocs checks the documentation of each key: it exists, is short, has whole
+// sentences, and differs from that of other keys.
 func TestDocs(t *testing.T) {
 	for _, scope := range []Scope{ScopeBroker, ScopeTopic, ScopeGroup} {
 		seen := map[string]string{}
@@ -167,7 +167,7 @@ func TestDocs(t *testing.T) {
 				{".ms", "illisecond"}, {".seconds", "econd"}, {".minutes", "inute"}, {".hours", "hour"}, {".bytes", "ytes"},
 			} {
 				if strings.HasSuffix(k.Name, unit.suffix) && !strings.Contains(k.Doc, unit.word) &&
-					!strings.HasPrefix(k.Doc, "Smallest ") && !strings.HasPrefix(k.Doc, "Largest ") && !strings.HasPrefix(k.Doc, "Replaces ") {
+					!strings.HasPrefix(k.Doc, "Minimum value of ") && !strings.HasPrefix(k.Doc, "Maximum value of ") && !strings.HasPrefix(k.Doc, "Replaces ") {
 					t.Errorf("%s: documentation %q does not name its unit", k.Name, k.Doc)
 				}
 			}
@@ -175,7 +175,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// TestDefaultsAreValid parses each default by the key's own type and range.
+// TestDefaultsAreValid parses each default with the key's own type and range.
 func TestDefaultsAreValid(t *testing.T) {
 	for _, k := range slices.Concat(Keys(ScopeBroker), Keys(ScopeTopic), Keys(ScopeGroup)) {
 		if !k.HasDefault {
@@ -190,8 +190,8 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 }
 
-// TestSynonymsExist checks that topic and group keys fall back to keys that
-// are there, and that every topic key reaches the snapshot.
+// TestSynonymsExist checks that the broker synonyms of topic and group keys
+// exist, and that every topic key is in the snapshot.
 func TestSynonymsExist(t *testing.T) {
 	none := []string{"remote.storage.enable", "remote.log.copy.disable", "remote.log.delete.on.disable",
 		"leader.replication.throttled.replicas", "follower.replication.throttled.replicas", "internal.segment.bytes",

@@ -18,11 +18,11 @@ type Topic struct {
 	RetentionMs          int64         // retention.ms; -1: no limit
 	DeleteRetentionMs    int64         // delete.retention.ms
 	FileDeleteDelay      time.Duration // file.delete.delay.ms
-	Delete, Compact      bool          // cleanup.policy; neither: kept for ever
+	Delete, Compact      bool          // cleanup.policy; neither: records are kept forever
 	MinCleanableRatio    float64       // min.cleanable.dirty.ratio
 	MinCompactionLagMs   int64         // min.compaction.lag.ms
 	MaxCompactionLagMs   int64         // max.compaction.lag.ms
-	MaxMessageBytes      int32         // max.message.bytes, of a whole batch
+	MaxMessageBytes      int32         // max.message.bytes, of a batch
 	FlushMessages        int64         // flush.messages
 	FlushMs              int64         // flush.ms
 	TimestampType        TimestampType // message.timestamp.type
@@ -40,8 +40,8 @@ type Topic struct {
 	hasSegmentForTests bool
 }
 
-// TimestampType is whose clock a record's timestamp comes from. The numbers
-// are those of the batch attribute.
+// TimestampType is the clock that sets a record's timestamp. The numbers are
+// those of the batch attribute.
 type TimestampType int8
 
 // The timestamp types.
@@ -53,7 +53,7 @@ const (
 // Codec is a compression codec; the numbers are those of the batch attribute.
 type Codec int8
 
-// The codecs; Producer keeps what the producer chose.
+// The codecs; Producer keeps the producer's codec.
 const (
 	Producer     Codec = -1
 	Uncompressed Codec = 0
@@ -63,10 +63,10 @@ const (
 	Zstd         Codec = 4
 )
 
-// Compression is what a leader stores batches as.
+// Compression is how a leader stores batches.
 type Compression struct {
 	Codec Codec
-	// Level is of the codec's own scale; without meaning for Producer,
+	// Level is on the codec's own scale. It is unused for Producer,
 	// Uncompressed and Snappy.
 	Level int
 }
@@ -80,9 +80,10 @@ type ThrottledReplicas struct {
 // PartitionReplica is a partition's replica on a broker.
 type PartitionReplica struct{ Partition, Broker int32 }
 
-// Topic returns a topic's snapshot: its own overrides over the broker's log.*
-// keys over the defaults. Unknown names are ignored: they may come from the
-// metadata of a newer version. The error is an *Error.
+// Topic returns a topic's snapshot: its own overrides have priority over the
+// broker's log.* keys, and those over the defaults. Unknown names are ignored,
+// because they may come from the metadata of a newer version. The error is an
+// *Error.
 func (b *Broker) Topic(overrides map[string]string) (Topic, error) {
 	t := b.topic
 	for name, text := range overrides {
@@ -105,7 +106,7 @@ func (b *Broker) Topic(overrides map[string]string) (Topic, error) {
 	return t, nil
 }
 
-// topicFields sets each key of the table in the snapshot. Keys about remote
+// topicFields sets each key of the table in the snapshot. Keys for remote
 // storage have no field yet.
 var topicFields = map[string]func(t *Topic, value any){
 	"cleanup.policy": func(t *Topic, v any) {
@@ -150,10 +151,10 @@ var codecs = map[string]Codec{
 
 var timestampTypes = map[string]TimestampType{"CreateTime": CreateTime, "LogAppendTime": LogAppendTime}
 
-// levels are the compression levels of all codecs, of which one will count.
+// levels are the compression levels of all codecs. Only one of them is used.
 type levels struct{ gzip, lz4, zstd int64 }
 
-// settle computes the fields that several keys make together.
+// settle computes the fields that depend on several keys.
 func (t *Topic) settle() {
 	if t.hasSegmentForTests {
 		t.SegmentBytes = t.segmentForTests
@@ -169,7 +170,7 @@ func (t *Topic) settle() {
 	}
 }
 
-// conflict refuses values that are right by themselves but not together.
+// conflict refuses values that are valid alone but not together.
 func (t *Topic) conflict() *Error {
 	if t.MinCompactionLagMs > t.MaxCompactionLagMs {
 		return &Error{Name: "min.compaction.lag.ms", Message: "conflict topic config setting min.compaction.lag.ms (" +
@@ -198,8 +199,8 @@ func (v *values) topicDefaults() Topic {
 	return t
 }
 
-// checkTopicRanges checks the broker's values by the topic keys' ranges, which
-// are narrower in places.
+// checkTopicRanges checks the broker's values against the ranges of the topic
+// keys, some of which are narrower.
 func (v *values) checkTopicRanges() *Error {
 	for _, k := range theIndex().sorted[ScopeTopic] {
 		if text, ok := v.topicText(&k); ok {
@@ -211,8 +212,8 @@ func (v *values) checkTopicRanges() *Error {
 	return nil
 }
 
-// topicText is the value of a topic's or group's key as the broker's keys give
-// it: of the strongest synonym that is not null, in the topic's unit.
+// topicText is the default of a topic or group key from the broker's keys: the
+// value of the first synonym that is not null, in the topic's unit.
 func (v *values) topicText(k *Key) (text string, ok bool) {
 	for _, synonym := range k.BrokerSynonyms {
 		if text, ok = v.text(synonym.Name); ok {
@@ -222,9 +223,9 @@ func (v *values) topicText(k *Key) (text string, ok bool) {
 	return k.Default, k.HasDefault
 }
 
-// convert turns the text of the broker's key into the unit of the topic's.
-// Every negative retention means for ever, which a topic spells -1; periods
-// too long to count saturate.
+// convert converts the text of the broker's key to the unit of the topic's.
+// Every negative retention means unlimited, which is -1 for a topic. Scaled
+// keys are INT, so the product cannot overflow.
 func (s Synonym) convert(topicKey, text string) string {
 	if s.Scale == 1 && topicKey != "retention.ms" {
 		return text
@@ -239,8 +240,8 @@ func (s Synonym) convert(topicKey, text string) string {
 	return strconv.FormatInt(n*s.Scale, 10)
 }
 
-// ValidateTopic checks the whole set of a topic's overrides: names, types,
-// ranges and combinations, in the order of the names. The error is an *Error.
+// ValidateTopic checks all overrides of a topic: names, types, ranges and
+// combinations, in the order of the names. The error is an *Error.
 func (b *Broker) ValidateTopic(overrides map[string]string) error {
 	for _, name := range sortedNames(overrides) {
 		if lookup(ScopeTopic, name) == nil {

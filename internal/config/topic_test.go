@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestTopicDefaults is a topic without overrides on a node without
-// configuration, which has Kafka's defaults.
+// TestTopicDefaults checks a topic without overrides on a node without
+// configuration. It has Kafka's defaults.
 func TestTopicDefaults(t *testing.T) {
 	got, err := mustLoad(t, "").Topic(nil)
 	if err != nil {
@@ -28,7 +28,7 @@ func TestTopicDefaults(t *testing.T) {
 }
 
 // TestTopicOverrides sets every key of a topic, once by the broker and once by
-// the topic itself, which must come out the same.
+// the topic itself. Both must give the same result.
 func TestTopicOverrides(t *testing.T) {
 	want := Topic{
 		SegmentBytes: 2 << 20, SegmentAge: 3 * time.Hour, SegmentJitter: 2 * time.Hour, SegmentIndexBytes: 100,
@@ -118,7 +118,8 @@ func TestTopicDetails(t *testing.T) {
 	}
 }
 
-// TestValidateTopic: what Apache Kafka's LogConfig.validate says.
+// TestValidateTopic compares with the messages of Apache Kafka's
+// LogConfig.validate.
 func TestValidateTopic(t *testing.T) {
 	b := mustLoad(t, "")
 	for _, c := range []struct {
@@ -162,7 +163,8 @@ func TestValidateTopic(t *testing.T) {
 	}
 }
 
-// TestValidateGroup: what Apache Kafka's GroupConfig.validate says.
+// TestValidateGroup compares with the messages of Apache Kafka's
+// GroupConfig.validate.
 func TestValidateGroup(t *testing.T) {
 	plain := mustLoad(t, "")
 	wide := mustLoad(t, "group.consumer.min.heartbeat.interval.ms=1000\ngroup.consumer.max.heartbeat.interval.ms=50000\n"+

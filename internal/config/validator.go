@@ -7,22 +7,22 @@ import (
 	"strings"
 )
 
-// Validator restricts the values of a key beyond their type.
+// Validator restricts the values of a key in addition to their type.
 type Validator interface {
-	// Check returns why the parsed value (int64, float64, string or []string)
-	// of the named key is refused, as Kafka words it, or "".
+	// Check returns the reason, in Kafka's wording, for which the parsed value
+	// (int64, float64, string or []string) of the named key is refused, or "".
 	Check(name string, value any) string
-	// String is the range as Kafka's documentation prints it, such as
+	// String is the range in the format of Kafka's documentation, such as
 	// "[0,...]".
 	String() string
 }
 
-// invalid is the wording of most refusals.
+// invalid is the wording of most errors.
 func invalid(name string, value any, reason string) string {
 	return "Invalid value " + show(value) + " for configuration " + name + ": " + reason
 }
 
-// show prints a parsed value as Java prints it in messages.
+// show prints a parsed value in Java's format.
 func show(value any) string {
 	if list, ok := value.([]string); ok {
 		return "[" + strings.Join(list, ", ") + "]"
@@ -33,7 +33,7 @@ func show(value any) string {
 // intRange is a range of INT, SHORT and LONG values.
 type intRange struct {
 	low, high int64
-	bounded   bool // high counts
+	bounded   bool // high is a limit
 }
 
 func (r intRange) Check(name string, value any) string {
@@ -55,7 +55,7 @@ func (r intRange) String() string {
 	return s + "]"
 }
 
-// doubleRange is a range of DOUBLE values. NaN passes, as it does in Kafka.
+// doubleRange is a range of DOUBLE values. NaN is accepted, as in Kafka.
 type doubleRange struct{ low, high float64 }
 
 func (r doubleRange) Check(name string, value any) string {
@@ -73,10 +73,10 @@ func (r doubleRange) String() string { return "[" + bound(r.low) + ",...," + bou
 
 func bound(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 
-// enum is a choice of strings.
+// enum is a set of allowed strings.
 type enum struct {
 	values []string
-	fold   bool // case does not matter
+	fold   bool // case-insensitive
 }
 
 func (e enum) Check(name string, value any) string {
@@ -101,8 +101,8 @@ func (e enum) String() string {
 	return s
 }
 
-// listEnum is a list without duplicates, of certain strings or of any
-// non-empty ones.
+// listEnum is a list without duplicates, of allowed strings or of any non-empty
+// strings.
 type listEnum struct {
 	values  []string // nil: any
 	emptyOK bool
@@ -145,13 +145,13 @@ func (l listEnum) String() string {
 	return enum{values: l.values}.String()
 }
 
-// anyString is a string that must be there but may be empty.
+// anyString is a string that must be set but may be empty.
 type anyString struct{}
 
 func (anyString) Check(string, any) string { return "" }
 func (anyString) String() string           { return "non-null string" }
 
-// filledString is a string that may be missing but not empty.
+// filledString is a string that may be unset but not empty.
 type filledString struct{}
 
 func (filledString) Check(name string, value any) string {
@@ -175,7 +175,7 @@ func (gzipLevels) Check(name string, value any) string {
 
 func (gzipLevels) String() string { return "[1,...,9] or -1" }
 
-// voters is the form of controller.quorum.voters.
+// voters is the format of controller.quorum.voters.
 type voters struct{}
 
 func (voters) Check(name string, value any) string {
@@ -185,7 +185,7 @@ func (voters) Check(name string, value any) string {
 
 func (voters) String() string { return "non-empty list" }
 
-// servers is the form of controller.quorum.bootstrap.servers.
+// servers is the format of controller.quorum.bootstrap.servers.
 type servers struct{}
 
 func (servers) Check(name string, value any) string {
@@ -215,8 +215,8 @@ func (throttled) Check(name string, value any) string {
 
 func (throttled) String() string { return throttledForm }
 
-// parseThrottled reads a set of replicas. Empty entries are skipped, as in
-// Kafka; numbers beyond 32 bits name no replica.
+// parseThrottled parses a set of replicas. Empty entries are skipped, as in
+// Kafka. Numbers beyond 32 bits match no replica.
 func parseThrottled(list []string) (ThrottledReplicas, bool) {
 	if strings.TrimSpace(strings.Join(list, "")) == "*" {
 		return ThrottledReplicas{All: true}, true
@@ -248,7 +248,7 @@ func digits(s string) bool {
 	return s != ""
 }
 
-// resetStrategy is the form of share.auto.offset.reset.
+// resetStrategy is the format of share.auto.offset.reset.
 type resetStrategy struct{}
 
 func (resetStrategy) Check(name string, value any) string {
@@ -267,8 +267,8 @@ func (resetStrategy) Check(name string, value any) string {
 
 func (resetStrategy) String() string { return "[latest, earliest, by_duration:PnDTnHnMn.nS]" }
 
-// isoDuration is ISO 8601 as Java's Duration.parse takes it: days, hours,
-// minutes and seconds, each with a sign of its own.
+// isoDuration is the ISO 8601 format of Java's Duration.parse: days, hours,
+// minutes and seconds, each with its own sign.
 var isoDuration = regexp.MustCompile(
 	`(?i)^([-+]?)P(?:([-+]?\d+)D)?(T(?:([-+]?\d+)H)?(?:([-+]?\d+)M)?(?:([-+]?\d+)(?:[.,](\d{0,9}))?S)?)?$`)
 

@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// setting is a value that was set at start.
+// setting is a value that was set at the start.
 type setting struct {
 	value  string
 	origin Origin
 	where  string // "server.properties:12", "KAFKA_NODE_ID"
-	echo   bool   // set under the key's other name
+	echo   bool   // set under the key's synonym
 }
 
-// values is the configuration of a node as text: what was set at start, what
-// was altered at run time, and what follows from both. Whoever makes one has
-// checked it (checkTypes), so that the typed getters cannot fail.
+// values is the configuration of a node as text: the values set at the start,
+// those altered at run time, and the derived ones. The values must have been
+// checked before (checkTypes), so that the typed getters cannot fail.
 type values struct {
 	static      map[string]setting
 	perNode     map[string]string
 	clusterWide map[string]string
-	// effective is what is set, at whichever level: alterations of the node
-	// over those of the cluster over what was set at start. An altered key
-	// hides its synonyms at the weaker levels.
+	// effective holds the values that are set at any level: alterations of the
+	// node have priority over those of the cluster, and those over values set
+	// at the start. An altered key hides its synonyms at lower levels.
 	effective map[string]string
 	// derived holds the defaults that depend on other keys.
 	derived map[string]string
@@ -36,7 +36,8 @@ func newValues(static map[string]setting, perNode, clusterWide map[string]string
 		v.effective[name] = s.value
 	}
 	for _, level := range []map[string]string{clusterWide, perNode} {
-		// Two passes: an alteration must not lose to its sibling of the same level.
+		// Two passes, so that an alteration does not delete a synonym of the
+		// same level.
 		for name := range level {
 			for _, synonym := range brokerSynonyms(name, false) {
 				delete(v.effective, synonym)
@@ -47,7 +48,7 @@ func newValues(static map[string]setting, perNode, clusterWide map[string]string
 	return v
 }
 
-// synonymGroups are keys that say the same thing, the strongest first.
+// synonymGroups are groups of synonyms, highest priority first.
 var synonymGroups = [][]string{
 	{"node.id", "broker.id"},
 	{"log.dirs", "log.dir"},
@@ -56,13 +57,13 @@ var synonymGroups = [][]string{
 	{"log.retention.ms", "log.retention.minutes", "log.retention.hours"},
 }
 
-// isSet tells whether the key was set, at whichever level.
+// isSet reports whether the key was set at any level.
 func (v *values) isSet(name string) bool {
 	_, ok := v.effective[name]
 	return ok
 }
 
-// text returns the key's value as text, or its default. ok is false for null.
+// text returns the key's value or default as text. ok is false if it is null.
 func (v *values) text(name string) (text string, ok bool) {
 	if text, ok := v.effective[name]; ok {
 		return text, true
@@ -77,13 +78,13 @@ func (v *values) text(name string) (text string, ok bool) {
 	return k.Default, true
 }
 
-// has tells whether the key's value is other than null.
+// has reports whether the key's value is not null.
 func (v *values) has(name string) bool {
 	_, ok := v.text(name)
 	return ok
 }
 
-// get returns the parsed value, nil for null.
+// get returns the parsed value; nil if it is null.
 func (v *values) get(name string) any {
 	text, ok := v.text(name)
 	if !ok {
@@ -125,8 +126,8 @@ func (v *values) ms(name string) time.Duration { return inUnits(v.int64(name), t
 
 func (v *values) seconds(name string) time.Duration { return inUnits(v.int64(name), time.Second) }
 
-// inUnits multiplies without overflow: what a Duration cannot hold, 292 years,
-// is for ever.
+// inUnits multiplies without overflow. A product beyond the maximum of a
+// Duration (292 years) becomes the maximum.
 func inUnits(n int64, unit time.Duration) time.Duration {
 	switch {
 	case n > math.MaxInt64/int64(unit):
@@ -137,7 +138,7 @@ func inUnits(n int64, unit time.Duration) time.Duration {
 	return time.Duration(n) * unit
 }
 
-// checkTypes checks type and range of all that was set at start.
+// checkTypes checks type and range of all values set at the start.
 func (v *values) checkTypes() *Error {
 	for _, name := range sortedNames(v.static) {
 		s := v.static[name]
@@ -152,9 +153,9 @@ func (v *values) checkTypes() *Error {
 	return nil
 }
 
-// checkBrokerType checks one value of a broker key, of a listener's override
-// of one ("listener.name.internal.max.connections") or of an unknown key, of
-// which nothing is known.
+// checkBrokerType checks one value of a broker key, of a listener's override of
+// one ("listener.name.internal.max.connections") or of an unknown key, which is
+// always accepted.
 func checkBrokerType(name, value string) *Error {
 	k := lookup(ScopeBroker, listenerBase(name))
 	if k == nil {
@@ -166,5 +167,5 @@ func checkBrokerType(name, value string) *Error {
 	return nil
 }
 
-// refusal is an error that concerns a key but not its type or range.
+// refusal is an error about a key that is not about its type or range.
 func refusal(name, message string) *Error { return &Error{Name: name, Message: message} }

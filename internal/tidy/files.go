@@ -15,26 +15,26 @@ import (
 	"strings"
 )
 
-// maxFileBytes is the size that no file in git may exceed: every clone carries
-// every version of it for good.
+// maxFileBytes is the maximum size of a file in git: every clone contains every
+// version of it forever.
 const maxFileBytes = 1 << 20
 
-// headBytes is how much of a file Built needs to know what it is: the header
+// headBytes is how much of a file Built needs to determine its type: the header
 // of a Windows program begins with a DOS program of a few hundred bytes.
 const headBytes = 1024
 
-// File is a file that is in git, or that `git add` would take.
+// File is a file in git, or one that `git add` would add.
 type File struct {
 	// Path is relative to the root of the repository, with forward slashes.
 	Path string
 	Size int64
-	// Head is how the file begins, at most headBytes.
+	// Head contains the first bytes of the file, at most headBytes.
 	Head []byte
 }
 
-// Tracked lists the files of the repository in root that git has or would
-// take. Without a repository (a source archive) nothing is tracked: the list
-// is empty.
+// Tracked lists the files of the repository in root: those in git and those
+// that `git add` would add. Without a repository (a source archive) the list is
+// empty.
 func Tracked(root string) ([]File, error) {
 	if _, err := os.Stat(filepath.Join(root, ".git")); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -47,7 +47,7 @@ func Tracked(root string) ([]File, error) {
 	var files []File
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
 		file, err := readHead(root, name)
-		if errors.Is(err, fs.ErrNotExist) { // removed, and git was not told yet
+		if errors.Is(err, fs.ErrNotExist) { // deleted, but still in the index
 			continue
 		}
 		if err != nil {
@@ -72,8 +72,8 @@ func readHead(root, name string) (File, error) {
 	return File{name, info.Size(), head}, errors.Join(err, f.Close())
 }
 
-// Built finds files that a program made and can make again, and files that are
-// too big for git.
+// Built finds generated binary files, which can be built again, and files that
+// are too big for git.
 func Built(files []File) []Finding {
 	var found []Finding
 	for _, f := range files {
@@ -106,7 +106,7 @@ var builtHeads = []struct{ head, kind string }{
 	{"\xed\xab\xee\xdb", "an rpm package"},
 }
 
-// builtKind says what a built file is, "" when it is none.
+// builtKind describes the type of a built file; "" for other files.
 func builtKind(f File) string {
 	for _, b := range builtHeads {
 		if bytes.HasPrefix(f.Head, []byte(b.head)) {
@@ -122,8 +122,8 @@ func builtKind(f File) string {
 	return ""
 }
 
-// isWindowsProgram looks for the PE header where the DOS header says it is; MZ
-// alone may begin a text.
+// isWindowsProgram checks for the PE header at the position given in the DOS
+// header. A text file may begin with MZ too.
 func isWindowsProgram(head []byte) bool {
 	const offsetField = 0x3c
 	if len(head) < offsetField+4 || string(head[:2]) != "MZ" {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestNothingBuilt runs the law over what is in git.
+// TestNothingBuilt checks the files in git.
 func TestNothingBuilt(t *testing.T) {
 	files, err := Tracked(root)
 	if err != nil {
@@ -21,7 +21,8 @@ func TestNothingBuilt(t *testing.T) {
 	}
 }
 
-// TestBuiltBites gives the law files that break it and some that do not.
+// TestBuiltBites checks Built with files that break the law and files that do
+// not.
 func TestBuiltBites(t *testing.T) {
 	windows := make([]byte, 256)
 	copy(windows, "MZ")
@@ -55,8 +56,8 @@ func TestBuiltBites(t *testing.T) {
 	}
 }
 
-// TestTracked: what git has or would take is listed, what it ignores is not,
-// and the program that runs this test is built.
+// TestTracked: files in git and new files are listed, ignored files are not.
+// The running test binary is recognized as built.
 func TestTracked(t *testing.T) {
 	dir := t.TempDir()
 	if files, err := Tracked(dir); err != nil || len(files) != 0 {

@@ -9,36 +9,36 @@ import (
 	"strings"
 )
 
-// The sizes that no file and no function may exceed. The best codebases keep
-// functions short (bbolt, etcd/raft: under 2 % beyond 70 lines) and files
-// under 1,000 lines.
+// The maximum sizes of functions and files. The best codebases keep functions
+// short (bbolt, etcd/raft: under 2 % beyond 70 lines) and files under 1,000
+// lines.
 const (
 	maxFunctionLines = 70
 	maxFileLines     = 700
 )
 
-// Law is one rule of the house.
+// Law is one rule for the source of the repository.
 type Law struct {
 	Name string
 	// Reason is why the law exists.
 	Reason string
-	// Check lists the breaches in all sources of the module.
+	// Check returns the violations in all sources of the module.
 	Check func([]Source) []Finding
 }
 
-// Laws are the rules that need nothing but the source. Imports, which also
-// read ARCHITECTURE.md, are checked by Levels, the APIs by Endpoints.
+// Laws are the rules that need only the source. Levels checks the imports,
+// which also needs ARCHITECTURE.md. Endpoints checks the APIs.
 var Laws = []Law{
-	{"outside", "a node touches the world through Env, so that a simulation can stand in for it", eachFile(outside)},
-	{"package comment", "whoever opens a room is told what it is and where to start", packageComments},
-	{"no init", "nothing happens because a package was linked in", eachFile(noInit)},
-	{"short functions", "a function is read in one go", eachFile(shortFunctions)},
-	{"short files", "a file holds one noun or one activity", eachFile(shortFiles)},
-	{"no sleeping tests", "a test waits for a condition; a sleep is slow or flaky, mostly both", eachFile(noSleep)},
-	{"nothing left to do", "an open end belongs on an issue, not into a comment", eachFile(noTodo)},
+	{"outside", "a node uses the outside world only through Env, so that a simulation can replace it", eachFile(outside)},
+	{"package comment", "a reader must find out what a package is and where to start", packageComments},
+	{"no init", "an import must have no side effects", eachFile(noInit)},
+	{"short functions", "a function must be readable in one go", eachFile(shortFunctions)},
+	{"short files", "a file contains one type or one activity", eachFile(shortFiles)},
+	{"no sleeping tests", "a test must wait for a condition; a sleep is slow or flaky, mostly both", eachFile(noSleep)},
+	{"nothing left to do", "unfinished work belongs in an issue, not in a comment", eachFile(noTodo)},
 }
 
-// eachFile makes a law over all sources of one over a single file.
+// eachFile makes a law over all sources from a check of a single file.
 func eachFile(check func(Source) []Finding) func([]Source) []Finding {
 	return func(sources []Source) []Finding {
 		var found []Finding
@@ -49,7 +49,7 @@ func eachFile(check func(Source) []Finding) func([]Source) []Finding {
 	}
 }
 
-// banned maps package and name to what stands in for it; "*" is every name of
+// banned maps package and name to the replacement; "*" stands for all names of
 // the package.
 var banned = map[string]map[string]string{
 	"os": {
@@ -69,25 +69,25 @@ var banned = map[string]map[string]string{
 	"crypto/rand":  {"*": "a source derived from Env.Seed, or Env's own"},
 }
 
-// allowed names what a room may take from a banned package all the same.
+// allowed lists exceptions: names that a room may use from a banned package.
 var allowed = map[string][]string{
 	"math/rand/v2": {"New", "NewPCG", "NewChaCha8", "Rand", "Source", "PCG", "ChaCha8"},
 	"math/rand":    {"New", "NewSource", "Rand", "Source"},
 }
 
-// atTheEdge lists the rooms that are the outside world's door: vfs opens files,
-// broker fills Env, the command line is a user's process. The last line is of
-// rooms that no node has.
+// atTheEdge lists the rooms that may use the outside world: vfs opens files,
+// broker fills Env, the command line is a user's process. The rooms of the last
+// line are not part of a node.
 var atTheEdge = []string{
 	"internal/vfs", "internal/cli", "internal/cli/bench", "internal/cli/node",
 	"internal/tidy", "internal/story", "internal/replica/replicatest", "internal/schema/gen",
 }
 
-// edgeFiles are single files of other rooms that do the same.
+// edgeFiles are single files of other rooms with the same exception.
 var edgeFiles = []string{"internal/broker/env.go"}
 
-// outside forbids to open a file, a socket or a random source, or to ask the
-// wall clock, in a room of a node.
+// outside forbids opening files, sockets and random sources, and reading the
+// wall clock, in the rooms of a node.
 func outside(s Source) []Finding {
 	if s.Test || !strings.HasPrefix(s.Path, "internal/") || slices.Contains(atTheEdge, s.Room) || slices.Contains(edgeFiles, s.Path) {
 		return nil
@@ -109,14 +109,14 @@ func outside(s Source) []Finding {
 			instead, ok = banned[from]["*"]
 		}
 		if ok {
-			found = append(found, Finding{s.at(n), fmt.Sprintf("%s.%s: take %s", from, selector.Sel.Name, instead)})
+			found = append(found, Finding{s.at(n), fmt.Sprintf("%s.%s: use %s", from, selector.Sel.Name, instead)})
 		}
 		return true
 	})
 	return found
 }
 
-// packageComments demands a comment on each package, once.
+// packageComments requires exactly one comment for each package.
 func packageComments(sources []Source) []Finding {
 	documented := map[string]int{}
 	for _, s := range sources {
@@ -142,14 +142,14 @@ func noInit(s Source) []Finding {
 	var found []Finding
 	for _, decl := range s.ast.Decls {
 		if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
-			found = append(found, Finding{s.at(f), "func init: make it a variable's initialiser or a constructor's work"})
+			found = append(found, Finding{s.at(f), "func init: use the initializer of a variable or a constructor"})
 		}
 	}
 	return found
 }
 
-// shortFunctions bounds the length of a function; tests may be longer because
-// a story is.
+// shortFunctions limits the length of functions. Tests may be longer, because
+// they tell a story.
 func shortFunctions(s Source) []Finding {
 	if s.Test || s.Generated {
 		return nil
@@ -162,13 +162,13 @@ func shortFunctions(s Source) []Finding {
 		}
 		lines := s.fset.Position(f.End()).Line - s.fset.Position(f.Pos()).Line + 1
 		if lines > maxFunctionLines {
-			found = append(found, Finding{s.at(f), fmt.Sprintf("%s has %d lines, at most %d: give its steps names", f.Name.Name, lines, maxFunctionLines)})
+			found = append(found, Finding{s.at(f), fmt.Sprintf("%s has %d lines, at most %d: move its steps into functions", f.Name.Name, lines, maxFunctionLines)})
 		}
 	}
 	return found
 }
 
-// shortFiles bounds the length of a file.
+// shortFiles limits the length of files.
 func shortFiles(s Source) []Finding {
 	lines := strings.Count(s.Text, "\n")
 	if s.Generated || lines <= maxFileLines || s.Test && lines <= 2*maxFileLines {
@@ -177,8 +177,8 @@ func shortFiles(s Source) []Finding {
 	return []Finding{{s.Path, fmt.Sprintf("%d lines, at most %d: split it by activity", lines, maxFileLines)}}
 }
 
-// noSleep forbids time.Sleep in tests, but where testing/synctest makes it a
-// step of a virtual clock, which waits for everybody else to come to rest.
+// noSleep forbids time.Sleep in tests. In testing/synctest it is allowed: there
+// it advances a virtual clock after all other goroutines are blocked.
 func noSleep(s Source) []Finding {
 	if !s.Test || s.importsPackage("testing/synctest") {
 		return nil
@@ -195,7 +195,7 @@ func noSleep(s Source) []Finding {
 	return found
 }
 
-// open matches the words of unfinished work.
+// open matches words that mark unfinished work.
 var open = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
 
 // noTodo forbids unfinished work in the source.
@@ -203,18 +203,18 @@ func noTodo(s Source) []Finding {
 	var found []Finding
 	for _, group := range s.ast.Comments {
 		if open.MatchString(group.Text()) {
-			found = append(found, Finding{s.at(group), "an open end in a comment: do it, or file an issue"})
+			found = append(found, Finding{s.at(group), "unfinished work in a comment: do it, or file an issue"})
 		}
 	}
 	return found
 }
 
-// apiFile matches the file of one API: its key in two digits and the name of
-// its schema.
+// apiFile matches the name of the file of an API: its key in two digits and the
+// name of its schema.
 var apiFile = regexp.MustCompile(`^(\d\d)_([a-z_]+)\.go$`)
 
-// Endpoints compares the files of internal/api with the rows of its table,
-// given as key → name in CamelCase.
+// Endpoints compares the files of internal/api with the rows of its table. rows
+// maps keys to names in CamelCase.
 func Endpoints(sources []Source, rows map[int16]string) []Finding {
 	files := map[string]bool{}
 	var found []Finding
@@ -240,7 +240,7 @@ func Endpoints(sources []Source, rows map[int16]string) []Finding {
 	return found
 }
 
-// snake turns CreateTopics into create_topics.
+// snake converts CreateTopics to create_topics.
 func snake(name string) string {
 	var b strings.Builder
 	for i, r := range name {

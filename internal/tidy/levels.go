@@ -7,15 +7,16 @@ import (
 	"strings"
 )
 
-// Module is the module whose rooms are checked.
+// Module is the path of the checked module.
 const Module = "ottla"
 
-// clientSide is the level of the rooms that are plain Kafka clients; they may
-// import only the rooms in forClients, and those inside their own folder, so
-// that each can be removed or run alone.
+// clientSide is the level of the rooms that are plain Kafka clients. They may
+// import only the rooms in forClients and those in their own folder, so that
+// each can be removed or run alone.
 const clientSide = -1
 
-// testSide is the level of rooms that only tests use: they may import all.
+// testSide is the level of rooms that only tests use. They may import all
+// rooms.
 const testSide = 100
 
 var forClients = []string{"internal/protocol", "internal/config", "internal/record"}
@@ -40,18 +41,19 @@ func ParseLevels(architecture string) map[string]int {
 	return levels
 }
 
-// Levels compares the imports of the sources with the table: a room imports
-// only rooms of lower levels, siblings never import each other.
+// Levels compares the imports of the sources with the table. A room may import
+// only rooms of lower levels; rooms of the same level must not import each
+// other.
 func Levels(sources []Source, levels map[string]int) []Finding {
 	var found []Finding
 	for _, room := range Rooms(sources) {
 		if _, ok := levels[room]; !ok {
-			found = append(found, Finding{room, "no row in the table of rooms in ARCHITECTURE.md: add it with its level"})
+			found = append(found, Finding{room, "no row in the table of rooms in ARCHITECTURE.md: add one with its level"})
 		}
 	}
 	for room := range levels {
 		if !hasTenant(sources, room) {
-			found = append(found, Finding{room, "a row in ARCHITECTURE.md but no code: a room exists when it has a tenant"})
+			found = append(found, Finding{room, "a row in ARCHITECTURE.md but no code: add a room together with its code"})
 		}
 	}
 	for _, s := range sources {
@@ -71,7 +73,7 @@ func hasTenant(sources []Source, room string) bool {
 	return false
 }
 
-// breaches lists the imports of one file that the table does not allow.
+// breaches lists the imports of a file that the table does not allow.
 func breaches(s Source, levels map[string]int) []Finding {
 	var found []Finding
 	from := levels[s.Room]
@@ -88,14 +90,14 @@ func breaches(s Source, levels map[string]int) []Finding {
 		if !inside && !mayImport(from, room, levels[room]) {
 			found = append(found, Finding{
 				s.at(spec),
-				fmt.Sprintf("%s (level %d) imports %s (level %d): only lower levels; hand it in as a func or a small interface where broker wires the rooms", s.Room, from, room, levels[room]),
+				fmt.Sprintf("%s (level %d) imports %s (level %d): only lower levels; pass it as a func or a small interface in broker, which connects the rooms", s.Room, from, room, levels[room]),
 			})
 		}
 	}
 	return found
 }
 
-// mayImport tells whether a room of level from may import the room to.
+// mayImport reports whether a room of level from may import the room to.
 func mayImport(from int, to string, level int) bool {
 	switch {
 	case from == testSide:

@@ -1,12 +1,13 @@
-// Package tidy keeps the laws of the repository: a test that reads its source.
+// Package tidy checks the laws of the repository, with a test that reads the
+// source.
 //
-// A law is a function from the source files to findings; a finding names the
-// place and what to do instead. The laws are listed in Laws, each with its
-// reason. When a law is wrong, change it here and say why in the commit; do not
-// work around it.
+// A law is a function from the source files to findings. A finding names the
+// place and the correction. Laws lists them with their reasons. If a law is
+// wrong, change it here and give the reason in the commit; do not work around
+// it.
 //
-// Start reading at Laws; tidy_test.go runs them over the repository and over
-// sources that break them.
+// Start reading at Laws. tidy_test.go runs the laws over the repository, and
+// over sources that break them.
 package tidy
 
 import (
@@ -27,28 +28,28 @@ type Source struct {
 	// Path is the file's name relative to the root of the repository, with
 	// forward slashes.
 	Path string
-	// Room is the folder of the file, "." for the root.
+	// Room is the folder of the file; "." for the root.
 	Room string
-	// Test tells whether the name ends in _test.go.
+	// Test reports whether the name ends in _test.go.
 	Test bool
-	// Generated tells whether a program wrote the file.
+	// Generated reports whether the file is generated.
 	Generated bool
-	// Text is the source.
+	// Text is the source text.
 	Text string
 
 	fset *token.FileSet
 	ast  *ast.File
 }
 
-// Finding is a breach of a law.
+// Finding is a violation of a law.
 type Finding struct {
 	// Where is file:line, or a folder.
 	Where string
-	// What says what is wrong and what to do instead.
+	// What describes the violation and the correction.
 	What string
 }
 
-// Parse makes a Source of text.
+// Parse parses text into a Source.
 func Parse(name, text string) (Source, error) {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, name, text, parser.ParseComments)
@@ -61,8 +62,8 @@ func Parse(name, text string) (Source, error) {
 	}, nil
 }
 
-// Load parses every Go file of the module in root; folders with a go.mod of
-// their own are left out.
+// Load parses every Go file of the module in root. It skips folders that have
+// their own go.mod.
 func Load(root string) ([]Source, error) {
 	var sources []Source
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
@@ -90,7 +91,7 @@ func Load(root string) ([]Source, error) {
 	return sources, err
 }
 
-// skipFolder keeps out of hidden folders, data and other modules.
+// skipFolder skips hidden folders, data folders and other modules.
 func skipFolder(root, name string) error {
 	base := filepath.Base(name)
 	if name == root {
@@ -105,7 +106,7 @@ func skipFolder(root, name string) error {
 	return nil
 }
 
-// at is the place of a node.
+// at returns the position of a node.
 func (s Source) at(n ast.Node) string {
 	return fmt.Sprintf("%s:%d", s.Path, s.fset.Position(n.Pos()).Line)
 }
@@ -127,7 +128,7 @@ func (s Source) imports() map[string]string {
 	return names
 }
 
-// importsPackage tells whether the file imports a package.
+// importsPackage reports whether the file imports a package.
 func (s Source) importsPackage(target string) bool {
 	for _, spec := range s.ast.Imports {
 		if spec.Path.Value == `"`+target+`"` {
@@ -137,7 +138,7 @@ func (s Source) importsPackage(target string) bool {
 	return false
 }
 
-// Rooms lists the folders that hold code other than tests, sorted.
+// Rooms lists the folders that contain code other than tests, sorted.
 func Rooms(sources []Source) []string {
 	var rooms []string
 	for _, s := range sources {

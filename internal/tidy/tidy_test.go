@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// root is the repository, seen from this folder.
+// root is the root of the repository, relative to this folder.
 const root = "../.."
 
 func load(t *testing.T) []Source {
@@ -18,7 +18,7 @@ func load(t *testing.T) []Source {
 		t.Fatal(err)
 	}
 	if len(sources) == 0 {
-		t.Fatal("no source found: the laws would hold of nothing")
+		t.Fatal("no source found")
 	}
 	return sources
 }
@@ -44,7 +44,8 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// TestLawsBite gives each law a source that breaks it and one that does not.
+// TestLawsBite checks each law with sources that break it and sources that do
+// not.
 func TestLawsBite(t *testing.T) {
 	long := "func f() {\n" + strings.Repeat("\t_ = 1\n", maxFunctionLines) + "}\n"
 	for _, c := range []struct {
@@ -91,8 +92,8 @@ func TestLawsBite(t *testing.T) {
 	}
 }
 
-// TestLevelsBite shows that an import upwards, one between siblings, a room
-// without a row and a row without a room are found.
+// TestLevelsBite shows that forbidden imports are found (upwards, or between
+// rooms of the same level), and rooms without a row or rows without a room.
 func TestLevelsBite(t *testing.T) {
 	table := "| 1 | `internal/record` | x |\n| 2 | `internal/storage` | x |\n| 2 | `internal/metadata` | x |\n| client | `internal/cli` | x |\n| client | `internal/cli/bench` | x |\n| 0 | `internal/config` | x |\n"
 	files := map[string]string{
@@ -132,8 +133,8 @@ func TestLevelsBite(t *testing.T) {
 	}
 }
 
-// TestEndpointsBite shows that a row without its file and a file without its
-// row are found.
+// TestEndpointsBite shows that a row without its file, and a file without its
+// row, are found.
 func TestEndpointsBite(t *testing.T) {
 	sources := []Source{
 		mustParse(t, "internal/api/00_produce.go", "package api"),

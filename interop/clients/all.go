@@ -10,15 +10,15 @@ import (
 	"ottla/interop/target"
 )
 
-// Factory starts one kind of client.
+// Factory starts one type of client.
 type Factory struct {
 	Name string
-	// Start connects the client to a broker, and ends it with the test. A
-	// missing peer ends the test instead.
+	// Start connects the client to a broker. The client is closed at the end of
+	// the test. If a peer is missing, the test is skipped or fails.
 	Start func(t testing.TB, addr string) Client
 }
 
-// All is every client of the matrix.
+// All lists the clients of the matrix.
 func All() []Factory {
 	return []Factory{
 		{"franz-go", func(_ testing.TB, addr string) Client { return NewFranz(addr) }},
@@ -45,14 +45,14 @@ var confluentAbilities = full
 
 var kafkaPythonAbilities = func() Abilities {
 	a := full
-	a.NullBoth = false // it refuses such a record
+	a.NullBoth = false // the client refuses such a record
 	a.NullHeader = false
 	return a
 }()
 
 var aiokafkaAbilities = func() Abilities {
 	a := full
-	a.NullBoth = false // it refuses such a record
+	a.NullBoth = false // the client refuses such a record
 	a.NullHeader = false
 	return a
 }()
@@ -61,13 +61,13 @@ var kafkajsAbilities = func() Abilities {
 	a := full
 	a.Consume = false // its consumer needs a group
 	a.NullHeader = false
-	a.RepeatedHeaders = false // headers are an object, whose order is by name
+	a.RepeatedHeaders = false // headers are an object, ordered by name
 	return a
 }()
 
 var platformaticAbilities = full
 
-// Command is how a program is called that waits for more arguments.
+// Command is the command line of a program that gets more arguments appended.
 type Command struct {
 	Argv, Env []string
 }
@@ -93,7 +93,7 @@ func StartJava(t testing.TB, addr string) *Process {
 	return start(t, full, Java(t, "Client"), addr)
 }
 
-// Java compiles interop/java for one of its classes.
+// Java compiles interop/java and returns the command for one of its classes.
 func Java(t testing.TB, class string) Command {
 	t.Helper()
 	jars := target.Jars(t)
@@ -111,14 +111,14 @@ func Java(t testing.TB, class string) Command {
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", path, class}}
 }
 
-// Python is a script of interop/python.
+// Python is the command for a script of interop/python.
 func Python(t testing.TB, script string) Command {
 	t.Helper()
 	interpreter := target.Installed(t, "python", "bin", "python")
 	return Command{Argv: []string{interpreter, filepath.Join(sourceDir(t), "python", script)}, Env: []string{"PYTHONDONTWRITEBYTECODE=1"}}
 }
 
-// Node is a script of interop/node.
+// Node is the command for a script of interop/node.
 func Node(t testing.TB, script string) Command {
 	t.Helper()
 	modules := target.Installed(t, "node", "node_modules")
@@ -136,8 +136,8 @@ func node(script string, a Abilities) func(testing.TB, string) Client {
 	return func(t testing.TB, addr string) Client { return start(t, a, Node(t, script), addr) }
 }
 
-// nodeProgram is the Node that was installed with the packages, or the one of
-// the system.
+// nodeProgram is the Node that was installed with the packages, or the
+// system's.
 func nodeProgram(t testing.TB, modules string) string {
 	own, err := filepath.Glob(filepath.Join(modules, "node-linux-*", "bin", "node"))
 	if err == nil && len(own) > 0 {
@@ -146,7 +146,7 @@ func nodeProgram(t testing.TB, modules string) string {
 	return target.Program(t, "node")
 }
 
-// sourceDir is the folder interop.
+// sourceDir is the path of the folder interop.
 func sourceDir(t testing.TB) string {
 	t.Helper()
 	root, err := target.ModuleRoot()

@@ -11,11 +11,11 @@ import (
 
 var allCodecs = []string{"none", "gzip", "snappy", "lz4", "zstd"}
 
-// allAcks begins with all: a broker may not know a topic yet that its controller
-// has just created, and only a client that gets an answer tries again.
+// allAcks begins with all: a broker may not know a topic that its controller
+// has just created, and a client retries only if it gets a response.
 var allAcks = []string{"all", "1", "0"}
 
-// Franz is franz-go, which the matrix also uses as the neutral reader and
+// Franz is franz-go. The matrix also uses it as the reference reader and
 // writer.
 type Franz struct{ addr string }
 
@@ -92,7 +92,7 @@ func (f *Franz) Produce(ctx context.Context, p Produce) ([]int64, error) {
 	return offsets, nil
 }
 
-// AwaitEnd returns when a partition's log has reached an end offset.
+// AwaitEnd returns when the log of a partition has reached an end offset.
 func (f *Franz) AwaitEnd(ctx context.Context, topic string, partition int, end int64) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(f.addr))
 	if err != nil {
@@ -155,7 +155,7 @@ func (f *Franz) Consume(ctx context.Context, c Consume) ([]Record, error) {
 	return out[:c.Count], nil
 }
 
-// FromFranz is a record of franz-go as the matrix compares it.
+// FromFranz converts a record of franz-go to the form of the matrix.
 func FromFranz(r *kgo.Record) Record {
 	rec := Record{Offset: r.Offset, Timestamp: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
 	for _, h := range r.Headers {

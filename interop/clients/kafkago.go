@@ -13,7 +13,7 @@ type kafkaGo struct{ addr string }
 
 func (*kafkaGo) Can() Abilities {
 	return Abilities{
-		// Its reader shows everything that is empty as nil.
+		// Its reader returns everything empty as nil.
 		Codecs: allCodecs, Acks: allAcks, Admin: true, Consume: true, Timestamps: true,
 		Headers: true, NullBoth: true, RepeatedHeaders: true,
 	}
@@ -42,7 +42,7 @@ var kafkaGoCodecs = map[string]kafka.Compression{
 
 var kafkaGoAcks = map[string]kafka.RequiredAcks{"0": kafka.RequireNone, "1": kafka.RequireOne, "all": kafka.RequireAll}
 
-// onePartition is the balancer that writes everything to one partition.
+// onePartition is a balancer that writes everything to one partition.
 type onePartition int
 
 func (p onePartition) Balance(kafka.Message, ...int) int { return int(p) }
@@ -54,7 +54,7 @@ func (k *kafkaGo) Produce(ctx context.Context, p Produce) ([]int64, error) {
 		Addr: kafka.TCP(k.addr), Topic: p.Topic, Balancer: onePartition(p.Partition),
 		RequiredAcks: kafkaGoAcks[p.Acks], Compression: kafkaGoCodecs[p.Codec],
 		BatchBytes: 2 << 20, BatchSize: len(p.Records), BatchTimeout: 10 * time.Millisecond,
-		// Completion is called for one batch after the other of a partition.
+		// Completion is called sequentially for the batches of a partition.
 		Completion: func(messages []kafka.Message, _ error) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// kcat is run once for every list of records that one command line can say:
-// headers and whether there are keys belong to the command line, and each
+// kcat is run once for each list of records that one command line can describe.
+// The headers, and whether there are keys, are part of the command line. Each
 // value is a file.
 type kcat struct {
 	program, addr, dir string
@@ -54,8 +54,9 @@ func (k *kcat) Produce(ctx context.Context, p Produce) ([]int64, error) {
 	return unknownOffsets(len(p.Records)), nil
 }
 
-// writeInOrder is write, which without acks ends before the broker has the
-// records: those of the next command could overtake them on their connection.
+// writeInOrder is write that also works without acks. Without acks kcat ends
+// before the broker has the records, and the records of the next command could
+// overtake them on another connection.
 func (k *kcat) writeInOrder(ctx context.Context, p Produce, records []Record) error {
 	if p.Acks != "0" {
 		return k.write(ctx, p, records)
@@ -93,7 +94,7 @@ func (k *kcat) write(ctx context.Context, p Produce, records []Record) error {
 		args = append(args, "-H", h.Key+"="+string(h.Value))
 	}
 	if records[0].Value == nil {
-		args = append(args, "-Z") // an empty value is null
+		args = append(args, "-Z") // kcat treats an empty value as null
 	}
 	if len(records) == 1 && records[0].Key == nil && len(records[0].Value) > 0 {
 		file := filepath.Join(k.dir, "value")
@@ -141,7 +142,7 @@ func (k *kcat) Consume(ctx context.Context, c Consume) ([]Record, error) {
 	return records, nil
 }
 
-// parseKcat reads one record of the format that Consume asks for: a line with
+// parseKcat parses one record in the format that Consume requests: a line with
 // the lengths, then key and value.
 func parseKcat(out []byte) (Record, []byte, error) {
 	line, rest, ok := bytes.Cut(out, []byte("\n"))
@@ -168,7 +169,7 @@ func parseKcat(out []byte) (Record, []byte, error) {
 	return rec, rest, errors.Join(err1, err2)
 }
 
-// take cuts n bytes off; -1 is null.
+// take removes n bytes from the front; -1 is null.
 func take(b []byte, n int64) (head, rest []byte, err error) {
 	if n < 0 {
 		return nil, b, nil

@@ -12,11 +12,12 @@ import (
 	"ottla/interop/target"
 )
 
-// stderrLines are shown of what a program printed to its standard error.
+// stderrLines is the number of lines of a program's standard error that are
+// shown.
 const stderrLines = 30
 
-// Process is a client program that reads one command a line and answers each
-// with one line, both JSON:
+// Process is a client program that reads one command per line and writes one
+// line as the answer, both JSON:
 //
 //	{"op":"create","topic":"t","partitions":2,"configs":{"retention.ms":"-1"}}  →  {}
 //	{"op":"produce", …the fields of Produce…}                                   →  {"offsets":[0,1]}
@@ -25,7 +26,7 @@ const stderrLines = 30
 //	{"op":"groups","topic":"t"}                                                 →  {"result":{…}}
 //
 // Bytes are base64, null is null. A failure is {"error":"text"}. The program
-// ends when its input does.
+// ends when its input ends.
 type Process struct {
 	abilities Abilities
 	cmd       *exec.Cmd
@@ -41,8 +42,8 @@ type answer struct {
 	Error   string          `json:"error"`
 }
 
-// StartProcess starts a client program; the bootstrap address is its last
-// argument.
+// StartProcess starts a client program. Its last argument is the bootstrap
+// address.
 func StartProcess(abilities Abilities, env []string, addr string, argv ...string) (*Process, error) {
 	cmd := exec.Command(argv[0], append(argv[1:], addr)...)
 	cmd.Env = append(cmd.Environ(), env...)
@@ -85,8 +86,8 @@ func (p *Process) Consume(ctx context.Context, req Consume) ([]Record, error) {
 	return a.Records, err
 }
 
-// Tour runs a tour of the admin client that the program has ("admin", or
-// "groups"), and decodes what it found into result.
+// Tour runs the program's tour of the admin client ("admin" or "groups"), and
+// decodes the results into result.
 func (p *Process) Tour(ctx context.Context, op, topic string, result any) error {
 	a, err := p.call(ctx, op, map[string]string{"topic": topic})
 	if err != nil {
@@ -95,8 +96,8 @@ func (p *Process) Tour(ctx context.Context, op, topic string, result any) error 
 	return json.Unmarshal(a.Result, result)
 }
 
-// call sends one command and waits for its line, or for ctx: then the program
-// is killed, because a line that comes late would answer the next command.
+// call sends one command and waits for the answer. When ctx is done it kills
+// the program, because a late line would be taken for the next answer.
 func (p *Process) call(ctx context.Context, op string, args any) (answer, error) {
 	line, err := command(op, args)
 	if err != nil {
@@ -111,7 +112,7 @@ func (p *Process) call(ctx context.Context, op string, args any) (answer, error)
 	select {
 	case <-done:
 	case <-ctx.Done():
-		_ = p.cmd.Process.Kill() // ends exchange, whose error then says so
+		_ = p.cmd.Process.Kill() // ends exchange, whose error contains the reason
 		<-done
 		err = errors.Join(ctx.Err(), err)
 	}
@@ -124,7 +125,7 @@ func (p *Process) call(ctx context.Context, op string, args any) (answer, error)
 	return a, nil
 }
 
-// command puts "op" in front of the fields of args.
+// command adds "op" to the fields of args.
 func command(op string, args any) ([]byte, error) {
 	fields, err := json.Marshal(args)
 	if err != nil {

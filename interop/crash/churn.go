@@ -11,34 +11,36 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// churn creates topics, writes one record to each and deletes the oldest, one
-// after the other, and remembers how far each came.
+// churn creates topics one after the other, writes one record to each and
+// deletes the oldest. It records how far each topic came.
 type churn struct {
 	topics []*churned
-	count  atomic.Int64  // of topics with their record, for waiting
+	count  atomic.Int64  // number of topics with their record
 	more   chan struct{} // gets a token after each
 	done   chan struct{} // closed when run has returned
 	stop   context.CancelFunc
 	err    error
 }
 
-// churned is one topic of a churn. Each step is set before it is asked for, and
-// acknowledged after the broker said yes.
+// churned is a topic of a churn. deleting is set before the request; the other
+// fields are set after the broker has acknowledged.
 type churned struct {
 	name       string
 	partitions int32
-	created    bool   // acknowledged
+	created    bool   // acknowledged by the broker
 	value      string // acknowledged at offset 0 of partition 0, or ""
 	deleting   bool
-	deleted    bool // acknowledged
+	deleted    bool // acknowledged by the broker
 }
 
-// churnKeeps is how many topics stay until they are deleted.
+// churnKeeps is the number of topics that are kept before the oldest is
+// deleted.
 const churnKeeps = 12
 
-// startChurn begins with topics PREFIX-0, PREFIX-1 and so on.
+// startChurn starts a churn of the topics PREFIX-0, PREFIX-1 and so on.
 func startChurn(addr, prefix string) (*churn, error) {
-	// An idempotent producer waits for the answer to what it sent, however long.
+	// Not idempotent: an idempotent producer would wait without limit for the
+	// response.
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.DisableIdempotentWrite(), kgo.RecordRetries(0), kgo.MetadataMinAge(10*time.Millisecond))
 	if err != nil {
@@ -68,8 +70,8 @@ func (c *churn) await(ctx context.Context, n int64) error {
 	return nil
 }
 
-// halt stops the churn where it is, when the broker is gone at the latest; its
-// topics may be read then. The error is what a step failed with.
+// halt stops the churn, at the latest when the broker is down. After it the
+// topics can be read. The error is the error of a failed step.
 func (c *churn) halt() error {
 	c.stop()
 	<-c.done
@@ -108,7 +110,7 @@ func (c *churn) run(ctx context.Context, cl *kgo.Client, prefix string) error {
 	return nil
 }
 
-// faults compares the topics that there are with what was acknowledged.
+// faults compares the existing topics with the acknowledged steps.
 func (c *churn) faults(ctx context.Context, addr string) ([]string, error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
 	if err != nil {
@@ -139,20 +141,21 @@ func (c *churn) faults(ctx context.Context, addr string) ([]string, error) {
 	return out, nil
 }
 
-// fault judges a topic that has so many partitions now; 0: it is not there.
+// fault checks a topic that now has the given number of partitions; 0: it does
+// not exist.
 func (t *churned) fault(partitions int32) string {
 	switch {
 	case t.deleted && partitions > 0:
-		return fmt.Sprintf("topic %s was deleted and is there", t.name)
+		return fmt.Sprintf("topic %s was deleted but exists", t.name)
 	case t.created && !t.deleting && partitions == 0:
-		return fmt.Sprintf("topic %s was created and is lost", t.name)
+		return fmt.Sprintf("topic %s was created but is lost", t.name)
 	case partitions != 0 && partitions != t.partitions:
 		return fmt.Sprintf("topic %s has %d partitions, want %d", t.name, partitions, t.partitions)
 	}
 	return ""
 }
 
-// record looks for the record that was acknowledged.
+// record checks the acknowledged record.
 func (t *churned) record(ctx context.Context, addr string) (fault string, err error) {
 	records, err := readAll(ctx, addr, t.name)
 	switch {

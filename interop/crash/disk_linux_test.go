@@ -13,18 +13,18 @@ import (
 	"ottla/interop/target"
 )
 
-// disk is an ext4 file system of its own, in a file on a loop device, whose
-// power can be cut: what was not fsynced is then gone.
+// disk is an ext4 file system in a file on a loop device. Its power can be cut:
+// data that was not fsynced is then lost.
 type disk struct {
 	image string
-	dir   string // where it is mounted
+	dir   string // mount point
 }
 
 // diskBytes is the size of the image; the file is sparse.
 const diskBytes = 512 << 20
 
-// newDisk makes and mounts a disk. It ends the test where that is impossible,
-// and unmounts at the test's end, however it ended.
+// newDisk creates and mounts a disk. If this is impossible, it ends the test.
+// It unmounts the disk at the end of the test.
 func newDisk(t *testing.T) *disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -48,7 +48,7 @@ func newDisk(t *testing.T) *disk {
 	}
 	t.Cleanup(func() {
 		if err := d.unmount(); err != nil {
-			// Lazily, so that the folder can be removed: the kernel detaches the
+			// Lazy, so that the folder can be removed: the kernel detaches the
 			// loop device when the last file on it is closed.
 			t.Error(errors.Join(err, syscall.Unmount(d.dir, syscall.MNT_DETACH)))
 		}
@@ -56,11 +56,10 @@ func newDisk(t *testing.T) *disk {
 	return d
 }
 
-// diskPrefix begins the name of a disk's folder; the process id follows.
+// diskPrefix is the prefix of a disk's folder; the process id follows.
 const diskPrefix = "ottla-power-"
 
-// sweepDisks takes away the disks of test processes that were killed before
-// they could.
+// sweepDisks removes the disks of test processes that were killed.
 func sweepDisks(t *testing.T) {
 	t.Helper()
 	homes, err := filepath.Glob(filepath.Join(os.TempDir(), diskPrefix+"*"))
@@ -72,7 +71,7 @@ func sweepDisks(t *testing.T) {
 		if _, err := fmt.Sscanf(filepath.Base(home), diskPrefix+"%d-", &pid); err != nil || syscall.Kill(pid, 0) == nil {
 			continue
 		}
-		_ = syscall.Unmount(filepath.Join(home, "disk"), syscall.MNT_DETACH) // it need not be mounted
+		_ = syscall.Unmount(filepath.Join(home, "disk"), syscall.MNT_DETACH) // it may not be mounted
 		if err := os.RemoveAll(home); err != nil {
 			t.Error(err)
 		}
@@ -96,9 +95,9 @@ func (d *disk) format() error {
 func (d *disk) mount() error   { return command("mount", "-o", "loop", d.image, d.dir) }
 func (d *disk) unmount() error { return command("umount", d.dir) }
 
-// cut ends all I/O of the file system at once, without writing its journal: the
-// ioctl EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH. From then on every
-// operation fails with EIO; files stay open until their owners are gone.
+// cut stops all I/O of the file system at once, without writing its journal,
+// with the ioctl EXT4_IOC_SHUTDOWN and EXT4_GOING_FLAGS_NOLOGFLUSH. From then
+// on every operation fails with EIO. Files stay open until their owners end.
 func (d *disk) cut() error {
 	const shutdown, noLogFlush = 0x8004587d, 2
 	dir, err := os.Open(d.dir)
@@ -113,9 +112,9 @@ func (d *disk) cut() error {
 	return nil
 }
 
-// power brings the disk back after cut, when nobody has a file on it open any
-// more: mounting replays the journal, after which the file system must be in
-// order, or the test would blame the broker for what the machine did.
+// power brings the disk back after cut. No process may have a file on it open.
+// Mounting replays the journal. After that the file system must be clean;
+// otherwise the test would blame the broker for an error of the machine.
 func (d *disk) power() error {
 	for _, step := range []func() error{
 		d.unmount, d.mount, d.unmount,

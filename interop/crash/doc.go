@@ -1,7 +1,7 @@
-// Package crash treats a broker badly and looks at what is left: SIGKILL in the
-// middle of a load, power loss of the disk under it, and a disk that is full. What
-// it holds the broker to is what a client was told: an acknowledged record is
-// there, once, where the broker said, and in order.
+// Package crash tests a broker under SIGKILL during a load, power loss of its
+// disk, and a full disk. It checks what the broker acknowledged to clients:
+// each acknowledged record exists exactly once, where the broker said, and in
+// order.
 //
 // Start at kill_test.go.
 package crash

@@ -18,11 +18,16 @@ import (
 	"ottla/interop/wire"
 )
 
-// TestDiskFull fills the disk under the data folder. Producing is then refused
-// with a storage error that clients try again; what was acknowledged can be
-// read; metadata changes; the broker lives, starts again on the full disk, and
-// goes on when there is room, be it that a topic was deleted, records were, or
-// the disk has grown. (Apache Kafka ends itself: with it, this test cannot pass.)
+// TestDiskFull fills the disk of the data folder. Requirements:
+//
+//   - Producing is refused with a storage error that clients retry.
+//   - Acknowledged records can be read.
+//   - Metadata can change.
+//   - The broker keeps running, and can be restarted on the full disk.
+//   - It accepts records again when there is space: after a topic was deleted,
+//     records were deleted, or the disk was enlarged.
+//
+// (Apache Kafka shuts down on a full disk, so this test cannot pass with it.)
 func TestDiskFull(t *testing.T) {
 	if target.Default() == target.Kafka {
 		t.Skip("Apache Kafka ends itself when its only disk is full")
@@ -149,7 +154,7 @@ func fillDisk(t *testing.T, broker *target.Broker, acked map[position]string) {
 	t.Fatal("the disk did not get full")
 }
 
-// changeMetadata makes a topic, alters another, and sees that both are so.
+// changeMetadata creates a topic and alters another, and checks the result.
 func changeMetadata(t *testing.T, broker *target.Broker) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr))
@@ -175,7 +180,7 @@ func changeMetadata(t *testing.T, broker *target.Broker) {
 	}
 }
 
-// goesOn frees space and expects that records are taken again, soon.
+// goesOn frees space and checks that the broker soon accepts records again.
 func goesOn(t *testing.T, broker *target.Broker, acked map[position]string, free func(context.Context, *kadm.Client) error) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr))
@@ -201,11 +206,11 @@ func goesOn(t *testing.T, broker *target.Broker, acked map[position]string, free
 	readAcked(t, broker, acked)
 }
 
-// bigValue is a value of about 100 KiB in the form that the judge reads.
+// bigValue is a value of about 100 KiB in the format of judge.
 func bigValue(n int) string { return fmt.Sprintf("%0100000d 0 %d", 0, n) }
 
-// produceOne sends one record with acks=all on a connection of its own, without
-// a client that would try again.
+// produceOne sends one record with acks=all on a new connection, without a
+// client that would retry.
 func produceOne(t *testing.T, addr, topicName string, n int) (offset int64, code int16) {
 	t.Helper()
 	conn, err := wire.Dial(addr)
@@ -239,7 +244,7 @@ func readAcked(t *testing.T, broker *target.Broker, acked map[position]string) {
 	}
 }
 
-// alive fails the test when the process has ended or does not answer.
+// alive fails the test if the process has ended or does not respond.
 func alive(t *testing.T, broker *target.Broker) {
 	t.Helper()
 	select {

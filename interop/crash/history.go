@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// readAll reads every record of a topic up to the end offsets of now.
+// readAll reads every record of a topic up to the current end offsets.
 func readAll(ctx context.Context, addr, topic string) ([]*kgo.Record, error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
@@ -33,9 +33,9 @@ func readAll(ctx context.Context, addr, topic string) ([]*kgo.Record, error) {
 	return out, nil
 }
 
-// judge compares what is in the log with what was acknowledged. Each record is
-// where the broker said; no value is there twice; offsets have no gaps; and the
-// values of one producer are in the order in which it wrote them.
+// judge compares the log with the acknowledged records. Each record must be
+// where the broker said, no value may occur twice, offsets must have no gaps,
+// and the values of one producer must be in the order in which it wrote them.
 func judge(records []*kgo.Record, acked map[position]string) []string {
 	var faults []string
 	at := make(map[position]string, len(records))

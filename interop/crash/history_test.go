@@ -6,7 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestJudge shows that the judge sees each kind of fault.
+// TestJudge shows that judge finds each kind of fault.
 func TestJudge(t *testing.T) {
 	record := func(offset int64, value string) *kgo.Record { return &kgo.Record{Offset: offset, Value: []byte(value)} }
 	good := []*kgo.Record{record(0, "1 0 0"), record(1, "2 0 0"), record(2, "1 0 1")}

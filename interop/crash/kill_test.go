@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(target.Main(m)) }
 
-// patience bounds every wait for the broker.
+// patience is the limit of every wait for the broker.
 const patience = 2 * time.Minute
 
 func patient(t *testing.T) context.Context {
@@ -22,10 +22,10 @@ func patient(t *testing.T) context.Context {
 	return ctx
 }
 
-// TestKill kills the broker with SIGKILL while idempotent producers write with
-// acks=all, and starts it again, several times over. The producers notice
-// nothing but a pause. In the end every acknowledged record is there once, where
-// it was said to be, in order.
+// TestKill kills the broker with SIGKILL several times while idempotent
+// producers write with acks=all, and restarts it. The producers see only a
+// pause. In the end every acknowledged record exists once, at its offset and in
+// order.
 func TestKill(t *testing.T) {
 	broker := target.Start(t, target.Options{})
 	const partitions = 3
@@ -66,7 +66,7 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// report reads a topic and fails the test for every fault of its history.
+// report reads a topic and reports every fault of its history as a test error.
 func report(t *testing.T, addr, topic string, acked map[position]string) {
 	t.Helper()
 	records, err := readAll(patient(t), addr, topic)

@@ -10,30 +10,30 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// loadOptions say who writes where.
+// loadOptions configure a load.
 type loadOptions struct {
 	addr       string
 	topic      string
 	partitions int32
-	first      int // number of the first producer; a number is used once in the history of a topic
-	idempotent int // how many producers that try again until it is acknowledged, once
-	plain      int // how many that give up what was under way when the broker went
-	pad        int // producers write values of different lengths, up to so many bytes more
+	first      int // number of the first producer; each number is used once in the history of a topic
+	idempotent int // number of producers that retry until a record is acknowledged, exactly once
+	plain      int // number of producers that do not retry records in flight when the broker is killed
+	pad        int // producers write values of different lengths, up to this many additional bytes
 }
 
-// load is a number of producers that write with acks=all until they are stopped,
-// and the list of what was acknowledged.
+// load is a set of producers that write with acks=all until they are stopped,
+// and the list of acknowledged records.
 type load struct {
 	loadOptions
 	clients []*kgo.Client
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
-	acks atomic.Int64  // how many, for waiting
+	acks atomic.Int64  // number of acknowledgements
 	more chan struct{} // gets a token after acknowledgements
 
 	mu    sync.Mutex
-	acked map[position]string // where → the value that was acknowledged there
+	acked map[position]string // position → the value acknowledged there
 	errs  []error
 }
 
@@ -42,7 +42,7 @@ type position struct {
 	offset    int64
 }
 
-// window is how many records of one producer may be under way.
+// window is the maximum number of unacknowledged records of one producer.
 const window = 200
 
 // loadCodecs are the compressions of the producers, in turn.
@@ -50,7 +50,7 @@ var loadCodecs = []kgo.CompressionCodec{
 	kgo.SnappyCompression(), kgo.NoCompression(), kgo.Lz4Compression(), kgo.ZstdCompression(), kgo.GzipCompression(),
 }
 
-// startLoad begins to write to all partitions of a topic.
+// startLoad starts to write to all partitions of a topic.
 func startLoad(ctx context.Context, o loadOptions) (*load, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{loadOptions: o, stop: cancel, acked: make(map[position]string), more: make(chan struct{}, 1)}
@@ -70,7 +70,8 @@ func startLoad(ctx context.Context, o loadOptions) (*load, error) {
 		}
 		l.clients = append(l.clients, cl)
 		if i < o.idempotent {
-			// franz-go gives up when the broker goes before it has an id.
+			// franz-go fails if the broker is killed before the producer has an
+			// id.
 			if _, _, err := cl.ProducerID(ctx); err != nil {
 				l.close()
 				return nil, err
@@ -85,9 +86,9 @@ func startLoad(ctx context.Context, o loadOptions) (*load, error) {
 	return l, nil
 }
 
-// write produces the values "PRODUCER PARTITION NUMBER", numbered per partition,
-// with zeros in front. MaxBufferedRecords makes Produce wait while the broker is
-// away.
+// write produces the values "PRODUCER PARTITION NUMBER", numbered per
+// partition, with leading zeros. MaxBufferedRecords makes Produce wait while
+// the broker is down.
 func (l *load) write(ctx context.Context, cl *kgo.Client, producer int, done func(*kgo.Record, error)) {
 	width := 1 + l.pad*(producer%4)/3
 	for n := 0; ctx.Err() == nil; n++ {
@@ -98,8 +99,8 @@ func (l *load) write(ctx context.Context, cl *kgo.Client, producer int, done fun
 	}
 }
 
-// doneOrLost is done for a producer that does not try again: what failed may be
-// in the log or not.
+// doneOrLost is done for a producer that does not retry: a failed record may or
+// may not be in the log.
 func (l *load) doneOrLost(r *kgo.Record, err error) {
 	if err == nil {
 		l.done(r, nil)
@@ -133,8 +134,8 @@ func (l *load) await(ctx context.Context, n int64) error {
 	return nil
 }
 
-// finish stops the producers, and waits until everything that they began is
-// acknowledged or has failed.
+// finish stops the producers and waits until all their records are acknowledged
+// or have failed.
 func (l *load) finish(ctx context.Context) error {
 	l.stop()
 	l.running.Wait()
@@ -159,7 +160,7 @@ func (l *load) close() {
 	}
 }
 
-// abandon drops what was not acknowledged.
+// abandon drops all unacknowledged records.
 func (l *load) abandon(ctx context.Context) error {
 	var errs []error
 	for _, cl := range l.clients {

@@ -16,21 +16,22 @@ import (
 	"ottla/interop/target"
 )
 
-// TestPowerLoss cuts the power of the disk under the broker at random moments of
-// a load, again and again on one data folder, and looks at what is left:
+// TestPowerLoss cuts the power of the broker's disk at random moments of a
+// load, repeatedly on one data folder, and checks the data:
 //
-//  1. Producers with acks=all, idempotent ones and plain ones, write with every
-//     compression to several partitions, whose segments roll; a consumer reads
-//     along; topics are created, written to and deleted.
-//  2. After a random number of acknowledgements the disk is cut off, the broker
-//     killed, the disk brought back, the broker started.
-//  3. Every record that was acknowledged or seen by the consumer is there, once,
-//     where it was, in order. Every topic that was acknowledged as created is
-//     there with its record, every one acknowledged as deleted is gone. The
-//     idempotent producers have noticed nothing but a pause.
+//  1. Producers with acks=all, idempotent and plain, write with every
+//     compression to several partitions, whose segments roll. A consumer reads
+//     concurrently. Topics are created, written to and deleted.
+//  2. After a random number of acknowledgements the power of the disk is cut,
+//     the broker killed, the disk brought back, and the broker started.
+//  3. Every record that was acknowledged or seen by the consumer exists once,
+//     at its offset and in order. Every topic whose creation was acknowledged
+//     exists with its record; every topic whose deletion was acknowledged is
+//     gone. The idempotent producers have seen only a pause.
 //
-// One cycle in the short form, two in the long one, OTTLA_POWERLOSS of them in
-// `make powerloss`. OTTLA_SEED repeats the draws, not the timing of a machine.
+// The short form has one cycle, the long form two, and `make powerloss`
+// OTTLA_POWERLOSS cycles. OTTLA_SEED repeats the random numbers, but not the
+// timing of the machine.
 func TestPowerLoss(t *testing.T) {
 	if target.Default() == target.Kafka {
 		t.Skip("Apache Kafka acknowledges before a record is on disk")
@@ -52,9 +53,9 @@ func TestPowerLoss(t *testing.T) {
 	})
 }
 
-// TestPowerLossControl shows that TestPowerLoss is able to fail: where
-// acknowledged records are left to the page cache, as Kafka does, power loss
-// takes some of them.
+// TestPowerLossControl shows that TestPowerLoss can fail: if acknowledged
+// records are only in the page cache, as with Kafka, power loss loses some of
+// them.
 func TestPowerLossControl(t *testing.T) {
 	if os.Getenv("OTTLA_POWERLOSS") == "" {
 		t.Skip("a part of make powerloss")
@@ -93,11 +94,11 @@ func TestPowerLossControl(t *testing.T) {
 	t.Errorf("power loss took nothing that was not fsynced in %d tries: the test proves nothing", tries)
 }
 
-// powerCycles is how many cycles were asked for.
+// powerCycles is the number of cycles to run.
 func powerCycles(t *testing.T) int {
 	t.Helper()
 	if n, err := strconv.Atoi(cmp.Or(os.Getenv("OTTLA_POWERLOSS"), "0")); err != nil || n < 0 {
-		t.Fatalf("OTTLA_POWERLOSS is no number of cycles: %v", err)
+		t.Fatalf("OTTLA_POWERLOSS is not a number of cycles: %v", err)
 	} else if n > 0 {
 		return n
 	}
@@ -107,8 +108,8 @@ func powerCycles(t *testing.T) int {
 	return 1
 }
 
-// powerWorld is a broker on a disk whose power can be cut, and all that was said
-// about the topic "power" so far.
+// powerWorld is a broker on a disk whose power can be cut, and all
+// acknowledgements about the topic "power" so far.
 type powerWorld struct {
 	disk   *disk
 	broker *target.Broker
@@ -137,7 +138,8 @@ func newPowerWorld(t *testing.T, durability string) *powerWorld {
 	return w
 }
 
-// producersPerLoad is also how far apart the numbers of two loads' producers are.
+// producersPerLoad is also the distance between the producer numbers of two
+// loads.
 const producersPerLoad = 6
 
 func (w *powerWorld) load(t *testing.T, cycle int) *load {
@@ -153,7 +155,8 @@ func (w *powerWorld) load(t *testing.T, cycle int) *load {
 	return l
 }
 
-// powerOn brings the disk back after the broker was killed, and starts it.
+// powerOn brings the disk back after the broker was killed, and starts the
+// broker.
 func (w *powerWorld) powerOn(t *testing.T) {
 	t.Helper()
 	if err := w.disk.power(); err != nil {
@@ -183,7 +186,7 @@ func (w *powerWorld) cycle(t *testing.T, cycle int) {
 	if err == nil {
 		err = w.disk.cut()
 	}
-	// Nobody but the idempotent producers waits for the broker to come back.
+	// Only the idempotent producers wait for the broker to come back.
 	l.stop()
 	topics.stop()
 	w.broker.Kill()
@@ -219,8 +222,8 @@ func (w *powerWorld) cycle(t *testing.T, cycle int) {
 		cycle+1, moment, unit, len(seen), topics.count.Load(), steps)
 }
 
-// moment draws a number of acknowledgements or of topics: small ones are as
-// likely as large ones, because much happens at the beginning of a log.
+// moment returns a random number of acknowledgements or topics. Small numbers
+// are as likely as large ones, because much happens at the beginning of a log.
 func (w *powerWorld) moment() (n int64, topics bool) {
 	const doublings, ofTopics = 14, 6 // 16,384 and 64
 	if w.rng.IntN(4) == 0 {

@@ -6,14 +6,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// watch is a consumer that remembers what it saw.
+// watch is a consumer that records what it has read.
 type watch struct {
-	seen map[position]string // to be read after halt
+	seen map[position]string // may be read after halt
 	done chan struct{}
 	stop context.CancelFunc
 }
 
-// startWatch reads a topic from its beginning, and goes on reading.
+// startWatch reads a topic from its beginning and keeps reading.
 func startWatch(addr, topic string) (*watch, error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
@@ -25,7 +25,7 @@ func startWatch(addr, topic string) (*watch, error) {
 		defer close(w.done)
 		defer cl.Close()
 		for ctx.Err() == nil {
-			cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) { // an error is no record
+			cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) { // ignore errors
 				w.seen[position{r.Partition, r.Offset}] = string(r.Value)
 			})
 		}
@@ -33,7 +33,7 @@ func startWatch(addr, topic string) (*watch, error) {
 	return w, nil
 }
 
-// halt ends the consumer and returns what it saw.
+// halt stops the consumer and returns the records that it has read.
 func (w *watch) halt() map[position]string {
 	w.stop()
 	<-w.done

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Accepted are the differences that docs/differences.md gives a reason for. In
-// that page a block fenced as ```differential lists them, one on a line:
+// Accepted are the differences for which docs/differences.md gives a reason. In
+// that page a block fenced as ```differential lists them, one per line:
 //
 //	SCRIPT/CASE PATH
 //
-// Both are globs with * for any text. The heading above the block is the name
-// of the choice, the text around it the reason.
+// Both are globs in which * matches any text. The heading above the block is
+// the name of the difference; the text around it is the reason.
 type Accepted struct {
 	rules []*rule
 }
@@ -25,7 +25,7 @@ type rule struct {
 	timesUsed int
 }
 
-// LoadAccepted reads the page.
+// LoadAccepted reads and parses the page.
 func LoadAccepted(file string) (*Accepted, error) {
 	page, err := os.ReadFile(file)
 	if err != nil {
@@ -38,7 +38,7 @@ func LoadAccepted(file string) (*Accepted, error) {
 	return a, nil
 }
 
-// ParseAccepted reads the text of the page.
+// ParseAccepted parses the text of the page.
 func ParseAccepted(page string) (*Accepted, error) {
 	a := &Accepted{}
 	heading, inside := "", false
@@ -59,7 +59,7 @@ func ParseAccepted(page string) (*Accepted, error) {
 	return a, nil
 }
 
-// Covers reports whether a difference has a reason.
+// Covers reports whether a difference is accepted.
 func (a *Accepted) Covers(d Difference) bool {
 	covered := false
 	for _, r := range a.rules {
@@ -71,8 +71,8 @@ func (a *Accepted) Covers(d Difference) bool {
 	return covered
 }
 
-// Unused lists the rules that covered nothing: the page would state a
-// difference that is none any more.
+// Unused lists the rules that matched nothing: the page describes a difference
+// that no longer exists.
 func (a *Accepted) Unused() []string {
 	var out []string
 	for _, r := range a.rules {

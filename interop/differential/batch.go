@@ -15,17 +15,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kbin"
 )
 
-// batchSpec says how a record batch of magic 2 is built: batch{N=3 Seq=0}. The
-// overrides make it wrong on purpose.
+// batchSpec describes a record batch of magic 2: batch{N=3 Seq=0}. The
+// overrides make the batch invalid on purpose.
 type batchSpec struct {
 	N           int64  // records
-	Key, Value  string // of every record; NoKey, NoValue make them null
+	Key, Value  string // of each record; NoKey, NoValue make them null
 	NoKey       bool
 	NoValue     bool
-	Size        int64  // bytes of the value when larger than Value
+	Size        int64  // bytes of the value if larger than Value
 	Header      string // a header of that name with the value "h"
-	TS, Step    int64  // timestamp of the first record; from one to the next, ms
-	Age         int64  // when not 0: TS is Age ms before now (or after, when negative)
+	TS, Step    int64  // timestamp of the first record, and the difference between two records, ms
+	Age         int64  // if not 0: TS is Age ms before now (after now if negative)
 	Magic       int8
 	Epoch       int16 // producer epoch
 	PID         int64
@@ -33,7 +33,7 @@ type batchSpec struct {
 	Codec       string // none gzip zstd
 	BaseOffset  int64
 	LeaderEpoch int32
-	Attributes  int16 // further attribute bits
+	Attributes  int16 // additional attribute bits
 	Transaction bool
 	Control     bool
 	BadCRC      bool
@@ -41,15 +41,16 @@ type batchSpec struct {
 	LastDelta   int64  // override of the last offset delta; -1: none
 	Length      int64  // override of the batch length; -1: none
 	MaxTS       int64  // override of the max timestamp; -1: none
-	Cut         int64  // bytes cut off at the end, after everything else
-	Tail        string // hex, appended behind the records (within length and CRC)
+	Cut         int64  // number of bytes removed at the end, after all other changes
+	Tail        string // hex, appended after the records (within length and CRC)
 	FirstDelta  int64  // offset delta of the first record
-	Body        string // hex, in place of the records
+	Body        string // hex, instead of the records
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// baseTime is the default timestamp of records: fixed, so that answers are.
+// baseTime is the default timestamp of records. It is fixed, so that responses
+// are reproducible.
 const baseTime = 1700000000000
 
 func (b *builder) records(kind string) (string, error) {
@@ -185,7 +186,7 @@ func compress(codec string, raw []byte) ([]byte, error) {
 	return nil, fmt.Errorf("unknown codec %q", codec)
 }
 
-// messageSpec says how an old message set (magic 0 or 1) is built.
+// messageSpec describes an old message set (magic 0 or 1).
 type messageSpec struct {
 	N      int64
 	Magic  int8

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Difference is one line of an answer that only one broker gave, or that both
-// gave with other values. An empty side has no such line.
+// Difference is a line of an answer that only one broker gave, or that differs
+// between the brokers. An empty side has no such line.
 type Difference struct {
 	Case    string
 	Version int16
@@ -52,7 +52,7 @@ func compareLines(want, got Answer) []Difference {
 		}
 		delete(other, l.Path)
 	}
-	for _, l := range got.Lines { // in order, what the oracle has not
+	for _, l := range got.Lines { // lines that the oracle does not have, in order
 		if v, ok := other[l.Path]; ok {
 			out = append(out, Difference{want.Case, want.Version, l.Path, "", v})
 		}
@@ -60,7 +60,7 @@ func compareLines(want, got Answer) []Difference {
 	return out
 }
 
-// shown makes a line without a value distinct from no line.
+// shown distinguishes a line without a value from no line.
 func shown(value string) string {
 	if value == "" {
 		return "(present)"
@@ -68,7 +68,7 @@ func shown(value string) string {
 	return value
 }
 
-// matches reports whether s is what glob says; * stands for any text.
+// matches reports whether s matches glob; * matches any text.
 func matches(glob, s string) bool {
 	parts := strings.Split(glob, "*")
 	if len(parts) == 1 {

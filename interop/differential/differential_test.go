@@ -40,12 +40,13 @@ func scripts(t *testing.T) []*Script {
 	return chosen
 }
 
-// brokers holds one broker for all scripts that ask for the same properties.
+// brokers holds one broker of each kind for all scripts with the same
+// properties.
 type brokers map[string]*target.Broker
 
 func properties(s *Script) string { return strings.Join(s.Broker, " ") }
 
-// startBrokers starts what the scripts need of each kind, all at once.
+// startBrokers starts the required brokers of each kind concurrently.
 func startBrokers(t *testing.T, scripts []*Script, kinds ...target.Kind) []brokers {
 	t.Helper()
 	out := make([]brokers, len(kinds))
@@ -79,8 +80,8 @@ func startBrokers(t *testing.T, scripts []*Script, kinds ...target.Kind) []broke
 	return out
 }
 
-// common is what a single node of Kafka needs to be told, and Ottla is told too:
-// the configs that both describe then have the same source.
+// common is the configuration that a single Kafka node needs. Ottla gets it
+// too, so that both describe these configs with the same source.
 var common = []string{
 	"node.id=1", "process.roles=broker,controller",
 	"offsets.topic.replication.factor=1",
@@ -88,8 +89,8 @@ var common = []string{
 	"share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1",
 }
 
-// TestDifferential is the comparison: every script against Apache Kafka and
-// against Ottla.
+// TestDifferential runs every script against Apache Kafka and against Ottla and
+// compares the answers.
 func TestDifferential(t *testing.T) {
 	target.Jars(t)
 	accepted, err := LoadAccepted(differencesPage)
@@ -105,7 +106,7 @@ func TestDifferential(t *testing.T) {
 	}
 	if *only == "" && target.Default() == target.Ottla {
 		for _, rule := range accepted.Unused() {
-			t.Errorf("%s states a difference that is none: %s", differencesPage, rule)
+			t.Errorf("%s lists a difference that does not exist: %s", differencesPage, rule)
 		}
 	}
 }
@@ -116,7 +117,7 @@ func compareScript(t *testing.T, s *Script, kafka, ottla *target.Broker, accepte
 		differences = slices.DeleteFunc(differences, accepted.Covers)
 		late := slices.ContainsFunc(differences, func(d Difference) bool { return d.Path == answeredPath })
 		if late && try < mostTries {
-			continue // one that a busy machine delayed is not late again
+			continue // a delay caused by a busy machine is not repeated
 		}
 		for _, d := range differences {
 			t.Error(d)
@@ -125,10 +126,12 @@ func compareScript(t *testing.T, s *Script, kafka, ottla *target.Broker, accepte
 	}
 }
 
-// mostTries is how often a timed script is run until both sides agree.
+// mostTries is the maximum number of runs of a timed script until both sides
+// agree.
 const mostTries = 3
 
-// runBoth runs a script against both brokers; one that waits, at the same time.
+// runBoth runs a script against both brokers; a timed script runs on both at
+// the same time.
 func runBoth(t *testing.T, s *Script, kafka, ottla *target.Broker, try int) []Difference {
 	t.Helper()
 	var want, got []Answer
@@ -149,10 +152,10 @@ func runBoth(t *testing.T, s *Script, kafka, ottla *target.Broker, try int) []Di
 	return Compare(want, got)
 }
 
-// TestAnswers writes what the target answers, for reading.
+// TestAnswers writes the answers of the target to files, for reading.
 func TestAnswers(t *testing.T) {
 	if *answersDir == "" {
-		t.Skip("writes answers for reading only when -answers names a folder")
+		t.Skip("needs -answers")
 	}
 	if err := os.MkdirAll(*answersDir, 0o755); err != nil {
 		t.Fatal(err)
@@ -174,7 +177,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// report prints answers under their statements; neighbouring versions with the
+// report prints answers under their statements. Consecutive versions with the
 // same answer are printed once.
 func report(s *Script, answers []Answer) string {
 	texts := make(map[string]string)

@@ -52,7 +52,7 @@ func TestTimedScript(t *testing.T) {
 	}
 }
 
-// fakeEnv resolves what a broker would be asked for.
+// fakeEnv resolves names without a broker.
 type fakeEnv struct{}
 
 func (fakeEnv) variable(name string) (string, bool) { return "7", name == "pid" }
@@ -87,7 +87,7 @@ func TestFill(t *testing.T) {
 	}
 }
 
-// TestBatch checks the builder of record batches by kmsg and the CRC.
+// TestBatch checks the builder of record batches with kmsg and the CRC.
 func TestBatch(t *testing.T) {
 	req := kmsg.NewPtrProduceRequest()
 	if err := fill(req, "Topics=[{Partitions=[{Records=batch{N=2 Key=k Value=v Header=h PID=$pid Epoch=1 Seq=5}}]}]", fakeEnv{}); err != nil {
@@ -190,8 +190,8 @@ func TestMatches(t *testing.T) {
 	}
 }
 
-// checkServed compares the version ranges that "all" stands for with what the
-// oracle advertises.
+// checkServed compares the version ranges of "all" with those that the oracle
+// advertises.
 func checkServed(t *testing.T, oracle *target.Broker) {
 	t.Helper()
 	conn, err := wire.Dial(oracle.Addr)
@@ -206,7 +206,7 @@ func checkServed(t *testing.T, oracle *target.Broker) {
 	for _, k := range answer.Response.(*kmsg.ApiVersionsResponse).ApiKeys {
 		r, ok := served[k.ApiKey]
 		if k.ApiKey == int16(kmsg.Produce) {
-			k.MinVersion = 3 // 0 to 2 are advertised for an old client, and refused
+			k.MinVersion = 3 // 0 to 2 are advertised for an old client, but refused
 		}
 		if ok && r != [2]int16{k.MinVersion, k.MaxVersion} {
 			t.Errorf("%s: all is %v, but Kafka serves %d to %d", kmsg.NameForKey(k.ApiKey), r, k.MinVersion, k.MaxVersion)

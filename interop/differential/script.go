@@ -12,26 +12,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Script is one file of cases, run from top to bottom against a broker:
+// Script is a file of cases, run from top to bottom against a broker:
 //
 //	# a comment
-//	broker KEY=VALUE …            properties of the broker; such a script gets brokers of its own
+//	broker KEY=VALUE …            properties of the broker; such a script gets its own brokers
 //	send CASE API VERSIONS FIELDS  a request; VERSIONS is 3, 2..7, or all
-//	keep NAME PATH                $NAME is from now on what the last answer had at PATH
+//	keep NAME PATH                sets $NAME to the value at PATH in the last answer
 //	mask GLOB                     values at matching paths are not compared in this file
-//	frame CASE BYTES              raw bytes behind their length (bytes.go has the words)
-//	bytes CASE BYTES              raw bytes as they are
-//	connect                       go on with a new connection
-//	timed                         from here on compare also when answers come, as
-//	                              a line "answered"; such a script is run again
-//	                              when that differs, with another $try
-//	begin CASE API VERSION FIELDS a request on a connection of its own, whose answer
-//	                              is not waited for
+//	frame CASE BYTES              raw bytes after their length (bytes.go has the words)
+//	bytes CASE BYTES              raw bytes
+//	connect                       continue on a new connection
+//	timed                         from here on also compare the times of answers, as
+//	                              a line "answered"; if the times differ the script
+//	                              runs again, with another $try
+//	begin CASE API VERSION FIELDS a request on its own connection, without waiting
+//	                              for the answer
 //	end CASE                      the answer to a request that was begun
 //
-// A line that begins with white space goes on with the statement above it.
-// FIELDS have the names of kmsg's structs and the values of value.go; $v is the
-// version of the request with a v in front, and $try the number of the run, for
+// A line that begins with white space continues the statement above it. FIELDS
+// have the names of kmsg's structs and the values of value.go. $v is the
+// version of the request with the prefix v. $try is the number of the run, for
 // names that must differ.
 type Script struct {
 	Name   string // of the file, without folder and extension
@@ -51,7 +51,7 @@ type Step struct {
 	Text     string // send: FIELDS; keep: PATH; frame, bytes: BYTES
 }
 
-// LoadScripts reads every script of a folder.
+// LoadScripts parses every script of a folder.
 func LoadScripts(dir string) ([]*Script, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil {
@@ -75,7 +75,7 @@ func LoadScripts(dir string) ([]*Script, error) {
 	return scripts, nil
 }
 
-// ParseScript reads one script; an error begins with the line number.
+// ParseScript parses one script; an error begins with the line number.
 func ParseScript(name, text string) (*Script, error) {
 	s := &Script{Name: name}
 	seen := make(map[string]bool)
@@ -94,7 +94,7 @@ func ParseScript(name, text string) (*Script, error) {
 		}
 		if named := slices.Contains([]string{"send", "begin", "frame", "bytes"}, step.Verb); named {
 			if seen[step.Case] {
-				return nil, fmt.Errorf("%d: case %s exists already", st.line, step.Case)
+				return nil, fmt.Errorf("%d: duplicate case %s", st.line, step.Case)
 			}
 			seen[step.Case] = true
 		}
@@ -108,7 +108,7 @@ type statement struct {
 	text string
 }
 
-// statements joins continued lines and drops comments.
+// statements joins continued lines and removes comments.
 func statements(text string) []statement {
 	var out []statement
 	for i, line := range strings.Split(text, "\n") {
@@ -175,8 +175,8 @@ var apiKeys = func() map[string]int16 {
 	return keys
 }()
 
-// parseVersions reads 3, 2..7, or all: from the lowest version of Kafka 4.3 to
-// kmsg's highest within Kafka's range.
+// parseVersions parses 3, 2..7, or all. all is from the lowest version of Kafka
+// 4.3 to kmsg's highest within Kafka's range.
 func parseVersions(key int16, s string) ([]int16, error) {
 	if s == "all" {
 		r, ok := served[key]
@@ -205,8 +205,9 @@ func span(from, to int16) []int16 {
 	return out
 }
 
-// served is the version range that a broker listener of Kafka 4.3.1 advertises,
-// for the APIs that have cases; checkServed compares it with ApiVersions.
+// served contains the version ranges that a broker listener of Kafka 4.3.1
+// advertises, for the APIs that have cases. checkServed compares it with
+// ApiVersions.
 var served = map[int16][2]int16{
 	0: {3, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 8: {2, 10}, 9: {1, 10}, 10: {0, 6}, 11: {0, 9}, 12: {0, 4}, 13: {0, 5}, 14: {0, 5}, 15: {0, 6}, 16: {0, 5}, 17: {0, 1}, 18: {0, 4}, 19: {2, 7},
 	20: {1, 6}, 21: {0, 2}, 22: {0, 5}, 23: {2, 4}, 29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 32: {1, 4},

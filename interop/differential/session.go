@@ -18,7 +18,7 @@ import (
 	"ottla/interop/wire"
 )
 
-// Answer is what a broker said to one request of one case.
+// Answer is a broker's answer to one request of one case.
 type Answer struct {
 	Case    string // SCRIPT/CASE
 	API     string // empty for raw bytes
@@ -26,7 +26,7 @@ type Answer struct {
 	Lines   []Line
 }
 
-// unknownID is the topic id that no broker has.
+// unknownID is a topic id that no topic has.
 var unknownID = [16]byte{0xde, 0xad, 0xbe, 0xef, 0xde, 0xad, 0xbe, 0xef, 0xde, 0xad, 0xbe, 0xef, 0xde, 0xad, 0xbe, 0xef}
 
 func encodeID(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
@@ -151,7 +151,7 @@ func (s *session) send(step Step, version int16) error {
 	return s.answered(step, req, answer, took, err)
 }
 
-// build makes a request once the brokers know what went before.
+// build makes a request with the values from earlier answers.
 func (s *session) build(step Step, version int16) (kmsg.Request, error) {
 	req := kmsg.RequestForKey(step.Key)
 	if d, ok := req.(interface{ Default() }); ok {
@@ -170,7 +170,7 @@ func (s *session) build(step Step, version int16) (kmsg.Request, error) {
 	return req, nil
 }
 
-// answered notes an answer, or that the broker hung up.
+// answered records an answer, or that the broker closed the connection.
 func (s *session) answered(step Step, req kmsg.Request, answer wire.Answer, took time.Duration, err error) error {
 	switch {
 	case errors.Is(err, wire.ErrClosed):
@@ -190,12 +190,12 @@ func (s *session) answered(step Step, req kmsg.Request, answer wire.Answer, took
 	return nil
 }
 
-// loadLimit bounds the wait for a coordinator that is not ready yet.
+// loadLimit is the limit of the wait for a coordinator that is not ready.
 const loadLimit = 10 * time.Second
 
-// request repeats what a broker refuses because it has just started: Kafka
-// fetches its first block of producer ids when the first is asked for, and makes
-// the topic of a coordinator then, too.
+// request retries a request that a broker refuses because it has just started.
+// Kafka fetches its first block of producer ids at the first request for one,
+// and also creates the topic of a coordinator only then.
 func (s *session) request(req kmsg.Request) (wire.Answer, time.Duration, error) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -212,8 +212,8 @@ func (s *session) request(req kmsg.Request) (wire.Answer, time.Duration, error) 
 	}
 }
 
-// comesAgain reports whether an answer says anywhere that its coordinator is not
-// there yet.
+// comesAgain reports whether an answer contains an error that its coordinator
+// is not available yet.
 func comesAgain(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -246,8 +246,8 @@ func (s *session) record(step Step, version int16) {
 	})
 }
 
-// raw sends bytes that may be no request at all. What answers is printed as
-// far as it can be: then a probe shows whether the connection still lives.
+// raw sends bytes that may not be a valid request. It prints the answer as far
+// as possible. Then a probe shows whether the connection still works.
 func (s *session) raw(step Step) error {
 	s.hangUp()
 	if err := s.connect(); err != nil {
@@ -295,8 +295,9 @@ func (s *session) probe() {
 	s.last.note("", "connection closed")
 }
 
-// summary prints a short answer as it is, and of a long one what tells an error
-// from a list: the correlation id and the two bytes behind it.
+// summary prints a short answer completely. Of a long one it prints the part
+// that distinguishes an error from a list: the correlation id and the two bytes
+// after it.
 func summary(frame []byte) string {
 	const short = 24
 	if len(frame) <= short {
@@ -319,7 +320,7 @@ func (s *session) variable(name string) (string, bool) {
 	return value, ok
 }
 
-// text joins lines for reading: the fields of one struct share a line.
+// text joins lines for reading: the fields of one struct are on one line.
 func text(lines []Line) string {
 	var out strings.Builder
 	parent := "none yet"

@@ -12,24 +12,24 @@ import (
 	"ottla/interop/wire"
 )
 
-// fenceTopic belongs to the harness: changing a config of it and waiting until
-// the broker shows the change proves that the broker has seen every change of
-// metadata before.
+// fenceTopic is a topic of the harness. The harness changes one of its configs
+// and waits until the broker shows the change. Then the broker has seen all
+// earlier changes of metadata.
 const fenceTopic = "the-fence"
 
-// settleLimit bounds the wait for a broker to see a committed change.
+// settleLimit is the limit of the wait until a broker sees a committed change.
 const settleLimit = 20 * time.Second
 
-// controllerOnly names the APIs that Kafka's controller answers from its own
-// state, so that they see every change before them at once.
+// controllerOnly lists the APIs that Kafka's controller answers from its own
+// state. They see all earlier changes immediately.
 var controllerOnly = map[string]bool{
 	"CreateTopics": true, "DeleteTopics": true, "CreatePartitions": true, "AlterConfigs": true,
 	"IncrementalAlterConfigs": true, "UpdateFeatures": true, "AlterPartitionAssignments": true,
 	"AlterClientQuotas": true, "AlterUserSCRAMCredentials": true, "ElectLeaders": true,
 }
 
-// mutates reports whether an answer may stand for a change of metadata that
-// the broker has yet to see.
+// mutates reports whether an answer may mean a change of metadata that the
+// broker has not applied yet.
 func mutates(req kmsg.Request, resp kmsg.Response) bool {
 	m, ok := req.(*kmsg.MetadataRequest)
 	if !ok {
@@ -44,11 +44,11 @@ func mutates(req kmsg.Request, resp kmsg.Response) bool {
 	})
 }
 
-// settle returns when the broker has applied all changes that were answered so
-// far. Kafka answers when its controller has committed, shortly before its
-// broker applies; and several changes may be applied as one. Therefore two
-// rounds: the second change is applied after the first, and what came before
-// it, was applied as a whole.
+// settle returns when the broker has applied all acknowledged changes. Kafka
+// acknowledges when its controller has committed, shortly before its broker
+// applies the change. Several changes may be applied together. Therefore there
+// are two rounds: the second change is applied after the first one, and
+// everything before the first one has then been applied completely.
 func (s *session) settle() error {
 	if !s.dirty {
 		return nil
@@ -76,7 +76,7 @@ func createFence(conn *wire.Conn) error {
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = fenceTopic, 1, 1
 	req.Topics = append(req.Topics, t)
-	_, err := conn.Request(req) // that it exists already is as good
+	_, err := conn.Request(req) // an existing topic is fine too
 	return err
 }
 
@@ -122,7 +122,7 @@ func fenceHeight(conn *wire.Conn) (string, error) {
 	return "", nil
 }
 
-// learn notes the topic ids of an answer.
+// learn records the topic ids of an answer.
 func (s *session) learn(resp kmsg.Response) {
 	switch r := resp.(type) {
 	case *kmsg.CreateTopicsResponse:
@@ -146,8 +146,8 @@ func (s *session) know(topic string, id [16]byte) {
 	s.ids[topic] = id
 }
 
-// topicID finds the id of a topic that the script created, also when the
-// version it used does not answer ids.
+// topicID returns the id of a topic that the script created, also if the
+// response version has no ids.
 func (s *session) topicID(topic string) ([16]byte, error) {
 	if topic == "unknown" {
 		return unknownID, nil

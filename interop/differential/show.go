@@ -19,16 +19,16 @@ import (
 )
 
 // Line is one field of an answer: Topics[orders].Partitions[0].LeaderEpoch.
-// Elements of lists have the name of their key field, so that the order in
-// which a broker lists them does not matter. Fields with kmsg's default value
-// are left out, except error codes.
+// Elements of lists are named by their key field, so that the order in which a
+// broker lists them does not matter. Fields with kmsg's default value are
+// omitted, except error codes.
 type Line struct {
 	Path, Value string
 }
 
 func (l Line) String() string { return strings.TrimRight(l.Path+" "+l.Value, " ") }
 
-// names gives neutral names to what differs between two brokers by nature.
+// names assigns neutral names to values that always differ between two brokers.
 type names struct {
 	addr, port, dir string
 	topics          map[[16]byte]string
@@ -37,15 +37,15 @@ type names struct {
 	now             time.Time
 }
 
-// printer turns one response into lines.
+// printer converts a response to lines.
 type printer struct {
 	names *names
 	lines []Line
-	raw   map[string]string // path → value before it got a neutral name
+	raw   map[string]string // path → value before it was replaced by a neutral name
 }
 
-// show prints an answer. Bytes that kmsg does not write back in the same way
-// (a null for an empty list, bytes behind the end) show as the line "encoding".
+// show prints an answer. If kmsg does not write back the same bytes (a null for
+// an empty list, bytes after the end), this is shown as the line "encoding".
 func show(a wire.Answer, n *names) *printer {
 	p := &printer{names: n, raw: make(map[string]string)}
 	if a.Response == nil {
@@ -68,8 +68,9 @@ func (p *printer) add(at, value string) {
 	p.lines = append(p.lines, Line{at, value})
 }
 
-// structure prints the fields of v, except those that at already has as its
-// key. Documentation is Kafka's prose, which Ottla says in its own words.
+// structure prints the fields of v, except the key fields that at already
+// contains. Documentation is omitted, because Ottla's texts differ from
+// Kafka's.
 func (p *printer) structure(at string, keyFields []string, v reflect.Value) {
 	defaults := defaultsOf(v)
 	before := len(p.lines)
@@ -128,9 +129,9 @@ func (p *printer) field(at, name string, v reflect.Value) {
 	}
 }
 
-// list prints the elements of a list under the name of their key field, in the
-// order of these. The synonyms of a config are ordered by precedence: they keep
-// their index.
+// list prints the elements of a list under the name of their key field, in that
+// order. The synonyms of a config are ordered by precedence and keep their
+// index.
 func (p *printer) list(at, name string, v reflect.Value) {
 	if v.Len() == 0 && !v.IsNil() {
 		p.add(at, "[] (not null)")
@@ -153,15 +154,15 @@ func (p *printer) list(at, name string, v reflect.Value) {
 	}
 }
 
-// element is one element of a list and the fields that identify it.
+// element is an element of a list and the fields that identify it.
 type element struct {
 	key    string
 	fields []string
 	value  reflect.Value
 }
 
-// identifying names the field that identifies an element of a list, in order of
-// preference.
+// identifying returns the field that identifies an element of a list, in order
+// of preference.
 var identifying = []string{
 	"Topic", "Group", "Key", "ResourceName", "Name", "Partition", "ApiKey", "NodeID", "BrokerID", "Dir",
 	"TransactionalID", "User", "ReplicaID", "ProducerID", "BatchIndex", "TopicID",
@@ -190,7 +191,7 @@ func (e *element) identify(n *names) {
 	}
 }
 
-// naturallyLess orders numbers as numbers and all else as text.
+// naturallyLess compares numbers as numbers and other values as text.
 func naturallyLess(a, b string) bool {
 	x, err1 := strconv.Atoi(a)
 	y, err2 := strconv.Atoi(b)
@@ -200,7 +201,7 @@ func naturallyLess(a, b string) bool {
 	return a < b
 }
 
-// rawText is the value as a script may send it back.
+// rawText is the value in a form that a script can send back.
 func rawText(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -214,7 +215,7 @@ func rawText(v reflect.Value) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// value prints a scalar, or a list of scalars.
+// value prints a scalar or a list of scalars.
 func (n *names) value(name string, v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -248,8 +249,8 @@ func (n *names) scalars(name string, v reflect.Value) string {
 	return "[" + strings.Join(words, " ") + "]"
 }
 
-// nearNow is how far a timestamp may be from the clock to count as one that was
-// taken from it. The fixed timestamps of the scripts lie years before.
+// nearNow is the maximum distance to the clock of a timestamp that counts as
+// taken from the clock. The fixed timestamps of the scripts are years older.
 const nearNow = 48 * time.Hour
 
 func (n *names) integer(name string, x int64) string {
@@ -292,11 +293,12 @@ func (n *names) id(id [16]byte) string {
 	return "<an id>"
 }
 
-// longNumber may be a clock reading inside of a message.
+// longNumber may be a clock reading inside a message.
 var longNumber = regexp.MustCompile(`-?[0-9]{13,19}\b`)
 
-// clock replaces a timestamp of about now, and one that overflowed because the
-// largest possible span was taken from it.
+// clock replaces timestamps near the current time, and timestamps that
+// overflowed because the largest possible span was subtracted from the current
+// time.
 func (n *names) clock(digits string) string {
 	x, err := strconv.ParseInt(digits, 10, 64)
 	if err == nil && (n.recent(x) || n.recent(x+math.MaxInt64)) {
@@ -312,11 +314,11 @@ func (n *names) recent(millis int64) bool {
 
 var uuidText = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)
 
-// memberUUID is what a broker puts behind the id of a client, or of an instance,
-// to make a member id.
+// memberUUID is the part that a broker appends to the id of a client or an
+// instance to make a member id.
 var memberUUID = regexp.MustCompile(`-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b`)
 
-// text prints a string with the broker's own address, folder and ids replaced.
+// text prints a string and replaces the broker's address, folder and ids.
 func (n *names) text(s string) string {
 	if uuidText.MatchString(s) && strings.ContainsAny(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 		return "<an id>"

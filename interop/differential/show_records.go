@@ -8,8 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// recordBatches prints the batches of a fetch answer: header fields, and the
-// CRC over the content, unless the broker stamped its own clock.
+// recordBatches prints the batches of a fetch response: header fields, and the
+// CRC of the content, unless the broker's clock is in it.
 func (p *printer) recordBatches(at string, raw []byte) {
 	if len(raw) == 0 {
 		p.add(at, "empty")
@@ -32,8 +32,8 @@ func (p *printer) recordBatches(at string, raw []byte) {
 	}
 }
 
-// batch prints a batch: what its header says, and size and CRC, which differ
-// where a broker has compressed the records anew.
+// batch prints the header of a batch, and its size and CRC. Size and CRC differ
+// if a broker has recompressed the records.
 func (n *names) batch(raw []byte) (header, content string) {
 	var b kmsg.RecordBatch
 	if err := b.ReadFrom(raw); err != nil {

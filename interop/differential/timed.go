@@ -10,12 +10,12 @@ import (
 	"ottla/interop/wire"
 )
 
-// answeredPath is the line of a timed script that tells when an answer came.
+// answeredPath is the line of a timed script with the time of an answer.
 const answeredPath = "answered"
 
-// when classes how long an answer took, in seconds: what a script waits for is
-// whole seconds, and a busy machine adds less than one. What is a little too early
-// is early.
+// when rounds the time of an answer to seconds. Scripts wait for whole seconds,
+// and a busy machine adds less than one. A time slightly below a second still
+// counts as this second.
 func when(took time.Duration) string {
 	const early = 100 * time.Millisecond
 	if n := (took + early) / time.Second; n > 0 {
@@ -29,15 +29,15 @@ type begun struct {
 	step Step
 	req  kmsg.Request
 	conn *wire.Conn
-	done chan struct{} // closed when the rest is set
+	done chan struct{} // closed when the fields below are set
 
 	answer wire.Answer
 	took   time.Duration
 	err    error
 }
 
-// settled is how long a request that was begun has to reach the broker and to be
-// handled as far as that goes, before the next one is sent.
+// settled is the time for a begun request to reach the broker and to be handled
+// as far as possible, before the next request is sent.
 const settled = 300 * time.Millisecond
 
 func (s *session) begin(step Step) error {
@@ -64,13 +64,13 @@ func (s *session) begin(step Step) error {
 	return nil
 }
 
-// await records the answer to a request that was begun.
+// await records the answer to a begun request.
 func (s *session) await(step Step) error {
 	b := s.begun[step.Case]
 	if b == nil {
 		return errors.New("no such request was begun")
 	}
-	<-b.done // the connection has a limit
+	<-b.done // the connection has a time limit
 	s.version = b.step.Versions[0]
 	return s.answered(b.step, b.req, b.answer, b.took, b.err)
 }

@@ -10,26 +10,26 @@ import (
 	"unicode"
 )
 
-// The values of FIELDS, for which builder fills a kmsg struct:
+// The values of FIELDS, with which builder fills a kmsg struct:
 //
-//	Name=value …          fields of a struct; what is not named has kmsg's default
+//	Name=value …          fields of a struct; others have kmsg's default
 //	{Name=value …}        a nested struct
 //	[value value]         a list
 //	12  true  null  word  "a string"
 //	$NAME                 a kept value, or $v
-//	id(topic)             the id of a topic; id(unknown) is one that nobody has
+//	id(topic)             the id of a topic; id(unknown) is an id that no topic has
 //	repeat(a 300)         a string of 300 a
 //	[many(a 300)]         a list of a0 to a299
 //	hex(00ff)             bytes
 //	batch{…} messages{…}  a record batch, an old message set (batch.go)
-//	cat(value value)      byte values one after the other
+//	cat(value value)      concatenated byte values
 type builder struct {
 	src []rune
 	pos int
 	env env
 }
 
-// env resolves what depends on the broker that is talked to.
+// env resolves values that depend on the broker.
 type env interface {
 	variable(name string) (string, bool)
 	topicID(name string) ([16]byte, error)
@@ -52,7 +52,7 @@ func (b *builder) skipSpace() {
 	}
 }
 
-// take consumes r when it comes next.
+// take consumes r if it is the next character.
 func (b *builder) take(r rune) bool {
 	b.skipSpace()
 	if b.pos < len(b.src) && b.src[b.pos] == r {
@@ -71,8 +71,8 @@ func (b *builder) word() string {
 	return string(b.src[start:b.pos])
 }
 
-// fields reads Name=value pairs up to the rune end, or to the end of the text
-// when end is 0.
+// fields parses Name=value pairs up to the rune end, or to the end of the text
+// if end is 0.
 func (b *builder) fields(v reflect.Value, end rune) error {
 	for {
 		b.skipSpace()
@@ -143,7 +143,7 @@ func (b *builder) list(v reflect.Value) error {
 	return nil
 }
 
-// many appends many strings to a list; rest is what stands behind "many(".
+// many appends many strings to a list; rest is the text after "many(".
 func (b *builder) many(v reflect.Value, rest string) error {
 	args, _, closed := strings.Cut(rest, ")")
 	var prefix string
@@ -158,7 +158,7 @@ func (b *builder) many(v reflect.Value, rest string) error {
 	return nil
 }
 
-// scalar reads one value that is not a struct or a list.
+// scalar parses one value that is not a struct or a list.
 func (b *builder) scalar() (s string, null bool, err error) {
 	if b.take('"') {
 		s, err = b.quoted()
@@ -193,7 +193,7 @@ func (b *builder) quoted() (string, error) {
 	return "", errors.New("missing closing quote")
 }
 
-// expand replaces $NAME inside a word by its value.
+// expand replaces $NAME inside a word with its value.
 func (b *builder) expand(s string) (string, error) {
 	var out strings.Builder
 	for {
@@ -253,7 +253,7 @@ func (b *builder) apply(name string, args []string) (string, error) {
 	return "", fmt.Errorf("unknown function %s with %d arguments", name, len(args))
 }
 
-// assign converts raw to the type of v. Bytes travel as strings.
+// assign converts raw to the type of v. Bytes are passed as strings.
 func assign(v reflect.Value, raw string, null bool) error {
 	if null {
 		v.SetZero()

@@ -23,7 +23,7 @@ const (
 	pace      = 8               // connections that send heartbeats
 )
 
-// side is one broker with what was measured of it, one value a round.
+// side is one broker and its measured values, one per round.
 type side struct {
 	name   string
 	broker *target.Broker
@@ -33,7 +33,7 @@ type side struct {
 	values map[string][]float64
 }
 
-// measures are the rows of the table. Larger is better where up says so.
+// measures are the rows of the table. up means that larger is better.
 var measures = []struct {
 	name string
 	up   bool
@@ -45,19 +45,19 @@ var measures = []struct {
 	{"broker CPU µs/heartbeat", false},
 }
 
-// TestBench is not a test but the program behind `make bench-groups`: it fails
-// only when a broker does. With OTTLA_INTEROP_TARGET=kafka it compares Kafka
-// with itself, which shows how much a ratio says on this machine.
+// TestBench is not a test but the program behind `make bench-groups`. It fails
+// only if a broker fails. With OTTLA_INTEROP_TARGET=kafka it compares Kafka
+// with itself, which shows the noise of the ratios on this machine.
 func TestBench(t *testing.T) {
 	if os.Getenv("OTTLA_BENCH") != "groups" {
 		t.Skip("OTTLA_BENCH=groups runs it")
 	}
 	ours := target.Default()
 	sides := []*side{newSide(t, ours, string(ours)), newSide(t, target.Kafka, "kafka")}
-	if ours == target.Ottla { // with the promise that Kafka makes
+	if ours == target.Ottla { // the same durability as Kafka
 		sides = append(sides, newSide(t, ours, "page-cache", "ottla.durability=page-cache"))
 	}
-	for round := range rounds + 1 { // the first warms up
+	for round := range rounds + 1 { // the first round is the warm-up
 		for i := range sides {
 			s := sides[(i+round)%len(sides)]
 			for name, v := range s.round(t) {
@@ -93,7 +93,7 @@ func newSide(t *testing.T, kind target.Kind, name string, set ...string) *side {
 	return s
 }
 
-// settle forms the groups: 101 of a hundred members each, ten at a time.
+// settle forms the groups: 101 groups of a hundred members each, ten at a time.
 func (s *side) settle() error {
 	if err := awaitCoordinator(s.broker.Addr); err != nil {
 		return err
@@ -165,7 +165,7 @@ func (s *side) round(t *testing.T) map[string]float64 {
 	return out
 }
 
-// table prints the medians and the median of the ratios of the rounds.
+// table prints the medians, and the median of the ratios of the rounds.
 func table(ours, theirs *side) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-48s %12s %12s %8s\n", "median of "+strconv.Itoa(rounds)+" rounds", ours.name, theirs.name, "better")
@@ -188,7 +188,7 @@ func median(of []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// cpuTime is what a process has used, in user and kernel mode (proc(5): fields
+// cpuTime is the CPU time of a process in user and kernel mode (proc(5): fields
 // 14 and 15 of stat, in hundredths of a second on Linux).
 func cpuTime(t *testing.T, pid int) time.Duration {
 	t.Helper()

@@ -1,5 +1,5 @@
-// Package groupbench measures group coordinators: Ottla's beside Apache Kafka's,
+// Package groupbench compares the group coordinators of Ottla and Apache Kafka
 // in one run, in turn. `make bench-groups` prints the table. Start at
-// TestBench; the loads are in load.go, on raw connections (interop/wire), so
-// that no client library's pauses are measured.
+// TestBench. The loads are in load.go. They use raw connections (interop/wire),
+// so that delays of a client library are not measured.
 package groupbench

@@ -21,7 +21,7 @@ type seat struct {
 	leader bool
 }
 
-// ask sends a request of one version and gives its answer to read.
+// ask sends a request of the given version and passes the response to read.
 func ask[R kmsg.Response](c *wire.Conn, req kmsg.Request, version int16) (R, error) {
 	req.SetVersion(version)
 	a, err := c.Request(req)
@@ -32,12 +32,12 @@ func ask[R kmsg.Response](c *wire.Conn, req kmsg.Request, version int16) (R, err
 	return a.Response.(R), nil
 }
 
-// join joins, or joins again, and waits until the group has a generation. It
-// is of version 3, which gives a member its id without a second round.
+// join joins or rejoins and waits until the group has a generation. It uses
+// version 3, in which a member gets its id without a second request.
 func (s *seat) join() error {
 	req := kmsg.NewPtrJoinGroupRequest()
 	req.Group, req.MemberID, req.ProtocolType = s.group, s.member, "consumer"
-	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 290_000, 290_000 // nobody tends them while the other side is measured
+	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 290_000, 290_000 // no heartbeats are sent while the other side is measured
 	p := kmsg.NewJoinGroupRequestProtocol()
 	p.Name, p.Metadata = "range", subscription
 	req.Protocols = append(req.Protocols, p)
@@ -54,8 +54,8 @@ func (s *seat) join() error {
 
 var subscription = (&kmsg.ConsumerMemberMetadata{Version: 1, Topics: []string{"bench"}}).AppendTo(nil)
 
-// sync takes the assignment of the generation; the leader gives it: each
-// partition to one of the members.
+// sync gets the assignment of the generation. The leader computes it: each
+// partition is assigned to one member.
 func (s *seat) sync(members []*seat, partitions int) error {
 	req := kmsg.NewPtrSyncGroupRequest()
 	req.Group, req.MemberID, req.Generation = s.group, s.member, s.gen
@@ -102,9 +102,9 @@ func (s *seat) awaitRebalance() error {
 	}
 }
 
-// rebalance lets all members of one group join (again) and sync. In a group
-// that is stable the leader begins, and the others join when their heartbeats
-// tell them: before, they would get the old generation.
+// rebalance lets all members of one group join (again) and sync. In a stable
+// group the leader joins first. The others join when their heartbeat response
+// reports the rebalance; earlier they would get the old generation.
 func rebalance(members []*seat, partitions int) error {
 	err := each(members, func(s *seat) error {
 		if s.member != "" && !s.leader {
@@ -120,7 +120,7 @@ func rebalance(members []*seat, partitions int) error {
 	return each(members, func(s *seat) error { return s.sync(members, partitions) })
 }
 
-// each runs do for all at the same time.
+// each calls do for all elements concurrently.
 func each[T any](all []T, do func(T) error) error {
 	errs := make([]error, len(all))
 	var wg sync.WaitGroup
@@ -148,7 +148,8 @@ func commit(c *wire.Conn, group string, offset int64) error {
 	return err
 }
 
-// during repeats do on every worker until the time is over, and counts.
+// during repeats do on every worker until the time is over, and counts the
+// calls.
 func during[T any](d time.Duration, workers []T, do func(T) error) (int64, error) {
 	counts := make([]int64, len(workers))
 	index := make([]int, len(workers))
@@ -172,7 +173,7 @@ func during[T any](d time.Duration, workers []T, do func(T) error) (int64, error
 	return sum, err
 }
 
-// crew are the members that share one connection: heartbeats go round.
+// crew are the members that share one connection. They send heartbeats in turn.
 type crew struct {
 	seats []*seat
 	next  int
@@ -197,7 +198,7 @@ func dialAll(addr string, n int) ([]*wire.Conn, error) {
 	return conns, nil
 }
 
-// awaitCoordinator waits until the offsets topic is there and loaded.
+// awaitCoordinator waits until the offsets topic exists and is loaded.
 func awaitCoordinator(addr string) error {
 	c, err := wire.Dial(addr)
 	if err != nil {
@@ -215,7 +216,7 @@ func awaitCoordinator(addr string) error {
 	return err
 }
 
-// findAndCommit asks for the coordinator, which makes its topic, and commits.
+// findAndCommit requests the coordinator, which creates its topic, and commits.
 func findAndCommit(c *wire.Conn) error {
 	req := kmsg.NewPtrFindCoordinatorRequest()
 	req.CoordinatorKey = "bench-0"
@@ -229,9 +230,10 @@ func findAndCommit(c *wire.Conn) error {
 	return commit(c, "warm", 1)
 }
 
-// Commits lets so many connections commit offsets for d, each for its share of
-// the groups in turn, after one commit for every group, and counts those
-// within d. The topic "bench" must be there. before is called when d begins.
+// Commits commits offsets on the given number of connections for d, each for
+// its share of the groups in turn. First it makes one commit for every group.
+// It counts the commits within d. The topic "bench" must exist. before is
+// called at the start of d.
 func Commits(addr string, connections, groups int, d time.Duration, before func() error) (commits int64, err error) {
 	if err := awaitCoordinator(addr); err != nil {
 		return 0, err

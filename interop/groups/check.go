@@ -7,30 +7,32 @@ import (
 	"slices"
 )
 
-// tenure is the time in which a member owned a partition.
+// tenure is a period in which a member owned a partition.
 type tenure struct {
 	member   string
 	from, to int64 // µs
-	// clean: the member gave the partition back after it had committed all
-	// that it printed. A member that was killed, that lost the partition, or
-	// whose commit failed leaves records that the next one reads again.
+	// clean: the member gave the partition back after it had committed
+	// everything that it printed. If the member was killed, lost the partition,
+	// or had a failed commit, the next owner reads some records again.
 	clean   bool
 	records []event
 }
 
-// Check returns what is wrong with the whole history, in Kafka's terms and the
+// Check returns all violations in the history, in Kafka's terms and with the
 // numbers of the invariants:
 //
-//  1. at least once: every offset below the ends was printed by somebody;
-//  2. G1: no generation has two members that print records of one partition,
-//     and no partition has two owners at a time;
-//  3. G10: what a member printed before it gave the partition back cleanly is
-//     not printed again;
-//  4. G6: the committed offset of a partition never goes back;
-//  5. G5: a member that gets a partition after a commit begins behind it.
+//  1. At least once: every offset below the ends was printed by a member.
+//  2. G1: in each generation only one member prints records of a partition, and
+//     a partition has only one owner at a time.
+//  3. G10: records that a member printed before it gave the partition back
+//     cleanly are not printed again.
+//  4. G6: the committed offset of a partition never decreases.
+//  5. G5: a member that gets a partition after a commit starts at the committed
+//     offset or later.
 //
-// The order of events is that of their times, which one clock gives to all: a
-// worker takes the time of a loss before, and of a gain after the broker knows.
+// Events are ordered by time. All times are from one clock: a worker reads the
+// clock before the broker knows of a loss, and after the broker knows of a
+// gain.
 func (h *History) Check(ends map[string]int64) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -50,11 +52,11 @@ func (h *History) Check(ends map[string]int64) []string {
 	return wrong[:min(len(wrong), 20)]
 }
 
-// tenures cuts the history into who owned what when, in the order of begin.
+// tenures splits the history into tenures, ordered by their begin.
 func tenures(events []event) map[string][]*tenure {
 	all := map[string][]*tenure{}
 	open := map[[2]string]*tenure{}
-	failed := map[string]bool{} // members with a failed commit since
+	failed := map[string]bool{} // members with a failed commit since the assignment
 	end := func(p string, e event, clean bool) {
 		key := [2]string{p, e.member}
 		if t := open[key]; t != nil {
@@ -91,7 +93,7 @@ func tenures(events []event) map[string][]*tenure {
 	return all
 }
 
-// checkGenerations: one generation, one partition, one member (G1).
+// checkGenerations: in each generation a partition has one member (G1).
 func checkGenerations(events []event) []string {
 	type key struct {
 		p   string
@@ -112,7 +114,7 @@ func checkGenerations(events []event) []string {
 	return wrong
 }
 
-// checkCommits: what is committed only grows (G6).
+// checkCommits: committed offsets only grow (G6).
 func checkCommits(events []event) []string {
 	last := map[string]event{}
 	var wrong []string
@@ -128,7 +130,8 @@ func checkCommits(events []event) []string {
 	return wrong
 }
 
-// checkOverlap: one owner at a time (G1), where each of them knew when it ended.
+// checkOverlap: a partition has one owner at a time (G1), for owners that knew
+// the end of their tenure.
 func checkOverlap(p string, all []*tenure) []string {
 	var wrong []string
 	for i, a := range all {
@@ -141,7 +144,7 @@ func checkOverlap(p string, all []*tenure) []string {
 	return wrong
 }
 
-// checkTwice: after a clean handover nothing comes again (G10).
+// checkTwice: after a clean handover no record is printed again (G10).
 func checkTwice(p string, all []*tenure) []string {
 	printed := map[int64]*tenure{}
 	var wrong []string
@@ -156,7 +159,7 @@ func checkTwice(p string, all []*tenure) []string {
 	return wrong
 }
 
-// checkResume: a new owner begins behind what was committed before (G5).
+// checkResume: a new owner starts at the committed offset or later (G5).
 func checkResume(p string, all []*tenure, events []event) []string {
 	var wrong []string
 	for _, t := range all {

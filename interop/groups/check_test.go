@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestCheck: each rule finds its own mistake, and nothing in a good history.
+// TestCheck: each rule finds its own violation, and a correct history has none.
 func TestCheck(t *testing.T) {
 	for name, c := range map[string]struct {
 		want  string

@@ -11,7 +11,7 @@ import (
 )
 
 // franz is franz-go as a member. The client calls assigned, revoked and lost
-// only within a poll, so that pending needs no lock.
+// only during a poll, so pending needs no lock.
 type franz struct {
 	out     *printer
 	pending map[string]map[int32]kgo.EpochOffset // printed, not committed
@@ -91,8 +91,8 @@ func (f *franz) gone(kind string, cl *kgo.Client, partitions map[string][]int32)
 	f.out.line(kind, gen, places(partitions)...)
 }
 
-// commit commits what is printed. During a rebalance it may have to wait for
-// the next round or for the revocation.
+// commit commits everything that was printed. During a rebalance it may have to
+// wait for the next round or for the revocation.
 func (f *franz) commit(ctx context.Context, cl *kgo.Client) {
 	_, gen := cl.GroupMetadata()
 	tries, cancel := context.WithTimeout(ctx, 20*time.Second)

@@ -16,15 +16,15 @@ import (
 	"ottla/interop/clients"
 )
 
-// workerEnv names the Go client as which the test binary runs itself.
+// workerEnv is the name of the Go client that the test binary runs as a worker.
 const workerEnv = "OTTLA_GROUP_WORKER"
 
 var goWorkers = map[string]func(ctx context.Context, addr string, m Member, out *printer) error{
 	"franz-go": franzWorker, "sarama": saramaWorker, "kafka-go": kafkaGoWorker,
 }
 
-// Work runs the worker that the environment names, and reports false when it
-// names none. TestMain calls it first.
+// Work runs the worker named in the environment. It returns false if none is
+// named. TestMain calls it first.
 func Work() bool {
 	run := goWorkers[os.Getenv(workerEnv)]
 	if run == nil {
@@ -32,7 +32,7 @@ func Work() bool {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // until the test closes it, or is gone
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the test closes it or ends
 		cancel()
 	}()
 	var m Member
@@ -47,7 +47,7 @@ func Work() bool {
 	return true
 }
 
-// goCommand is this test binary as a worker.
+// goCommand is the command for this test binary as a worker.
 func goCommand(name string) clients.Command {
 	return clients.Command{Argv: []string{os.Args[0]}, Env: []string{workerEnv + "=" + name}}
 }
@@ -58,8 +58,8 @@ type printer struct {
 	w  *bufio.Writer
 }
 
-// line prints one line at once. A test that is gone reads nothing any more,
-// and has closed the input too.
+// line prints one line immediately. Write errors are ignored: they mean that
+// the test has ended, which also closes the input.
 func (p *printer) line(kind string, gen int32, rest ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

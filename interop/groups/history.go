@@ -22,12 +22,12 @@ type event struct {
 	value  string
 }
 
-// History is what the members of one group did.
+// History contains the events of the members of one group.
 type History struct {
 	mu      sync.Mutex
 	events  []event
 	bad     []string
-	changed chan struct{} // closed and made anew at every event
+	changed chan struct{} // closed and replaced at every event
 }
 
 // NewHistory returns an empty history.
@@ -46,7 +46,8 @@ func (h *History) note(member, line string) {
 	h.changed = make(chan struct{})
 }
 
-// noteKilled ends all that a member owned, unless it has left the group before.
+// noteKilled ends everything that a member owned, unless it has left the group
+// before.
 func (h *History) noteKilled(member string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,8 +84,8 @@ func parseEvent(member, line string) (event, error) {
 	return e, nil
 }
 
-// Await returns when done is true of the events so far, or with an error that
-// says what was waited for.
+// Await returns when done is true for the events so far. If the wait fails, the
+// error contains the awaited condition.
 func (h *History) Await(ctx context.Context, what string, done func([]event) bool) error {
 	for {
 		h.mu.Lock()
@@ -104,7 +105,8 @@ func (h *History) Await(ctx context.Context, what string, done func([]event) boo
 	}
 }
 
-// owners tells who owns each partition after the events, as the members see it.
+// owners returns the owner of each partition after the events, as reported by
+// the members.
 func owners(events []event) map[string][]string {
 	own := map[string][]string{}
 	drop := func(p, member string) {
@@ -133,8 +135,8 @@ func owners(events []event) map[string][]string {
 	return own
 }
 
-// stable tells whether count partitions have one owner each, and these owners
-// are just the members.
+// stable reports whether count partitions have one owner each, and the owners
+// are exactly the members.
 func stable(count int, members ...string) func([]event) bool {
 	return func(events []event) bool {
 		own := owners(events)
@@ -149,7 +151,8 @@ func stable(count int, members ...string) func([]event) bool {
 	}
 }
 
-// read tells whether every offset of every partition below its end was printed.
+// read reports whether every offset below the end of each partition was
+// printed.
 func read(ends map[string]int64) func([]event) bool {
 	return func(events []event) bool { return len(missing(events, ends)) == 0 }
 }
@@ -176,7 +179,7 @@ func missing(events []event, ends map[string]int64) []string {
 	return out
 }
 
-// summary is the last lines of each member, for a failed test.
+// summary returns the last lines of each member, for a failed test.
 func (h *History) summary() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

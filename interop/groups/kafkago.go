@@ -8,8 +8,8 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// kafkaGoWorker is kafka-go as a member: a reader for each partition of each
-// generation. It only knows the eager protocol.
+// kafkaGoWorker is kafka-go as a member: one reader for each partition of each
+// generation. It supports only the eager protocol.
 func kafkaGoWorker(ctx context.Context, addr string, m Member, out *printer) error {
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: m.Group, Brokers: []string{addr}, Topics: m.Topics, StartOffset: kafka.FirstOffset,
@@ -26,7 +26,7 @@ func kafkaGoWorker(ctx context.Context, addr string, m Member, out *printer) err
 		case errors.Is(err, kafka.ErrGroupClosed):
 			return err
 		case err != nil:
-			continue // the broker is away: the group joins again after its backoff
+			continue // the broker is down: the group joins again after its backoff
 		}
 		kafkaGoGeneration(ctx, addr, gen, out)
 	}
@@ -70,7 +70,7 @@ func kafkaGoPartition(ctx, stop context.Context, addr string, gen *kafka.Generat
 			return
 		}
 		if err != nil {
-			continue // the broker is away: the reader dials again
+			continue // the broker is down: the reader connects again
 		}
 		out.record(gen.ID, topic, int32(a.ID), record.Offset, record.Value)
 		if err := gen.CommitOffsets(map[string]map[int]int64{topic: {a.ID: record.Offset + 1}}); err != nil {

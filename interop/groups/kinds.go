@@ -9,16 +9,16 @@ import (
 // Kind is a client as a member of a group.
 type Kind struct {
 	Name string
-	// Command finds the program, or ends the test when a peer is missing.
+	// Command finds the program. If a peer is missing, it ends the test.
 	Command  func(t testing.TB) clients.Command
 	Protocol string
 	Assignor string
 	Static   bool   // members with an instance id
 	Pattern  bool   // subscribes to a regular expression
-	Slow     string // why it runs in the long form only; "" in both
+	Slow     string // why it runs only in the long form; "" if it runs in both
 }
 
-// member is what the i-th member of a group is told.
+// member is the configuration of the i-th member of a group.
 func (k Kind) member(group, topic, name string) Member {
 	m := Member{Group: group, Topics: []string{topic}, Protocol: k.Protocol, Assignor: k.Assignor, Session: sessionMillis, Interval: heartbeatMillis}
 	if k.Static {
@@ -39,10 +39,10 @@ const (
 
 const (
 	jvm     = "a JVM for each member"
-	sibling = "as much is shown by another client of its kind"
+	sibling = "another client of this type covers the same"
 )
 
-// Kinds are the clients, each in the ways in which it can be in a group.
+// Kinds are the clients, in all their forms of membership.
 func Kinds() []Kind {
 	goWorker := func(name string) func(testing.TB) clients.Command {
 		return func(testing.TB) clients.Command { return goCommand(name) }

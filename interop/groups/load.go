@@ -18,7 +18,7 @@ const (
 	heartbeatMillis = 300
 )
 
-// partitions are those of the topic of a story.
+// partitions is the number of partitions of a story's topic.
 const partitions = 6
 
 // load writes to all partitions of a topic until it is finished.
@@ -29,7 +29,7 @@ type load struct {
 	done   chan struct{}
 
 	mu   sync.Mutex
-	ends map[string]int64 // behind the last acknowledged record
+	ends map[string]int64 // the offset after the last acknowledged record
 	errs []error
 }
 
@@ -39,7 +39,7 @@ const loadInterval = 50 * time.Millisecond
 func startLoad(t testing.TB, addr, topic string) *load {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100*time.Millisecond),
-		kgo.ProducerBatchCompression(kgo.NoCompression())) // kafkajs has no snappy
+		kgo.ProducerBatchCompression(kgo.NoCompression())) // kafkajs does not support snappy
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,14 +78,14 @@ func (l *load) acknowledged(r *kgo.Record, err error) {
 	l.ends[at] = max(l.ends[at], r.Offset+1)
 }
 
-// acked is where each partition ends at least.
+// acked returns the lower bounds of the end offsets.
 func (l *load) acked() map[string]int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.ends)
 }
 
-// finish stops writing and returns where the partitions end.
+// finish stops writing and returns the end offsets.
 func (l *load) finish(t testing.TB) map[string]int64 {
 	t.Helper()
 	l.cancel()

@@ -19,16 +19,16 @@ import (
 // crowdMembers is the number of members of each group of a crowd.
 const crowdMembers = 5
 
-// crowdSession is the session timeout of the members, in which they must all be
-// back after a restart of the broker.
+// crowdSession is the session timeout of the members. All must be back within
+// this time after a restart of the broker.
 const crowdSession = 45 * time.Second
 
-// crowd is many groups, whose members are clients in this process. Each member
-// owns one of five partitions.
+// crowd is a set of groups, whose members are clients in this process. Each
+// member owns one of five partitions.
 type crowd struct {
 	mu      sync.Mutex
 	members []*crowdMember
-	moved   chan struct{} // closed and made anew when a member gains or loses
+	moved   chan struct{} // closed and replaced when a member gains or loses a partition
 }
 
 type crowdMember struct {
@@ -38,8 +38,9 @@ type crowdMember struct {
 }
 
 // TestRestartUnderGroups restarts the broker under 20 groups of five members
-// (long form: 200). Within a session timeout all can commit again, and no group
-// is more than one generation further: nobody had to join twice.
+// (long form: 200 groups). Within a session timeout all members can commit
+// again, and each group advances by at most one generation: no member had to
+// join twice.
 func TestRestartUnderGroups(t *testing.T) {
 	groups := 20
 	if target.Long() {
@@ -137,7 +138,7 @@ func (c *crowd) await(t *testing.T, limit time.Duration) []int32 {
 }
 
 // committed commits for the one partition of a member, as soon as it has one
-// and the broker takes it.
+// and the broker accepts the commit.
 func (c *crowd) committed(ctx context.Context, m *crowdMember) (int32, error) {
 	for {
 		c.mu.Lock()
@@ -157,7 +158,7 @@ func (c *crowd) committed(ctx context.Context, m *crowdMember) (int32, error) {
 				return 0, err
 			}
 		}
-		select { // it joins again: the next assignment tells when
+		select { // it joins again and retries after the next assignment
 		case <-moved:
 		case <-ctx.Done():
 			return 0, fmt.Errorf("owns %d partitions: %w", owned, errors.Join(ctx.Err(), err))

@@ -10,7 +10,7 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// saramaMember is sarama as a member: one goroutine for each partition.
+// saramaMember is sarama as a member: one goroutine per partition.
 type saramaMember struct{ out *printer }
 
 func saramaWorker(ctx context.Context, addr string, m Member, out *printer) error {
@@ -36,7 +36,7 @@ func saramaWorker(ctx context.Context, addr string, m Member, out *printer) erro
 	}()
 	for ctx.Err() == nil {
 		if err := group.Consume(ctx, m.Topics, &saramaMember{out}); err != nil && !errors.Is(err, sarama.ErrClosedConsumerGroup) {
-			out.line("failed", -1, err.Error()) // the broker is away: join again
+			out.line("failed", -1, err.Error()) // the broker is down: join again
 		}
 	}
 	err = group.Close()
@@ -50,8 +50,9 @@ func (s *saramaMember) Setup(session sarama.ConsumerGroupSession) error {
 	return nil
 }
 
-// Cleanup implements sarama.ConsumerGroupHandler. Sarama does not tell whether a
-// commit succeeded, so that all it may say is that the partitions are gone.
+// Cleanup implements sarama.ConsumerGroupHandler. Sarama does not report
+// whether a commit succeeded, so the worker can only print that the partitions
+// are lost.
 func (s *saramaMember) Cleanup(session sarama.ConsumerGroupSession) error {
 	session.Commit()
 	s.out.line("lost", session.GenerationID(), places(session.Claims())...)

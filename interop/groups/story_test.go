@@ -23,12 +23,12 @@ func TestMain(m *testing.M) {
 	os.Exit(target.Main(m))
 }
 
-// stepLimit bounds the wait for one step of a story. It is for a machine under
-// load; nothing is read from how long a step took.
+// stepLimit is the limit for one step of a story. It allows for a machine under
+// load; the duration of a step is not checked.
 const stepLimit = 90 * time.Second
 
-// settings let groups move fast. A member that was killed is gone after its
-// session timeout.
+// settings make groups fast. A killed member is removed after its session
+// timeout.
 var settings = []string{
 	"offsets.topic.num.partitions=4", "offsets.topic.replication.factor=1",
 	"group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1000",
@@ -37,10 +37,10 @@ var settings = []string{
 	"group.consumer.assignment.interval.ms=0",
 }
 
-// TestClients: for each client, three members share six partitions while
-// records are produced all the time. One is killed, one is added, the broker
-// is killed and started again, one leaves (long form: the broker is stopped
-// and started too).
+// TestClients tests each client: three members share six partitions while
+// records are produced. One member is killed, one is added, the broker is
+// killed and restarted, one member leaves. (Long form: the broker is also
+// stopped and started.)
 func TestClients(t *testing.T) {
 	for _, k := range Kinds() {
 		if k.Slow != "" && !target.Long() {
@@ -54,8 +54,8 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// TestMixedGroup: clients of four languages in one classic group, which agree
-// on the range assignor.
+// TestMixedGroup puts clients of four languages into one classic group. All
+// support the range assignor.
 func TestMixedGroup(t *testing.T) {
 	var kinds []Kind
 	var commands []clients.Command
@@ -70,7 +70,7 @@ func TestMixedGroup(t *testing.T) {
 	tell(t, kinds, commands)
 }
 
-// story is one group and the broker under it.
+// story is one group and its broker.
 type story struct {
 	t       *testing.T
 	broker  *target.Broker
@@ -80,7 +80,7 @@ type story struct {
 	spawn   func(i int) *Worker
 }
 
-// tell runs the story: members 0 to 2 from the beginning, 3 later.
+// tell runs the story: members 0 to 2 from the beginning, member 3 later.
 func tell(t *testing.T, kinds []Kind, commands []clients.Command) {
 	s := &story{t: t, broker: target.Start(t, target.Options{Set: settings}), history: NewHistory(), topic: "rivers-0"}
 	s.spawn = func(i int) *Worker {
@@ -126,8 +126,8 @@ func (s *story) await(what string, done func([]event) bool) {
 	s.t.Logf("%5.1f s until %s", time.Since(began).Seconds(), what)
 }
 
-// progress waits until a record of each partition was read that was written
-// from now on.
+// progress waits until in each partition a record was read that was written
+// after the call.
 func (s *story) progress(when string) {
 	s.t.Helper()
 	ends := s.load.acked()
@@ -168,7 +168,8 @@ func (s *story) stop(w *Worker) {
 	}
 }
 
-// checkCommitted: at the end the group has committed the end of every partition.
+// checkCommitted: at the end the group has committed the end of every
+// partition.
 func (s *story) checkCommitted(ends map[string]int64) {
 	s.t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.broker.Addr))

@@ -15,11 +15,11 @@ import (
 	"ottla/interop/clients"
 )
 
-// Member is what a worker is told.
+// Member is the configuration of a worker.
 type Member struct {
 	Group    string   `json:"group"`
 	Topics   []string `json:"topics"`
-	Pattern  string   `json:"pattern,omitempty"` // instead of Topics, RE2
+	Pattern  string   `json:"pattern,omitempty"` // instead of Topics; RE2 syntax
 	Protocol string   `json:"protocol"`          // classic or consumer
 	Assignor string   `json:"assignor"`          // of a classic group
 	Instance string   `json:"instance,omitempty"`
@@ -40,7 +40,7 @@ type Worker struct {
 	err     error
 }
 
-// StartWorker runs a worker. It is killed at the end of the test.
+// StartWorker starts a worker. It is killed at the end of the test.
 func StartWorker(t testing.TB, h *History, name string, c clients.Command, addr string, m Member) *Worker {
 	t.Helper()
 	told, err := json.Marshal(m)
@@ -71,8 +71,8 @@ func StartWorker(t testing.TB, h *History, name string, c clients.Command, addr 
 	return w
 }
 
-// follow notes every line until the worker has closed its output. A line that
-// a kill has cut in the middle is none.
+// follow records every line until the worker has closed its output. A line that
+// was truncated by a kill is ignored.
 func (w *Worker) follow(out io.Reader) {
 	defer close(w.read)
 	lines := bufio.NewReaderSize(out, 1<<16)
@@ -85,14 +85,14 @@ func (w *Worker) follow(out io.Reader) {
 	}
 }
 
-// Kill ends the worker with SIGKILL. What it owned is free from now on.
+// Kill ends the worker with SIGKILL. Its partitions are free from then on.
 func (w *Worker) Kill() {
 	_ = w.cmd.Process.Kill() // fails only when it has ended
 	w.wait()
 	w.history.noteKilled(w.Name)
 }
 
-// Stop lets the worker leave the group, and returns how it ended.
+// Stop lets the worker leave the group and returns its exit status.
 func (w *Worker) Stop() error {
 	if err := w.in.Close(); err != nil {
 		return err

@@ -28,10 +28,10 @@ import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.quota.ClientQuotaFilter;
 
 /**
- * One call of every function of Kafka's Admin client that a single node without groups and security
- * answers. The topic has two partitions and at least three records in partition 0. What is found is
- * one flat JSON object; an error is its class name. The values are such that Kafka and Ottla must
- * agree on them.
+ * Calls every function of Kafka's Admin client that a single node without groups and security
+ * supports. The topic has two partitions and at least three records in partition 0. The result is
+ * one flat JSON object; an error is represented by its class name. The values must be equal for
+ * Kafka and Ottla.
  */
 final class AdminTour {
     private final Admin admin;
@@ -58,7 +58,7 @@ final class AdminTour {
         return found;
     }
 
-    /** Notes what a call returned, or the name of its exception. */
+    /** Records the result of a call, or the name of its exception. */
     private void note(String name, Callable<Object> call) {
         try {
             found.put(name, String.valueOf(call.call()));
@@ -100,7 +100,7 @@ final class AdminTour {
     }
 
     private Object value(String name) throws Exception {
-        // The broker shows a change shortly after the controller has taken it.
+        // The broker shows a change shortly after the controller has accepted it.
         ConfigEntry entry = admin.describeConfigs(List.of(resource)).all().get().get(resource).get(name);
         return entry.value() + " " + entry.source() + " " + entry.type();
     }

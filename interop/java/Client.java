@@ -27,8 +27,8 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * Kafka's own producer, consumer (assigned partitions) and admin client, by the contract of
- * interop/clients/process.go: one JSON command a line in, one JSON answer a line out.
+ * Kafka's own producer, consumer (assigned partitions) and admin client, with the protocol of
+ * interop/clients/process.go: one JSON command per input line, one JSON answer per output line.
  */
 public final class Client {
     static final ObjectMapper JSON = new ObjectMapper();

@@ -25,9 +25,9 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
- * One call of every function of Kafka's Admin client about consumer groups, with a static classic
- * member and a member of the consumer protocol at work, by the contract of AdminTour. The topic has
- * two partitions.
+ * Calls every function of Kafka's Admin client about consumer groups, with a static classic member
+ * and a member of the consumer protocol running. The result has the format of AdminTour. The topic
+ * has two partitions.
  */
 final class GroupTour {
     private final Admin admin;
@@ -64,7 +64,7 @@ final class GroupTour {
         return member;
     }
 
-    /** Notes what a call returned, or the name of its exception. */
+    /** Records the result of a call, or the name of its exception. */
     private void note(String name, Callable<Object> call) {
         try {
             found.put(name, String.valueOf(call.call()));

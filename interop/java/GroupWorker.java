@@ -19,7 +19,7 @@ import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.errors.WakeupException;
 import org.apache.kafka.common.serialization.StringDeserializer;
 
-/** Kafka's own consumer as a member of a group, by the contract of interop/groups/doc.go. */
+/** Kafka's own consumer as a member of a group, with the protocol of interop/groups/doc.go. */
 public final class GroupWorker implements ConsumerRebalanceListener {
     private static final Map<String, String> ASSIGNORS = Map.of(
         "range", "org.apache.kafka.clients.consumer.RangeAssignor",
@@ -94,7 +94,7 @@ public final class GroupWorker implements ConsumerRebalanceListener {
         line("left", "");
     }
 
-    /** Commits what is printed; during a rebalance it waits for the next round or the revocation. */
+    /** Commits the printed records; during a rebalance it waits for the next round or the revocation. */
     private void commit() {
         for (int tries = 0; !pending.isEmpty(); tries++) {
             try {
@@ -104,7 +104,7 @@ public final class GroupWorker implements ConsumerRebalanceListener {
             } catch (RebalanceInProgressException e) {
                 return;
             } catch (WakeupException e) {
-                continue; // the worker is being stopped, and what is printed is to be committed
+                continue; // the worker is being stopped, but must commit the printed records
             } catch (CommitFailedException e) {
                 line("failed", e.getClass().getSimpleName());
                 pending.clear();

@@ -1,4 +1,4 @@
-// kafkajs as a member of a classic group, by the contract of interop/groups/doc.go.
+// kafkajs as a member of a classic group, with the protocol of interop/groups/doc.go.
 'use strict'
 const { Kafka, AssignerProtocol, logLevel } = require('kafkajs')
 
@@ -10,8 +10,8 @@ const kafka = new Kafka({
 const micros = () => Math.floor((performance.timeOrigin + performance.now()) * 1000)
 const line = (kind, ...rest) => process.stdout.write([micros(), kind, -1, ...rest].join(' ') + '\n')
 
-// range is Kafka's range assignor, which kafkajs has not: it shares a group
-// with clients that have.
+// range is Kafka's range assignor, which kafkajs does not have. It lets kafkajs
+// share a group with clients that have it.
 const range = ({ cluster }) => ({
   name: 'range',
   version: 0,
@@ -38,8 +38,8 @@ const range = ({ cluster }) => ({
 
 let consumer
 
-// begin joins the group, and again when the consumer gives up: kafkajs takes
-// some errors of a broker that goes away for final.
+// begin joins the group, and rejoins when the consumer fails: kafkajs treats
+// some errors of a broker that goes down as permanent.
 async function begin () {
   const me = consumer = kafka.consumer({
     groupId: member.group, sessionTimeout: member.session, heartbeatInterval: member.heartbeat, rebalanceTimeout: 10000,

@@ -6,7 +6,7 @@ const lz4 = require('lz4-napi')
 const { Kafka, CompressionTypes, CompressionCodecs, logLevel } = require('kafkajs')
 const { serve, bytes, until } = require('./lines.cjs')
 
-// kafkajs has gzip; the other codecs are plugged in, as its documentation says.
+// kafkajs has only gzip; its documentation describes how to add other codecs.
 CompressionCodecs[CompressionTypes.Snappy] = require('kafkajs-snappy')
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   compress: encoder => promisify(zlib.zstdCompress)(encoder.buffer),

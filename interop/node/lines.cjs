@@ -1,5 +1,5 @@
-// The contract of interop/clients/process.go: one JSON command a line in, one
-// JSON answer a line out, until the input ends.
+// The protocol of interop/clients/process.go: one JSON command per input line,
+// one JSON answer per output line, until the input ends.
 'use strict'
 const readline = require('node:readline')
 
@@ -21,8 +21,8 @@ async function serve (handlers, close) {
   await close()
 }
 
-// until repeats a question until the answer is the wanted one: a broker shows a
-// change shortly after the controller has taken it. The test bounds the wait.
+// until repeats a query until it has the wanted result: a broker shows a change
+// shortly after the controller has accepted it. The test limits the wait.
 async function until (wanted, ask) {
   for (;;) {
     const answer = await ask()

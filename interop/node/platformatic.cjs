@@ -1,4 +1,4 @@
-// @platformatic/kafka: producer, admin, and its consumer by single fetches,
+// @platformatic/kafka: producer, admin, and the consumer with single fetches,
 // which need no consumer group.
 'use strict'
 const { Producer, Consumer, Admin } = require('@platformatic/kafka')

@@ -1,10 +1,9 @@
-// Package overload treats a broker as no good client would: connections that
-// are open and do nothing, that never read what they asked for, that announce
-// what they never send, that come all at once. What it holds the broker to is
-// the memory that it was given, and that a good client notices nothing but a
-// pause.
+// Package overload tests a broker with badly behaved connections: they are
+// idle, never read the responses that they requested, announce requests that
+// they never send, or all arrive at once. The broker must stay within its
+// memory limit, and a well-behaved client must see only a pause.
 //
-// Start at overload_linux_test.go; the load is also what package bench measures.
+// Start at overload_linux_test.go. Package bench also measures these loads.
 package overload
 
 import (
@@ -20,7 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Crowd is a number of bad connections.
+// Crowd is a set of badly behaved connections.
 type Crowd struct {
 	mu    sync.Mutex
 	conns []net.Conn
@@ -30,11 +29,11 @@ type Crowd struct {
 // Close closes them all.
 func (c *Crowd) Close() {
 	for _, conn := range c.conns {
-		_ = conn.Close() // they are given up
+		_ = conn.Close() // errors do not matter
 	}
 }
 
-// dialWidth is how many connections are opened at once.
+// dialWidth is the number of connections that are opened concurrently.
 const dialWidth = 64
 
 // gather opens n connections and calls begin for each.
@@ -76,8 +75,8 @@ func (c *Crowd) add(conn net.Conn, err error) {
 	}
 }
 
-// dialer connects from one of many local addresses, where there are any, so
-// that ports do not run out.
+// dialer connects from one of many local addresses if possible, so that there
+// are enough ports.
 func dialer(i int) *net.Dialer {
 	d := &net.Dialer{Timeout: 30 * time.Second}
 	if runtime.GOOS == "linux" {
@@ -90,7 +89,7 @@ func frame(req kmsg.Request) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("overload")).AppendRequest(nil, req, 1)
 }
 
-// Idle opens connections that make one request each and then nothing.
+// Idle opens connections that make one request each and are then idle.
 func Idle(ctx context.Context, addr string, n int) (*Crowd, error) {
 	req := kmsg.NewPtrApiVersionsRequest()
 	request := frame(req)
@@ -102,13 +101,13 @@ func Idle(ctx context.Context, addr string, n int) (*Crowd, error) {
 	})
 }
 
-// Silent opens n connections that say nothing. The kernel has those that the broker
-// does not take.
+// Silent opens n connections that send nothing. Connections that the broker
+// does not accept stay in the kernel's queue.
 func Silent(ctx context.Context, addr string, n int) (*Crowd, error) {
 	return gather(ctx, addr, n, func(net.Conn) error { return nil })
 }
 
-// readAnswer reads an answer and forgets it.
+// readAnswer reads a response and discards it.
 func readAnswer(conn net.Conn, buf []byte) error {
 	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		return err
@@ -120,14 +119,14 @@ func readAnswer(conn net.Conn, buf []byte) error {
 	return err
 }
 
-// SlowReaders open connections that ask again and again for all that one
-// partition of a topic has, and never read an answer.
+// SlowReaders opens connections that repeatedly request all data of a topic's
+// partitions and never read a response.
 func SlowReaders(ctx context.Context, addr, topic string, n int) (*Crowd, error) {
 	req := kmsg.NewPtrFetchRequest()
 	req.Version, req.MaxBytes, req.MinBytes = 4, 50<<20, 1
 	t := kmsg.NewFetchRequestTopic()
 	p := kmsg.NewFetchRequestTopicPartition()
-	t.Topic, p.PartitionMaxBytes = topic, 200_000 // through the broker's memory, not by sendfile
+	t.Topic, p.PartitionMaxBytes = topic, 200_000 // small enough to go through the broker's memory, not by sendfile
 	for i := range 100 {
 		p.Partition = int32(i)
 		t.Partitions = append(t.Partitions, p)
@@ -145,11 +144,11 @@ func SlowReaders(ctx context.Context, addr, topic string, n int) (*Crowd, error)
 	})
 }
 
-// Askers open connections that ask several times for the metadata of all topics,
-// and never read an answer.
+// Askers opens connections that repeatedly request the metadata of all topics
+// and never read a response.
 func Askers(ctx context.Context, addr string, n int) (*Crowd, error) {
 	req := kmsg.NewPtrMetadataRequest()
-	req.Version = 12 // without topics: all
+	req.Version = 12 // no topics means all
 	request := frame(req)
 	return gather(ctx, addr, n, func(conn net.Conn) error {
 		_ = conn.(*net.TCPConn).SetReadBuffer(4096) // a hint
@@ -162,21 +161,22 @@ func Askers(ctx context.Context, addr string, n int) (*Crowd, error) {
 	})
 }
 
-// Announcers open connections that announce a Produce request of size bytes,
-// send the first of them, and then nothing.
+// Announcers opens connections that announce a Produce request of size bytes,
+// send a header and first more bytes, and then nothing.
 func Announcers(ctx context.Context, addr string, n, size, first int) (*Crowd, error) {
 	req := kmsg.NewPtrProduceRequest()
 	req.Version, req.Acks = 9, 1
 	request := append(frame(req), make([]byte, first)...)
 	binary.BigEndian.PutUint32(request, uint32(size))
 	return gather(ctx, addr, n, func(conn net.Conn) error {
-		go func() { _, _ = conn.Write(request) }() // it may be kept waiting, until Close
+		go func() { _, _ = conn.Write(request) }() // it may block until Close
 		return nil
 	})
 }
 
 // Herd opens connections, then sends requests on all of them at once, and
-// returns what was not answered. An answer's content is not looked at.
+// returns an error if a response is missing. It does not check the content of
+// the responses.
 func Herd(ctx context.Context, addr string, n, each int, req kmsg.Request) error {
 	request := frame(req)
 	c, err := gather(ctx, addr, n, func(net.Conn) error { return nil })
@@ -190,7 +190,7 @@ func Herd(ctx context.Context, addr string, n, each int, req kmsg.Request) error
 		running.Go(func() {
 			go func() {
 				for range each {
-					_, _ = conn.Write(request) // its answer would be missing
+					_, _ = conn.Write(request) // its response would be missing
 				}
 			}()
 			buf := make([]byte, 4)

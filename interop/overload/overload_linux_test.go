@@ -24,14 +24,13 @@ func TestMain(m *testing.M) { os.Exit(target.Main(m)) }
 const (
 	// bound is the ottla.memory.max of the tests.
 	bound = 128 << 20
-	// slack is what a process has resident beyond the memory that Go's limit
-	// counts (the program itself above all), and what the collector may be late
-	// by.
+	// slack is the resident memory that Go's limit does not count (mainly the
+	// program itself), plus an allowance for a late garbage collector.
 	slack = 48 << 20
 )
 
-// overloaded is a broker that was told to stay below bound, with a topic and a
-// good client.
+// overloaded is a broker with the memory limit bound, a topic and a
+// well-behaved client.
 type overloaded struct {
 	*testing.T
 	broker *target.Broker
@@ -71,7 +70,7 @@ func (x *overloaded) patient() context.Context {
 	return ctx
 }
 
-// round is what the good client does: a record is written and read again.
+// round is one round of the well-behaved client: a record is written and read.
 func (x *overloaded) round() {
 	x.Helper()
 	batch := wire.OneRecord("a good client's")
@@ -100,7 +99,7 @@ func (x *overloaded) round() {
 	x.next++
 }
 
-// rounds are enough to meet whatever the crowd does.
+// rounds makes enough rounds to overlap with the actions of the crowd.
 func (x *overloaded) rounds(n int) {
 	x.Helper()
 	for range n {
@@ -108,7 +107,7 @@ func (x *overloaded) rounds(n int) {
 	}
 }
 
-// bounded fails when the broker ever had more memory than it was allowed.
+// bounded fails if the broker ever used more memory than allowed.
 func (x *overloaded) bounded() {
 	x.Helper()
 	most := x.memory("VmHWM")
@@ -118,7 +117,7 @@ func (x *overloaded) bounded() {
 	}
 }
 
-// memory is a figure of the broker in bytes: VmRSS now, VmHWM the most so far.
+// memory is a figure of the broker in bytes: VmRSS (current) or VmHWM (peak).
 func (x *overloaded) memory(figure string) int {
 	x.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", x.broker.PID()))
@@ -155,7 +154,7 @@ func (x *overloaded) fill(partitions, times int) {
 	}
 }
 
-// produce is a request with the same batch for partitions from first on.
+// produce is a request with the same batch for all partitions from first on.
 func produce(name string, first, n int, batch []byte) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.Version, req.Acks, req.TimeoutMillis = 9, -1, 30_000
@@ -170,7 +169,7 @@ func produce(name string, first, n int, batch []byte) *kmsg.ProduceRequest {
 	return req
 }
 
-// gathered ends a crowd with the test.
+// gathered closes a crowd at the end of the test.
 func (x *overloaded) gathered(c *Crowd, err error) {
 	x.Helper()
 	if err != nil {
@@ -179,7 +178,7 @@ func (x *overloaded) gathered(c *Crowd, err error) {
 	x.Cleanup(c.Close)
 }
 
-// TestSlowReaders: clients that ask for gigabytes and read nothing.
+// TestSlowReaders: clients request gigabytes and read nothing.
 func TestSlowReaders(t *testing.T) {
 	const partitions = 100
 	x := start(t, partitions)
@@ -189,11 +188,12 @@ func TestSlowReaders(t *testing.T) {
 	x.bounded()
 }
 
-// TestAskers: clients that ask for large answers that are no records, and read
-// nothing. Meanwhile a good client is served, which asks for the metadata of its
-// topic too.
+// TestAskers: clients request large responses that are not records, and read
+// nothing. Meanwhile the broker serves a well-behaved client, which also
+// requests the metadata of its topic.
 func TestAskers(t *testing.T) {
-	// The kernel would take many answers of each; and a busy machine is no test of sessions.
+	// The kernel would buffer many responses of each. A busy machine must not
+	// make sessions expire.
 	x := start(t, 2000, "ottla.durability=page-cache", "socket.send.buffer.bytes=32768", "broker.session.timeout.ms=60000")
 	x.gathered(Askers(x.patient(), x.broker.Addr, 1000))
 	for range 50 {
@@ -206,8 +206,8 @@ func TestAskers(t *testing.T) {
 	x.bounded()
 }
 
-// unreadRequests counts the connections of which the broker has not read anything
-// of what lies there.
+// unreadRequests counts the connections with received data that the broker has
+// not read.
 func (x *overloaded) unreadRequests() (n int) {
 	x.Helper()
 	_, port, err := net.SplitHostPort(x.broker.Addr)
@@ -232,7 +232,7 @@ func (x *overloaded) unreadRequests() (n int) {
 	return n
 }
 
-// metadata asks for the metadata of a topic.
+// metadata requests the metadata of a topic.
 func (x *overloaded) metadata(name string) {
 	x.Helper()
 	req := kmsg.NewPtrMetadataRequest()
@@ -249,7 +249,8 @@ func (x *overloaded) metadata(name string) {
 	}
 }
 
-// TestAnnouncers: requests of 90 MiB that do not come, or only their begin.
+// TestAnnouncers: requests of 90 MiB of which nothing or only the beginning
+// arrives.
 func TestAnnouncers(t *testing.T) {
 	x := start(t, 1)
 	x.gathered(Announcers(x.patient(), x.broker.Addr, 500, 90<<20, 0))
@@ -258,9 +259,9 @@ func TestAnnouncers(t *testing.T) {
 	x.bounded()
 }
 
-// TestDescriptors: more connections, and more partitions that are written, rolled and
-// emptied at once, than the process may have files open. Connections wait, appends
-// wait, nothing fails.
+// TestDescriptors: more connections, and more partitions that are written,
+// rolled and emptied at once, than the process may have files open. Connections
+// wait, appends wait, nothing fails.
 func TestDescriptors(t *testing.T) {
 	const partitions, descriptors = 150, 300
 	for _, durability := range []string{"fsync", "page-cache"} {
@@ -273,17 +274,17 @@ func TestDescriptors(t *testing.T) {
 			x.fill(partitions, 20)
 			x.rounds(100)
 			if log := x.broker.Log(); strings.Contains(log, "too many open files") {
-				t.Error("the process came to its limit")
+				t.Error("the process reached its limit")
 			}
 		})
 	}
 }
 
-// perIdle is the most that an idle connection may add to what is resident; 8 to
-// 11 KiB were measured.
+// perIdle is the maximum resident memory of an idle connection; 8 to 11 KiB
+// were measured.
 const perIdle = 12 << 10
 
-// TestIdleConnections: 10,000 of them, or as many as the machine lets a process
+// TestIdleConnections: 10,000 idle connections, or as many as a process may
 // have open.
 func TestIdleConnections(t *testing.T) {
 	x := start(t, 1)
@@ -291,7 +292,7 @@ func TestIdleConnections(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	n := min(10_000, int(min(limit.Max, 1<<30))/2-100) // what the broker lets in: see boundDescriptors
+	n := min(10_000, int(min(limit.Max, 1<<30))/2-100) // the broker's limit: see boundDescriptors
 	if n < 100 {
 		t.Skipf("only %d files may be open", limit.Max)
 	}
@@ -307,7 +308,7 @@ func TestIdleConnections(t *testing.T) {
 	x.bounded()
 }
 
-// TestHerd: 1,000 connections produce 100 KB each, at once and then again.
+// TestHerd: 1,000 connections produce 100 KB each at once, and then again.
 func TestHerd(t *testing.T) {
 	x := start(t, 1, "ottla.durability=page-cache")
 	req := produce("load", 0, 1, wire.OneRecord(strings.Repeat("x", 100_000)))
@@ -328,15 +329,15 @@ func TestHerd(t *testing.T) {
 	}
 }
 
-// TestManyPartitions: a topic with 10,000 partitions, all written, read and
-// described by several at once.
+// TestManyPartitions: a topic with 10,000 partitions, which several clients
+// write, read and describe at once.
 func TestManyPartitions(t *testing.T) {
 	if !target.Long() {
 		t.Skip("only in the long form")
 	}
 	const partitions = 10_000
 	x := start(t, partitions/2)
-	more := kmsg.NewPtrCreatePartitionsRequest() // one request may not make them all, as with Kafka
+	more := kmsg.NewPtrCreatePartitionsRequest() // one request may not create them all, as with Kafka
 	more.Version, more.TimeoutMillis = 3, 30_000
 	topic := kmsg.NewCreatePartitionsRequestTopic()
 	topic.Topic, topic.Count = "load", partitions

@@ -21,7 +21,7 @@ FENCED = (KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaErro
 
 
 def commit():
-    """Commits what is printed. What a rebalance puts off is tried again."""
+    """Commits the printed records. A commit that a rebalance delays is retried."""
     tries = 0
     while pending and tries < 20:
         tries += 1

@@ -1,5 +1,5 @@
-"""The contract of interop/groups/doc.go: the lines that a member of a group
-prints, and its end when the input ends."""
+"""The protocol of interop/groups/doc.go: the lines that a member of a group
+prints. The member ends when its input ends."""
 import json
 import sys
 import threading

@@ -1,5 +1,5 @@
-"""The contract of interop/clients/process.go: one JSON command a line in, one
-JSON answer a line out, until the input ends."""
+"""The protocol of interop/clients/process.go: one JSON command per input line,
+one JSON answer per output line, until the input ends."""
 import base64
 import json
 import sys
@@ -26,8 +26,8 @@ def record(offset, timestamp, key, value, headers):
 
 
 def until(wanted, ask):
-    """Repeats a question until the answer is the wanted one: a broker shows a
-    change shortly after the controller has taken it. The test bounds the wait."""
+    """Repeats a query until it has the wanted result: a broker shows a change
+    shortly after the controller has accepted it. The test limits the wait."""
     while (answer := ask()) != wanted:
         pass
     return answer

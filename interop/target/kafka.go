@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// smallJVM is enough for the small topics of the suite on a shared machine.
+// smallJVM is sufficient for the small topics of the suite on a shared machine.
 var smallJVM = []string{"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
 
-// prepareKafka writes server.properties, and formats the data folder unless it
-// was formatted before.
+// prepareKafka writes server.properties. It formats the data folder if this has
+// not been done.
 func (b *Broker) prepareKafka(t Scope, opts Options) error {
 	jars := Jars(t)
 	port, err := FreePort()
@@ -53,7 +53,7 @@ func (b *Broker) prepareKafka(t Scope, opts Options) error {
 	return nil
 }
 
-// kafkaProperties describes a combined broker and controller.
+// kafkaProperties returns the properties of a combined broker and controller.
 func kafkaProperties(b *Broker, controllerPort int, standalone bool, set []string) string {
 	quorum := fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d", controllerPort)
 	if !standalone {

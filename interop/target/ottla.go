@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// prepareOttla builds the binary and composes the command line of `ottla serve`.
+// prepareOttla builds the binary and makes the command line of `ottla serve`.
 func (b *Broker) prepareOttla(opts Options) error {
 	binary, err := Binary()
 	if err != nil {
@@ -32,7 +32,7 @@ func (b *Broker) prepareOttla(opts Options) error {
 }
 
 // Binary builds Ottla once per test process and returns the path of the
-// executable. OTTLA_BINARY names one that is already there.
+// executable. If OTTLA_BINARY is set, it returns that path instead.
 func Binary() (string, error) { return buildOnce() }
 
 var buildOnce = sync.OnceValues(func() (string, error) {
@@ -52,7 +52,8 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// Main is for TestMain: it runs the tests and removes what Binary built.
+// Main is for TestMain: it runs the tests and removes the binary that Binary
+// built.
 func Main(m *testing.M) int {
 	code := m.Run()
 	if err := os.RemoveAll(buildDir()); err != nil {

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Output keeps what a process prints.
+// Output collects the output of a process.
 type Output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -19,7 +19,7 @@ func (o *Output) Write(p []byte) (int, error) {
 	return o.buf.Write(p)
 }
 
-// Tail is its last lines.
+// Tail returns its last lines.
 func (o *Output) Tail(lines int) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

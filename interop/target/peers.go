@@ -6,18 +6,18 @@ import (
 	"path/filepath"
 )
 
-// quietJava keeps slf4j-simple to warnings.
+// quietJava limits slf4j-simple to warnings.
 const quietJava = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
-// Required reports whether a missing peer is a failure: OTTLA_PEERS=required,
-// as in CI. Elsewhere its tests skip.
+// Required reports whether a missing peer is a failure (OTTLA_PEERS=required,
+// as in CI). Otherwise its tests are skipped.
 func Required() bool { return os.Getenv("OTTLA_PEERS") == "required" }
 
-// Long reports whether the long form of the suite was asked for.
+// Long reports whether the long form of the suite was requested.
 func Long() bool { return os.Getenv("OTTLA_TEST") == "long" }
 
-// Missing ends a test whose peer is not there: it skips and says what is
-// missing, or fails when peers are required.
+// Missing ends a test whose peer is missing. It skips the test with a message,
+// or fails it if peers are required.
 func Missing(t Scope, what string) {
 	t.Helper()
 	if Required() {
@@ -36,7 +36,7 @@ func Program(t Scope, name string) string {
 	return path
 }
 
-// PeersDir is the folder that scripts/peers.sh installs into: OTTLA_PEERS_DIR,
+// PeersDir is the folder into which scripts/peers.sh installs: OTTLA_PEERS_DIR,
 // or .peers in the repository.
 func PeersDir(t Scope) string {
 	t.Helper()
@@ -50,7 +50,7 @@ func PeersDir(t Scope) string {
 	return filepath.Join(root, ".peers")
 }
 
-// Installed returns the path of something below PeersDir or ends the test.
+// Installed returns the path of a file below PeersDir or ends the test.
 func Installed(t Scope, elem ...string) string {
 	t.Helper()
 	path := filepath.Join(append([]string{PeersDir(t)}, elem...)...)

@@ -1,8 +1,8 @@
 package target
 
-// TakeOver is Ottla in the place of a Kafka that is down: the same folder, the
-// same address and the same server.properties, with what is set on top. It is
-// not started yet: that is Up. The Kafka's own Up takes the folder back.
+// TakeOver returns an Ottla that replaces a Kafka that is down: with the same
+// folder, address and server.properties, and additional settings. It is not
+// started; call Up. Afterwards the Kafka's own Up takes the folder back.
 func TakeOver(t Scope, kafka *Broker, set ...string) (*Broker, error) {
 	binary, err := Binary()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package target starts the broker that a test talks to, as a process of its
-// own: Ottla's binary or Apache Kafka. Start here: Start, then Broker.
+// Package target starts the broker of a test as a separate process: Ottla's
+// binary or Apache Kafka. Start here: Start, then Broker.
 package target
 
 import (
@@ -28,7 +28,7 @@ const (
 	Kafka Kind = "kafka"
 )
 
-// Default is what tests run against: OTTLA_INTEROP_TARGET, or Ottla.
+// Default is the kind that tests use: OTTLA_INTEROP_TARGET, or Ottla.
 func Default() Kind {
 	if os.Getenv("OTTLA_INTEROP_TARGET") == string(Kafka) {
 		return Kafka
@@ -36,7 +36,7 @@ func Default() Kind {
 	return Ottla
 }
 
-// Options say how a broker is started.
+// Options configure the start of a broker.
 type Options struct {
 	// Kind is the program; empty means Default.
 	Kind Kind
@@ -44,18 +44,19 @@ type Options struct {
 	Dir string
 	// Set holds "key=value" lines of server.properties.
 	Set []string
-	// Descriptors is how many Ottla's process may have; 0: as many as the test's.
+	// Descriptors is the limit of open files of Ottla's process; 0: the test's
+	// limit.
 	Descriptors int
-	// Format are the flags with which kafka-storage formats a new folder of
-	// Kafka's; nil: --standalone. Without that flag the voters are static
+	// Format are the flags of kafka-storage for the formatting of a new Kafka
+	// folder; nil: --standalone. Without that flag the voters are static
 	// (controller.quorum.voters).
 	Format []string
-	// JVM are Kafka's flags of the JVM; nil: those of the suite, for small
-	// topics and a quick start.
+	// JVM are the JVM flags of Kafka; nil: those of the suite, for small topics
+	// and a fast start.
 	JVM []string
 }
 
-// Scope is what a broker lives in: a test, or a program that measures.
+// Scope is the lifetime of a broker: a test, or a benchmark program.
 type Scope interface {
 	Helper()
 	Name() string
@@ -68,15 +69,15 @@ type Scope interface {
 	Skipf(format string, args ...any)
 }
 
-// Broker is one running broker process, on a free port of 127.0.0.1.
+// Broker is a broker process on a free port of 127.0.0.1.
 type Broker struct {
 	Kind Kind
-	// Addr is the bootstrap address, "127.0.0.1:PORT". It stays the same over
-	// a Restart.
+	// Addr is the bootstrap address, "127.0.0.1:PORT". It does not change when
+	// the broker is restarted.
 	Addr string
 	// Dir is the folder with the topic folders and __cluster_metadata-0.
 	Dir string
-	// Properties is the file of Kafka's configuration, "" for Ottla's own.
+	// Properties is the path of Kafka's configuration; "" for a new Ottla.
 	Properties string
 
 	name string
@@ -86,22 +87,23 @@ type Broker struct {
 	run  *run
 }
 
-// run is one life of a broker process.
+// run is one run of a broker process.
 type run struct {
 	pid  int
 	done chan struct{} // closed when the process has ended
-	err  error         // valid after done: how it ended
+	err  error         // valid after done: the exit status
 }
 
-// retentionDelayKey puts off the first run of retention, unless a test wants it:
-// tests write records of long ago, which it would delete in the middle of them.
+// retentionDelayKey delays the first run of retention, unless a test sets it.
+// Tests write records with old timestamps, which retention would delete during
+// the test.
 const retentionDelayKey = "log.initial.task.delay.ms="
 
-// startLimit bounds the wait for a broker that does not come up.
+// startLimit is the limit of the wait for a broker to start.
 const startLimit = 60 * time.Second
 
-// Start starts a broker and returns when it answers. The broker is killed at
-// the end of the test, its log is printed when the test failed.
+// Start starts a broker and returns when it responds. The broker is killed at
+// the end of the test. If the test failed, the broker's log is printed.
 func Start(t Scope, opts Options) *Broker {
 	t.Helper()
 	b, err := Launch(t, opts)
@@ -111,8 +113,8 @@ func Start(t Scope, opts Options) *Broker {
 	return b
 }
 
-// Launch is Start for tests that expect a broker not to come up: it returns
-// the error instead of failing the test.
+// Launch is Start for tests that expect a failed start: it returns the error
+// instead of failing the test.
 func Launch(t Scope, opts Options) (*Broker, error) {
 	t.Helper()
 	if opts.Kind == "" {
@@ -124,7 +126,7 @@ func Launch(t Scope, opts Options) (*Broker, error) {
 	b := &Broker{Kind: opts.Kind, name: t.Name()}
 	t.Cleanup(func() {
 		b.Kill()
-		if t.Failed() && b.Kind == Default() { // an oracle's log explains nothing
+		if t.Failed() && b.Kind == Default() { // the oracle's log is not useful
 			t.Logf("log of %s on %s:\n%s", b.Kind, b.Addr, b.log.Tail(60))
 		}
 	})
@@ -145,7 +147,7 @@ func (b *Broker) prepare(t Scope, opts Options) error {
 }
 
 // Up starts the process (again) on the same port and data folder and waits
-// until it answers.
+// until it responds.
 func (b *Broker) Up() error {
 	if err := b.spawn(); err != nil {
 		return err
@@ -167,16 +169,17 @@ func (b *Broker) spawn() error {
 	return nil
 }
 
-// brokerEnv is the environment without what a broker takes for its
-// configuration: OTTLA_X and KAFKA_X of the test run are not meant for it.
+// brokerEnv is the environment without variables that would configure a broker:
+// the OTTLA_X and KAFKA_X of the test run are for the test only.
 func brokerEnv() []string {
 	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return strings.HasPrefix(kv, "OTTLA_") || strings.HasPrefix(kv, "KAFKA_")
 	})
 }
 
-// awaitReady returns once the broker has answered ApiVersions and names itself
-// in Metadata, or with an error when the process ended or took too long.
+// awaitReady returns when the broker has answered ApiVersions and its Metadata
+// response contains the broker. It returns an error if the process ended or
+// took too long.
 func (b *Broker) awaitReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
@@ -197,7 +200,7 @@ func (b *Broker) awaitReady() error {
 	}
 }
 
-// orEnded names the exit code 0, which is no error of a process.
+// orEnded returns an error for exit code 0, which is not an error of a process.
 func orEnded(err error) error {
 	if err == nil {
 		return errors.New("exit status 0")
@@ -206,11 +209,11 @@ func orEnded(err error) error {
 }
 
 func handshake(ctx context.Context, addr string) error {
-	conn, err := net.DialTimeout("tcp", addr, time.Second) // cheap probe before a whole client is built
+	conn, err := net.DialTimeout("tcp", addr, time.Second) // a cheap probe before a client is created
 	if err != nil {
 		return err
 	}
-	_ = conn.Close() // it was only to see whether somebody listens
+	_ = conn.Close() // the connection was only a probe
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RequestRetries(0))
 	if err != nil {
 		return err
@@ -236,11 +239,11 @@ func handshake(ctx context.Context, addr string) error {
 // PID is the process id of the running broker.
 func (b *Broker) PID() int { return b.run.pid }
 
-// Kill ends the process with SIGKILL and waits until it is gone.
+// Kill ends the process with SIGKILL and waits for its end.
 func (b *Broker) Kill() { b.signal(syscall.SIGKILL) }
 
-// Stop ends the process with SIGTERM, waits, and returns how it ended: nil for
-// exit code 0 (and for Kafka's JVM, whose code after SIGTERM is 143).
+// Stop ends the process with SIGTERM, waits, and returns its exit status: nil
+// for exit code 0 (and for Kafka's JVM, whose code after SIGTERM is 143).
 func (b *Broker) Stop() error {
 	b.signal(syscall.SIGTERM)
 	var exit *exec.ExitError
@@ -260,7 +263,7 @@ func (b *Broker) signal(sig syscall.Signal) {
 	default:
 	}
 	if p, err := os.FindProcess(b.run.pid); err == nil {
-		_ = p.Signal(sig) // fails only when the process is gone, which is what we wait for
+		_ = p.Signal(sig) // fails only if the process has already ended
 	}
 	<-b.run.done
 }
@@ -268,10 +271,10 @@ func (b *Broker) signal(sig syscall.Signal) {
 // Done is closed when the process has ended.
 func (b *Broker) Done() <-chan struct{} { return b.run.done }
 
-// Log is everything the broker printed so far, over all its lives.
+// Log is the output of the broker so far, over all its runs.
 func (b *Broker) Log() string { return b.log.Tail(1 << 30) }
 
-// FreePort asks the system for a TCP port that nobody listens on.
+// FreePort returns a TCP port without a listener.
 func FreePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -280,8 +283,8 @@ func FreePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
-// ModuleRoot is the folder of Ottla's main module, which holds this one as
-// interop/.
+// ModuleRoot is the folder of Ottla's main module, which contains this module
+// as interop/.
 func ModuleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// OneRecord is a batch of one record without a key, of now: too young for
-// retention.
+// OneRecord returns a batch of one record without a key, with the current time:
+// too new for retention.
 func OneRecord(value string) []byte {
 	record := kmsg.Record{Value: []byte(value)}
-	body := record.AppendTo(nil)[1:] // without the length, which is not known yet: one byte for 0
+	body := record.AppendTo(nil)[1:] // without the length, which is not known yet (one byte for 0)
 	record.Length = int32(len(body))
 	now := time.Now().UnixMilli()
 	batch := kmsg.RecordBatch{

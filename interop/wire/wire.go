@@ -1,6 +1,6 @@
-// Package wire talks Kafka's protocol on one raw connection, without a client
-// library in between: what is sent is exactly what the test says, and a broker
-// that closes the connection is an answer like any other. Start here: Conn.
+// Package wire uses Kafka's protocol on one raw connection, without a client
+// library. It sends exactly what the test says, and treats a closed connection
+// as a possible answer. Start here: Conn.
 package wire
 
 import (
@@ -17,16 +17,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// ErrClosed says that the broker closed the connection instead of answering.
+// ErrClosed means that the broker closed the connection instead of answering.
 var ErrClosed = errors.New("connection closed by the broker")
 
-// answerLimit bounds the wait for one answer; maxAnswer its size.
+// answerLimit is the limit of the wait for one answer; maxAnswer that of its
+// size.
 const (
 	answerLimit = 30 * time.Second
 	maxAnswer   = 64 << 20
 )
 
-// Conn is one connection with at most one request in flight.
+// Conn is a connection with at most one request in flight.
 type Conn struct {
 	conn        net.Conn
 	in          *bufio.Reader
@@ -47,17 +48,17 @@ func Dial(addr string) (*Conn, error) {
 	}, nil
 }
 
-// Close closes the connection. That this fails tells nobody anything.
+// Close closes the connection. Errors do not matter.
 func (c *Conn) Close() { _ = c.conn.Close() }
 
-// Answer is one response, decoded, and the bytes that it was decoded from.
+// Answer is one decoded response, and its bytes.
 type Answer struct {
 	Response kmsg.Response
 	Body     []byte // after the response header
 }
 
-// Request sends req and reads its answer. The error is ErrClosed when the
-// broker hung up.
+// Request sends req and reads its response. The error is ErrClosed if the
+// broker closed the connection.
 func (c *Conn) Request(req kmsg.Request) (Answer, error) {
 	c.correlation++
 	if err := c.write(c.format.AppendRequest(nil, req, c.correlation)); err != nil {
@@ -92,8 +93,8 @@ func (c *Conn) read(req kmsg.Request) (Answer, error) {
 	return a, nil
 }
 
-// decode reads a response. An ApiVersions answer to an unsupported version
-// comes as v0 (KIP-511), which kmsg leaves to its caller.
+// decode decodes a response. An ApiVersions response to an unsupported version
+// is v0 (KIP-511); kmsg does not handle this.
 func decode(resp kmsg.Response, body []byte) error {
 	if resp.Key() == int16(kmsg.ApiVersions) && len(body) >= 2 && int16(binary.BigEndian.Uint16(body)) == 35 {
 		resp.SetVersion(0)
@@ -101,10 +102,10 @@ func decode(resp kmsg.Response, body []byte) error {
 	return resp.ReadFrom(body)
 }
 
-// WriteRaw sends bytes as they are.
+// WriteRaw sends bytes unchanged.
 func (c *Conn) WriteRaw(p []byte) error { return c.write(p) }
 
-// WriteFrame sends p behind its length.
+// WriteFrame sends p with a length prefix.
 func (c *Conn) WriteFrame(p []byte) error {
 	return c.write(append(binary.BigEndian.AppendUint32(nil, uint32(len(p))), p...))
 }
@@ -117,7 +118,7 @@ func (c *Conn) write(p []byte) error {
 	return closed(err)
 }
 
-// ReadFrame reads one length-prefixed answer.
+// ReadFrame reads one response with a length prefix.
 func (c *Conn) ReadFrame() ([]byte, error) {
 	if err := c.conn.SetDeadline(time.Now().Add(answerLimit)); err != nil {
 		return nil, err
@@ -135,7 +136,7 @@ func (c *Conn) ReadFrame() ([]byte, error) {
 	return frame, closed(err)
 }
 
-// closed turns the ways in which a closed connection shows into ErrClosed.
+// closed converts the possible errors of a closed connection to ErrClosed.
 func closed(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {

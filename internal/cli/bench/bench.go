@@ -1,14 +1,17 @@
-// Package bench loads a Kafka cluster and measures it: what `ottla bench` runs.
+// Package bench generates load on a Kafka cluster and measures it. `ottla
+// bench` runs it.
 //
-// There are two ways to load a cluster. Raw: connections that send record
-// batches made beforehand, several requests ahead, so that the broker is what
-// is measured and not the client; produce_raw.go and consume_raw.go. And as
-// applications do it, through franz-go: client.go and e2e.go.
+// There are two kinds of load:
 //
-// Loads with a rate are open loops: a record or request has a time at which it
-// is due, whatever became of the ones before, and its latency counts from
-// there. So a broker that stalls is charged for all that was due meanwhile
-// (coordinated omission).
+//   - Raw loads use connections that send prepared record batches, with several
+//     requests in flight. They measure the broker and not the client. See
+//     produce_raw.go and consume_raw.go.
+//   - Client loads use franz-go, as applications do. See client.go and e2e.go.
+//
+// Loads with a rate are open loops: each record or request has a due time that
+// does not depend on earlier ones, and its latency counts from its due time. A
+// stalled broker is therefore charged for everything that was due during the
+// stall (this avoids coordinated omission).
 //
 // Start reading at Result, then Produce.
 package bench
@@ -27,53 +30,54 @@ import (
 
 // Result is what a load measured after its warm-up.
 type Result struct {
-	// Records, Bytes and Requests count what the broker acknowledged, or gave;
-	// Bytes those of record batches as they stand on the wire. Requests is 0 for
-	// loads through a client.
+	// Records, Bytes and Requests count acknowledged or received data. Bytes is
+	// the size of the record batches on the wire. Requests is 0 for client
+	// loads.
 	Records, Bytes, Requests int64
-	// Failed counts what the broker refused.
+	// Failed counts the requests that the broker refused.
 	Failed int64
-	// Elapsed is the time over which they were counted.
+	// Elapsed is the time over which Records, Bytes and Requests were counted.
 	Elapsed time.Duration
-	// Latency holds one value for each request, or for each record of a client.
+	// Latency has one value per request, or per record in client loads.
 	Latency Latency
 }
 
-// PerSecond is n over the time that was measured.
+// PerSecond is n divided by the measured time in seconds.
 func (r *Result) PerSecond(n int64) float64 { return float64(n) / r.Elapsed.Seconds() }
 
-// Latency is a summary of a histogram, as time from when something was due.
+// Latency is the summary of a histogram of times since the due time.
 type Latency struct {
 	Count                             int64
 	Mean, P50, P90, P99, P999, Lowest time.Duration
 	Highest                           time.Duration
 }
 
-// Span says when a load ends: when any of its limits is reached, or ctx is
-// done. At least one must be set.
+// Span says when a load ends: when one of its limits is reached or ctx is done.
+// At least one limit must be set.
 type Span struct {
-	// Warmup comes before everything else and is not counted.
+	// Warmup is the time before the measurement.
 	Warmup time.Duration
-	// Duration is the time that is measured; 0: no limit.
+	// Duration is the measured time; 0: no limit.
 	Duration time.Duration
-	// Bytes and Records are what is sent in all; 0: no limit.
+	// Bytes and Records limit the total amount sent; 0: no limit.
 	Bytes, Records int64
 }
 
-// Progress is told once a second while a load runs.
+// Progress is reported once a second while a load runs.
 type Progress struct {
 	Elapsed        time.Duration
-	Records, Bytes int64 // so far, with those of the warm-up
+	Records, Bytes int64 // so far, including the warm-up
 }
 
-// Histograms reach from a microsecond to this, with three digits.
+// slowest is the upper end of the histograms. They begin at a microsecond and
+// have three significant digits.
 const slowest = 10 * time.Minute
 
-// meter counts what a load achieved. It is made of shards, so that connections
-// do not wait for each other.
+// meter counts the results of a load. Its histogram has several shards, so that
+// connections do not contend for one lock.
 type meter struct {
 	start                            time.Time
-	measured                         atomic.Int64 // nanoseconds from start to the end of the warm-up; 0: not yet
+	measured                         atomic.Int64 // nanoseconds from start to the end of the warm-up; 0: not ended yet
 	records, bytes, requests, failed atomic.Int64
 	warmed, stopped                  tally
 	ended                            time.Duration
@@ -81,7 +85,7 @@ type meter struct {
 	firstFailure                     atomic.Pointer[error]
 }
 
-// tally is what the counters of a meter say at one moment.
+// tally is a snapshot of the counters of a meter.
 type tally struct{ records, bytes, requests, failed int64 }
 
 func (m *meter) tally() tally {
@@ -103,7 +107,7 @@ func newMeter() *meter {
 	return m
 }
 
-// done notes an answer to connection number from.
+// done records a response on connection number from.
 func (m *meter) done(from int, due time.Time, records, bytes int64) {
 	m.records.Add(records)
 	m.bytes.Add(bytes)
@@ -111,7 +115,7 @@ func (m *meter) done(from int, due time.Time, records, bytes int64) {
 	m.waited(from, due)
 }
 
-// waited notes how long something took that was due, with or without an answer.
+// waited records the time since due, with or without a response.
 func (m *meter) waited(from int, due time.Time) {
 	now := time.Now()
 	if m.measured.Load() == 0 {
@@ -123,7 +127,7 @@ func (m *meter) waited(from int, due time.Time) {
 	s.mu.Unlock()
 }
 
-// fail notes a refusal.
+// fail records a refused request.
 func (m *meter) fail(err error) {
 	m.failed.Add(1)
 	m.firstFailure.CompareAndSwap(nil, &err)
@@ -135,8 +139,8 @@ func (m *meter) warm() {
 	m.measured.Store(max(1, int64(time.Since(m.start))))
 }
 
-// stop ends the time that is measured. What is answered later has a latency,
-// but does not count.
+// stop ends the measurement. Later responses are recorded in the histogram, but
+// not in the counters.
 func (m *meter) stop() {
 	if m.measured.Load() == 0 {
 		m.warm()
@@ -174,10 +178,10 @@ func summary(h *hdrhistogram.Histogram) Latency {
 	}
 }
 
-// run runs a load of several workers over its span and returns what was
-// measured. work is called once for each worker and ends when it has nothing left
-// to do or ctx is done, but for answers to what was sent: those it waits for,
-// up to the time called drain. An error of one ends all.
+// run runs the workers of a load over its span and returns the result. work is
+// called once per worker. It ends when it has nothing left to do or ctx is
+// done; then it still waits for outstanding responses, for at most drain. An
+// error of one worker ends the load.
 func run(ctx context.Context, s Span, workers int, report func(Progress), work func(ctx context.Context, m *meter, number int) error) (*Result, error) {
 	if s.Duration <= 0 && s.Bytes <= 0 && s.Records <= 0 {
 		return nil, errors.New("a load needs an end: a duration, bytes or records")
@@ -186,7 +190,7 @@ func run(ctx context.Context, s Span, workers int, report func(Progress), work f
 	defer cancel(nil)
 	m := newMeter()
 	if s.Warmup <= 0 {
-		m.warm() // before anything can count
+		m.warm() // before anything is counted
 	}
 	var running sync.WaitGroup
 	for i := range workers {
@@ -212,12 +216,12 @@ func run(ctx context.Context, s Span, workers int, report func(Progress), work f
 	return m.result()
 }
 
-// drain is how long a load waits at its end for what was due before: a broker
-// that stalls just then is charged for it.
+// drain is how long a load waits at its end for outstanding responses, so that
+// a broker that stalls at the end is charged for it.
 const drain = 10 * time.Second
 
-// patience is how long answers are waited for once the context of a load is done:
-// not at all when it failed, or was stopped.
+// patience is how long to wait for responses after the context of a load is
+// done. It is 0 when the load failed or was canceled.
 func patience(ctx context.Context) time.Duration {
 	if errors.Is(context.Cause(ctx), errEnded) {
 		return drain
@@ -225,7 +229,8 @@ func patience(ctx context.Context) time.Duration {
 	return 0
 }
 
-// lingering is a context that is done when patience has passed after ctx.
+// lingering returns a context that is canceled when patience has passed after
+// ctx is done.
 func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(patience(ctx), cancel) })
@@ -235,7 +240,7 @@ func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// errEnded is why workers are stopped when their time is over.
+// errEnded is the cancellation cause for workers at the end of a load.
 var errEnded = errors.New("the load has ended")
 
 // watch waits for the end of the warm-up and of the load.
@@ -255,7 +260,7 @@ func (s *Span) watch(ctx context.Context, m *meter, finished <-chan struct{}, re
 	wait(ctx, length, finished, tick.C, m, report)
 }
 
-// wait is false when the load ended before its time.
+// wait returns false if the load ends before length has passed.
 func wait(ctx context.Context, length time.Duration, finished <-chan struct{}, tick <-chan time.Time, m *meter, report func(Progress)) bool {
 	timer := time.NewTimer(length)
 	defer timer.Stop()
@@ -275,13 +280,13 @@ func wait(ctx context.Context, length time.Duration, finished <-chan struct{}, t
 	}
 }
 
-// allowance hands out what a load may send in all.
+// allowance tracks how much a load may still send.
 type allowance struct {
 	span           *Span
 	records, bytes atomic.Int64
 }
 
-// take is false when the limits do not allow so much more.
+// take returns false when the limits do not allow this amount.
 func (a *allowance) take(records, bytes int64) bool {
 	if a.span.Records > 0 && a.records.Add(records) > a.span.Records {
 		return false
@@ -289,20 +294,21 @@ func (a *allowance) take(records, bytes int64) bool {
 	return a.span.Bytes <= 0 || a.bytes.Add(bytes) <= a.span.Bytes
 }
 
-// refused is the error for what a broker answered.
+// refused is the error for an error code of the broker.
 func refused(what string, code int16) error {
 	return fmt.Errorf("%s: %w", what, kerr.ErrorForCode(code))
 }
 
-// pace says when things are due at a rate of so many a second, each worker at
-// moments of its own; without a rate everything is due at once.
+// pace computes due times for a rate. Each worker has its own, interleaved due
+// times. Without a rate everything is due immediately.
 type pace struct {
 	start    time.Time
 	interval time.Duration
 	next     time.Duration
 }
 
-// newPace shares perSecond among workers.
+// newPace returns the pace of one worker; perSecond is the rate of all workers
+// together.
 func newPace(perSecond float64, worker, workers int) *pace {
 	p := &pace{start: time.Now()}
 	if perSecond > 0 {
@@ -312,8 +318,8 @@ func newPace(perSecond float64, worker, workers int) *pace {
 	return p
 }
 
-// due waits for the moment of the next thing, calling idle before it sleeps,
-// and returns the moment; false when ctx is done first.
+// due waits until the next due time and returns it. It calls idle before it
+// sleeps. It returns an error when ctx is done first.
 func (p *pace) due(ctx context.Context, idle func() error) (time.Time, error) {
 	if p.interval == 0 {
 		return time.Now(), ctx.Err()
@@ -330,8 +336,8 @@ func (p *pace) due(ctx context.Context, idle func() error) (time.Time, error) {
 	return at, doze(ctx, ahead)
 }
 
-// doze sleeps for d, in its last part exactly; it ends early with an error
-// when ctx is done.
+// doze sleeps for d; the last part of the sleep is precise. It returns early
+// with an error when ctx is done.
 func doze(ctx context.Context, d time.Duration) error {
 	until := time.Now().Add(d)
 	if d > exact {
@@ -349,5 +355,5 @@ func doze(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
-// exact is more than a timer can be late by on an idle machine.
+// exact is longer than the delay of a timer on an idle machine.
 const exact = 2 * time.Millisecond

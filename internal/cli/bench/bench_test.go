@@ -17,8 +17,9 @@ import (
 	"ottla/internal/record"
 )
 
-// TestShare: every partition is somebody's, none is two connections' unless
-// there are too few, and a connection's partitions are its broker's.
+// TestShare: every partition is assigned to a connection. No partition is
+// assigned to two connections, unless there are more connections than
+// partitions. A connection gets only partitions of its own broker.
 func TestShare(t *testing.T) {
 	for _, brokers := range [][]Broker{
 		{{"a", []int32{0}}},
@@ -51,8 +52,8 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// TestPace: things are due at their times, however long those before took, and
-// the workers take turns.
+// TestPace: due times do not depend on how long earlier work took, and the
+// workers' due times alternate.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -84,8 +85,8 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// TestRun: the warm-up is not counted, latencies count from when something was
-// due, an error of a worker ends the load.
+// TestRun: the warm-up is not counted, latencies count from the due time, and
+// an error of a worker ends the load.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reports int
@@ -176,7 +177,7 @@ func TestCountRecords(t *testing.T) {
 	}
 }
 
-// A broker that answers out of order, or twice, is not measured.
+// Responses that come out of order or twice are rejected.
 func TestReceiveInOrder(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -189,7 +190,7 @@ func TestReceiveInOrder(t *testing.T) {
 			defer far.Close()
 			for _, id := range c.answers {
 				_, _ = far.Write(binary.BigEndian.AppendUint32([]byte{0, 0, 0, 6}, uint32(id)))
-				_, _ = far.Write([]byte{0, 'x'}) // fails when the reader has left
+				_, _ = far.Write([]byte{0, 'x'}) // fails when the reader has ended
 			}
 		}()
 		good := 0
@@ -209,8 +210,8 @@ func TestReceiveInOrder(t *testing.T) {
 	}
 }
 
-// TestStallAtTheEnd: a broker that stalls just when a load ends is charged for all
-// that was due, and what it answers then does not count.
+// TestStallAtTheEnd: a broker that stalls just before the end of a load is
+// charged for everything that was due. Its late responses are not counted.
 func TestStallAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, broker := net.Pipe()
@@ -263,7 +264,8 @@ func TestStallAtTheEnd(t *testing.T) {
 	})
 }
 
-// TestPatience: a load that ended waits for what is left, one that failed does not.
+// TestPatience: a load that ended waits for outstanding responses; a failed one
+// does not.
 func TestPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct {

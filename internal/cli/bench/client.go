@@ -9,21 +9,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// ClientProduce is a load of records through a client, as an application makes
-// it.
+// ClientProduce is a load of records through a client, as in an application.
 type ClientProduce struct {
 	Topic       string
 	RecordBytes int
-	// Keys is from how many different keys each record gets one; 0: no key.
+	// Keys is the number of different keys; 0: records have no key.
 	Keys int
-	// Rate is records a second; 0: as fast as the client's buffer drains.
+	// Rate is in records per second; 0: as fast as the client's buffer drains.
 	Rate float64
 	Span Span
 }
 
-// Run runs the load on a client, which has acks, linger and compression. A
-// record's latency counts from the moment when it was due to the callback of
-// its acknowledgement.
+// Run runs the load on a client, whose options set acks, linger and
+// compression. The latency of a record counts from its due time to the callback
+// of its acknowledgement.
 func (l *ClientProduce) Run(ctx context.Context, client *kgo.Client, report func(Progress)) (*Result, error) {
 	left := allowance{span: &l.Span}
 	return unasked(run(ctx, l.Span, 1, report, func(ctx context.Context, m *meter, _ int) error {
@@ -34,7 +33,7 @@ func (l *ClientProduce) Run(ctx context.Context, client *kgo.Client, report func
 		for i := 0; left.take(1, int64(l.RecordBytes)); i++ {
 			due, err := pace.due(ctx, func() error { return nil })
 			if err != nil {
-				break // the time is over
+				break // the duration has passed
 			}
 			r := &kgo.Record{Topic: l.Topic, Value: values.next(), Key: key(i, l.Keys)}
 			client.Produce(late, r, func(r *kgo.Record, err error) {
@@ -50,8 +49,8 @@ func (l *ClientProduce) Run(ctx context.Context, client *kgo.Client, report func
 	}))
 }
 
-// unasked is the result of a load that does not know its requests: a client
-// made them.
+// unasked is the result of a load that does not know its requests, because a
+// client sent them.
 func unasked(r *Result, err error) (*Result, error) {
 	if r != nil {
 		r.Requests = 0
@@ -59,8 +58,8 @@ func unasked(r *Result, err error) (*Result, error) {
 	return r, err
 }
 
-// values are the values of records: one block of random bytes that each takes a
-// piece of, so that no time goes into making them.
+// values generates record values. Each value is a slice of one random block, so
+// that generating values takes no time.
 type values struct {
 	block []byte
 	size  int
@@ -80,30 +79,30 @@ func (v *values) next() []byte {
 	return v.block[at : at+v.size]
 }
 
-// key is one of n keys, nil when there are none.
+// key returns one of n keys, nil if n is 0.
 func key(i, n int) []byte {
 	if n == 0 {
 		return nil
 	}
-	k := uint32(i) * 2654435761 % uint32(n) // spread over the keys
+	k := uint32(i) * 2654435761 % uint32(n) // spreads the numbers over the keys
 	return []byte{byte(k >> 24), byte(k >> 16), byte(k >> 8), byte(k)}
 }
 
-// ClientConsume reads records through a client.
+// ClientConsume is a load of reads through a client.
 type ClientConsume struct {
-	// Until is the offset to end before for each partition; nil: read what
-	// comes until the span ends.
+	// Until is the end offset (exclusive) of each partition; nil: read until
+	// the span ends.
 	Until map[int32]int64
 	Span  Span
 }
 
-// Run reads with a client that consumes the topic from where it is to begin.
-// connect makes it: a client reads ahead as soon as there is one. There is no
-// latency in it but that of a poll.
+// Run reads a topic. connect creates the client that consumes it from the start
+// position. It is called late, because a client starts to read ahead at once.
+// The latencies are those of polls.
 func (l *ClientConsume) Run(ctx context.Context, connect func() (*kgo.Client, error), report func(Progress)) (*Result, error) {
 	span := l.Span
 	if l.Until != nil && span.Duration <= 0 {
-		span.Duration = 1<<63 - 1 // it ends with the last record
+		span.Duration = 1<<63 - 1 // the load ends with the last record
 	}
 	return unasked(run(ctx, span, 1, report, func(ctx context.Context, m *meter, _ int) error {
 		client, err := connect()

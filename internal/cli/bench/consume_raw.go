@@ -16,19 +16,20 @@ import (
 type RawConsume struct {
 	Topic   string
 	Brokers []Broker
-	// Readers read the whole topic each, with one connection for each broker.
+	// Readers is the number of readers. Each reads the whole topic with one
+	// connection per broker.
 	Readers int
-	// MaxBytes is the limit of a response, PartitionMaxBytes of one partition
-	// in it.
+	// MaxBytes is the limit of a response, PartitionMaxBytes that of one
+	// partition in it.
 	MaxBytes, PartitionMaxBytes int32
-	// From has the offset to begin with for each partition, Until the one to end
-	// before. At the end a reader begins again, unless Once is set.
+	// From is the start offset of each partition, Until the end offset
+	// (exclusive). At the end a reader starts again, unless Once is set.
 	From, Until map[int32]int64
 	Once        bool
 	Span        Span
 }
 
-// fetchVersion is the newest that names topics by name.
+// fetchVersion is the newest version with topic names.
 const fetchVersion = 12
 
 // Run runs the load.
@@ -51,9 +52,9 @@ func (l *RawConsume) Run(ctx context.Context, report func(Progress)) (*Result, e
 	})
 }
 
-// fetching is one connection of the load. It asks for all its partitions at
-// once and goes on where the last answer ended; the offsets are patched into
-// the request, which is made once.
+// fetching is one connection of the load. Each request contains all its
+// partitions and continues at the end of the last response. The request is
+// encoded once; then only the offsets are patched.
 type fetching struct {
 	load   *RawConsume
 	wire   *wire
@@ -86,7 +87,8 @@ func (f *fetching) run(ctx context.Context, partitions []int32) error {
 	}
 }
 
-// once sends one request and reads its answer; false when the load ends.
+// once sends one request and reads the response. It returns false when the load
+// ends.
 func (f *fetching) once(ctx context.Context, partitions []int32) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -100,7 +102,7 @@ func (f *fetching) once(ctx context.Context, partitions []int32) (bool, error) {
 	return f.left.take(records, bytes), nil
 }
 
-// fetch asks for what follows in the partitions and counts what came.
+// fetch fetches the next records of the partitions and counts them.
 func (f *fetching) fetch(partitions []int32) (records, bytes int64, err error) {
 	if err := f.wire.send(newFrame(f.request(partitions))); err != nil {
 		return 0, 0, err
@@ -126,8 +128,8 @@ func (f *fetching) request(partitions []int32) *kmsg.FetchRequest {
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 500, 1, f.load.MaxBytes
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic = f.load.Topic
-	// Begin behind the partition that was asked first last time: answers are
-	// filled in order.
+	// Start after the partition that was first in the last request: brokers
+	// fill responses in request order.
 	for i := range partitions {
 		p := partitions[(i+int(f.wire.correlation))%len(partitions)]
 		offset, ok := f.next[p]
@@ -143,7 +145,7 @@ func (f *fetching) request(partitions []int32) *kmsg.FetchRequest {
 	return req
 }
 
-// take counts what an answer holds and moves the offsets.
+// take counts the contents of a response and advances the offsets.
 func (f *fetching) take(resp *kmsg.FetchResponse) (records, bytes int64, err error) {
 	if resp.ErrorCode != 0 {
 		return 0, 0, refused("fetch", resp.ErrorCode)
@@ -171,8 +173,8 @@ func (f *fetching) take(resp *kmsg.FetchResponse) (records, bytes int64, err err
 	return records, bytes, nil
 }
 
-// countRecords hops over the batches of an answer, the last of which may be cut
-// off, and returns the offset that follows them.
+// countRecords skips over the batches of a response and returns the next
+// offset. The last batch may be truncated.
 func countRecords(b []byte) (records, next int64, err error) {
 	for len(b) >= record.HeaderLen {
 		batch, rest, err := record.Next(b)

@@ -9,18 +9,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// EndToEnd measures how long a record takes from the moment when it is due to
-// be sent until a consumer has it.
+// EndToEnd measures the time from the due time of a record until a consumer has
+// received it.
 type EndToEnd struct {
 	Topic       string
 	RecordBytes int // at least 8
-	// Rate is records a second.
+	// Rate is in records per second.
 	Rate float64
 	Span Span
 }
 
 // Run sends with producer and reads with consumer, which must be at the end of
-// the topic. The moment is in the first eight bytes of each value.
+// the topic. The first eight bytes of each value contain the due time.
 func (l *EndToEnd) Run(ctx context.Context, producer, consumer *kgo.Client, report func(Progress)) (*Result, error) {
 	if l.Rate <= 0 {
 		return nil, errors.New("an end-to-end load needs a rate")
@@ -36,7 +36,7 @@ func (l *EndToEnd) Run(ctx context.Context, producer, consumer *kgo.Client, repo
 	}))
 }
 
-// send tells in total how many records it sent.
+// send sends the records, and then their number to total.
 func (l *EndToEnd) send(ctx context.Context, m *meter, producer *kgo.Client, began time.Time, left *allowance, total chan<- int64) error {
 	late, cancel := lingering(ctx)
 	defer cancel()
@@ -46,7 +46,7 @@ func (l *EndToEnd) send(ctx context.Context, m *meter, producer *kgo.Client, beg
 	for left.take(1, int64(l.RecordBytes)) {
 		due, err := pace.due(ctx, func() error { return nil })
 		if err != nil {
-			break // the time is over
+			break // the duration has passed
 		}
 		value := make([]byte, max(8, l.RecordBytes))
 		binary.BigEndian.PutUint64(value, uint64(due.Sub(began)))
@@ -60,8 +60,9 @@ func (l *EndToEnd) send(ctx context.Context, m *meter, producer *kgo.Client, beg
 	return producer.Flush(late)
 }
 
-// receive counts what arrives, until as much came as may be sent, or the time is
-// over and all came that was sent.
+// receive counts the received records. It ends when it has received the number
+// of records in the limit, or when the duration has passed and all sent records
+// were received.
 func (l *EndToEnd) receive(ctx context.Context, m *meter, consumer *kgo.Client, began time.Time, total <-chan int64) error {
 	late, cancel := lingering(ctx)
 	defer cancel()
@@ -80,7 +81,7 @@ func (l *EndToEnd) receive(ctx context.Context, m *meter, consumer *kgo.Client, 
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if len(r.Value) < 8 {
-				return // somebody else's
+				return // written by another producer
 			}
 			got++
 			due := began.Add(time.Duration(binary.BigEndian.Uint64(r.Value)))

@@ -11,29 +11,29 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// RawEndToEnd is EndToEnd without a client: one connection sends batches of one
-// record that were made beforehand, another one asks for what follows the end
-// of the partition. What is measured is the broker and the way to it.
+// RawEndToEnd is EndToEnd without a client. One connection sends prepared
+// batches of one record; another fetches from the end of the partition. It
+// measures the broker and the network.
 //
-// The record says nothing of when it was due: records come in the order in which
-// they were sent, so that the moments wait in a queue. Nobody else may write to
-// the partition meanwhile.
+// The record does not contain its due time. Records arrive in the order in
+// which they were sent, so the due times wait in a queue. No other producer may
+// write to the partition at the same time.
 type RawEndToEnd struct {
 	Topic  string
-	Broker Broker // the first of its partitions is used
-	// End is the offset at which the partition ends.
+	Broker Broker // only its first partition is used
+	// End is the current end offset of the partition.
 	End         int64
 	RecordBytes int
-	// Acks is 1 or -1, Timeout how long the latter may wait at the broker.
+	// Acks is 1 or -1. Timeout is the request timeout for -1.
 	Acks    int16
 	Timeout time.Duration
-	// Rate is records a second.
+	// Rate is in records per second.
 	Rate float64
 	Span Span
 }
 
-// mostDue bounds the records that were sent and have not come: after a minute
-// of them at 1,000 a second the load stops sending until some do.
+// mostDue bounds the sent records that have not been received: about one minute
+// at 1,000 records/s. At the bound the load stops sending until records arrive.
 const mostDue = 1 << 16
 
 // Run runs the load.
@@ -66,7 +66,7 @@ func (l *RawEndToEnd) Run(ctx context.Context, report func(Progress)) (*Result, 
 	}))
 }
 
-// send sends when a record is due, and reads the answers beside it.
+// send sends records at their due times, and reads the responses concurrently.
 func (l *RawEndToEnd) send(ctx context.Context, w *wire, batch []byte, due chan<- time.Time, left *allowance) error {
 	p := producing{load: &RawProduce{Topic: l.Topic, BatchesPerRequest: 1, RecordsPerBatch: 1, Acks: l.Acks, Timeout: l.Timeout}, wire: w}
 	p.prepare(batch, l.Broker.Partitions[:1])
@@ -75,7 +75,7 @@ func (l *RawEndToEnd) send(ctx context.Context, w *wire, batch []byte, due chan<
 	go func() { answers <- l.answers(w, sent) }()
 	err := l.sendAll(ctx, w, &p.frames[0], due, sent, left)
 	close(sent)
-	return cmp.Or(<-answers, err) // a refusal ends the sender, too
+	return cmp.Or(<-answers, err) // a refusal also ends the sender
 }
 
 func (l *RawEndToEnd) sendAll(ctx context.Context, w *wire, r *preparedRequest, due chan<- time.Time, sent chan<- struct{}, left *allowance) error {
@@ -83,11 +83,11 @@ func (l *RawEndToEnd) sendAll(ctx context.Context, w *wire, r *preparedRequest, 
 	for left.take(r.records, r.bytes) {
 		at, err := pace.due(ctx, func() error { return nil })
 		if err != nil {
-			return err // the time is over
+			return err // the duration has passed
 		}
 		select {
 		case due <- at:
-			sent <- struct{}{} // whoever reads the answers empties it, whatever happens
+			sent <- struct{}{} // answers always drains this channel, also after an error
 		case <-ctx.Done():
 			return nil
 		}
@@ -101,8 +101,8 @@ func (l *RawEndToEnd) sendAll(ctx context.Context, w *wire, r *preparedRequest, 
 	return nil
 }
 
-// answers reads an answer for each request. A refused record never comes, so
-// that the load cannot go on.
+// answers reads one response per request. A refused record will never arrive,
+// so a refusal ends the load.
 func (l *RawEndToEnd) answers(w *wire, sent <-chan struct{}) error {
 	var resp kmsg.ProduceResponse
 	for range sent {
@@ -111,8 +111,8 @@ func (l *RawEndToEnd) answers(w *wire, sent <-chan struct{}) error {
 			err = produceFailure(&resp)
 		}
 		if err != nil {
-			_ = w.conn.Close() // so that the sender ends, too
-			for range sent {   // until it has
+			_ = w.conn.Close() // ends the sender
+			for range sent {   // until the sender has ended
 			}
 			return err
 		}
@@ -120,8 +120,9 @@ func (l *RawEndToEnd) answers(w *wire, sent <-chan struct{}) error {
 	return nil
 }
 
-// receive counts what arrives, until as much came as may be sent, or the time is
-// over and all came that was sent.
+// receive counts the received records. It ends when it has received the number
+// of records in the limit, or when the duration has passed and all sent records
+// were received.
 func (l *RawEndToEnd) receive(ctx context.Context, m *meter, w *wire, due <-chan time.Time, sent <-chan struct{}) error {
 	partitions := l.Broker.Partitions[:1]
 	f := fetching{

@@ -16,25 +16,26 @@ import (
 type RawProduce struct {
 	Topic   string
 	Brokers []Broker
-	// Connections are open at once, each with up to InFlight requests that are
-	// not answered.
+	// Connections is the number of connections, each with up to InFlight
+	// outstanding requests.
 	Connections, InFlight int
-	// A request has BatchesPerRequest batches for as many partitions, a batch
-	// RecordsPerBatch records with values of RecordBytes bytes.
+	// A request has BatchesPerRequest batches, each for a different partition.
+	// A batch has RecordsPerBatch records with values of RecordBytes bytes.
 	BatchesPerRequest, RecordsPerBatch, RecordBytes int
 	Compression                                     record.Compression
 	// Acks is 1 or -1.
 	Acks int16
-	// Timeout is how long acks=all may wait at the broker.
+	// Timeout is the request timeout for acks=all.
 	Timeout time.Duration
-	// Rate is requests a second of all connections together; 0: as fast as
-	// answers come.
+	// Rate is in requests per second over all connections; 0: as fast as
+	// responses arrive.
 	Rate float64
 	Span Span
 }
 
-// produceVersion is served by every Kafka since 2.4, and the newest that names
-// topics by name and has no fields that a raw load would have to fill.
+// produceVersion is supported by every Kafka since 2.4. It is the newest
+// version with topic names and without fields that a raw load would have to
+// fill.
 const produceVersion = 9
 
 // Run runs the load.
@@ -57,8 +58,8 @@ func (l *RawProduce) Run(ctx context.Context, report func(Progress)) (*Result, e
 	})
 }
 
-// batch makes the record batch that is sent again and again. Half of each
-// value is random, so that compression has something to do.
+// batch encodes the record batch that is sent repeatedly. Half of each value is
+// random, so that compression has a realistic effect.
 func (l *RawProduce) batch() ([]byte, error) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	b := record.NewBuilder(record.BuilderOptions{Compression: l.Compression, Level: record.DefaultLevel, Codecs: record.NewCodecs(), LeaderEpoch: -1})
@@ -88,19 +89,20 @@ type producing struct {
 	pending chan sentRequest
 }
 
-// preparedRequest is a request and what it carries.
+// preparedRequest is an encoded request and the size of its contents.
 type preparedRequest struct {
 	frame          frame
 	records, bytes int64
 }
 
-// sentRequest waits for its answer; answers come in the order of requests.
+// sentRequest is a request without a response yet. Responses arrive in request
+// order.
 type sentRequest struct {
 	due            time.Time
 	records, bytes int64
 }
 
-// prepare makes the requests that the connection sends in turn.
+// prepare encodes the requests that the connection sends in turn.
 func (p *producing) prepare(batch []byte, partitions []int32) {
 	l := p.load
 	for len(partitions) > 0 {
@@ -120,8 +122,8 @@ func (p *producing) prepare(batch []byte, partitions []int32) {
 	}
 }
 
-// run sends until ctx is done or nothing more may be sent, and then waits for
-// what is under way.
+// run sends until ctx is done or the limit is reached. Then it waits for
+// outstanding responses.
 func (p *producing) run(ctx context.Context) error {
 	defer p.wire.limit(ctx)()
 	received := make(chan error, 1)
@@ -129,7 +131,7 @@ func (p *producing) run(ctx context.Context) error {
 	sendErr := p.send(ctx)
 	close(p.pending)
 	receiveErr := <-received
-	return cmp.Or(receiveErr, sendErr) // an answer that cannot be read ends the sender, too
+	return cmp.Or(receiveErr, sendErr) // an unreadable response also ends the sender
 }
 
 func (p *producing) send(ctx context.Context) error {
@@ -165,14 +167,14 @@ func (p *producing) send(ctx context.Context) error {
 	}
 }
 
-// receive reads the answers, until the requests end.
+// receive reads responses until no request is left.
 func (p *producing) receive() error {
 	resp := kmsg.NewPtrProduceResponse()
 	for sent := range p.pending {
 		if err := p.wire.receiveProduce(resp); err != nil {
-			_ = p.wire.conn.Close() // so that the sender ends, too
+			_ = p.wire.conn.Close() // ends the sender
 			p.meter.waited(p.number, sent.due)
-			for sent := range p.pending { // until it has
+			for sent := range p.pending { // until the sender has ended
 				p.meter.waited(p.number, sent.due)
 			}
 			return err
@@ -186,7 +188,7 @@ func (p *producing) receive() error {
 	return nil
 }
 
-// receiveProduce reads an answer to a Produce request.
+// receiveProduce reads the response to a Produce request.
 func (w *wire) receiveProduce(resp *kmsg.ProduceResponse) error {
 	body, err := w.receive(true)
 	if err != nil {

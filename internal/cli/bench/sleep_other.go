@@ -4,5 +4,5 @@ package bench
 
 import "time"
 
-// sleep waits as precisely as Go's timers are on this system.
+// sleep is as precise as Go's timers on this system.
 func sleep(d time.Duration) { time.Sleep(d) }

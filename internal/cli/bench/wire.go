@@ -18,14 +18,14 @@ type Broker struct {
 	Partitions []int32
 }
 
-// wire is one raw connection: one goroutine writes, one reads.
+// wire is one raw connection. One goroutine writes, another reads.
 type wire struct {
 	conn        net.Conn
 	out         *bufio.Writer
 	in          *bufio.Reader
 	body        []byte
-	correlation int32 // of the last request; the writer's
-	answered    int32 // of the last response; the reader's
+	correlation int32 // of the last request; used by the writer
+	answered    int32 // of the last response; used by the reader
 }
 
 const wireBuffer = 64 << 10
@@ -42,16 +42,16 @@ func newWire(conn net.Conn) *wire {
 	return &wire{conn: conn, out: bufio.NewWriterSize(conn, wireBuffer), in: bufio.NewReaderSize(conn, wireBuffer)}
 }
 
-// limit lets nothing on the connection outlast a load's patience once ctx is done,
-// until the function that it returns is called.
+// limit sets a deadline on the connection when ctx is done: the load's patience
+// from then on. The returned function cancels this.
 func (w *wire) limit(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Now().Add(patience(ctx))) })
 }
 
-// frame is a request made beforehand; only its correlation id changes.
+// frame is an encoded request. Only its correlation id changes.
 type frame []byte
 
-// correlationAt is where the correlation id stands: behind length, key and
+// correlationAt is the offset of the correlation id, after length, key and
 // version.
 const correlationAt = 8
 
@@ -60,7 +60,7 @@ func newFrame(request kmsg.Request) frame {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("ottla-bench")).AppendRequest(nil, request, 0)
 }
 
-// send writes a request; flush makes sure that it leaves.
+// send writes a request to the buffer; flush sends the buffer.
 func (w *wire) send(f frame) error {
 	w.correlation++
 	binary.BigEndian.PutUint32(f[correlationAt:], uint32(w.correlation))
@@ -70,12 +70,12 @@ func (w *wire) send(f frame) error {
 
 func (w *wire) flush() error { return w.out.Flush() }
 
-// maxResponse bounds a response in bytes.
+// maxResponse is the maximum size of a response in bytes.
 const maxResponse = 512 << 20
 
-// receive reads the body of the response to the next request, which is valid
-// until the next call: a broker answers in the order in which it was asked.
-// flexible responses have tagged fields in their header.
+// receive reads the body of the response to the next request. The body is valid
+// until the next call. Brokers respond in request order. flexible responses
+// have tagged fields in their header.
 func (w *wire) receive(flexible bool) ([]byte, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(w.in, size[:]); err != nil {
@@ -106,9 +106,9 @@ func (w *wire) receive(flexible bool) ([]byte, error) {
 	return w.body[header:], nil
 }
 
-// share deals partitions and brokers out to connections: number i of n gets a
-// broker and those of its partitions that no other connection has, or all of
-// them when there are more connections than partitions.
+// share assigns a broker and partitions to connection i of n. The connection gets
+// the partitions of the broker that no other connection has. If the broker has at
+// least as many connections as partitions, it gets one, maybe shared.
 func share(brokers []Broker, i, n int) (addr string, partitions []int32) {
 	b := brokers[i%len(brokers)]
 	rank, of := i/len(brokers), (n-i%len(brokers)+len(brokers)-1)/len(brokers)

@@ -6,33 +6,35 @@ import (
 	"ottla/internal/config"
 )
 
-// How the descriptors of a process are shared out.
+// The division of the file descriptors of a process.
 const (
-	// keptDescriptors and one of keptShare are for the node itself: listeners, the
-	// metadata log, folders and small files of flushes and checkpoints, compaction,
-	// scrapes.
+	// keptDescriptors plus one of keptShare are reserved for the node itself:
+	// listeners, the metadata log, folders and small files of flushes and
+	// checkpoints, compaction, scrapes.
 	keptDescriptors, keptShare = 128, 32
-	// Of the rest, filesShare of allShares are for files of segments.
+	// Of the rest, filesShare of allShares are for segment files.
 	filesShare, allShares = 2, 5
 )
 
-// boundDescriptors shares out what the process may open, so that no client takes
-// what the log needs to go on: a broker that finds no descriptor in the midst of a
-// flush must give its log dir up.
+// boundDescriptors divides the file descriptors of the process, so that clients
+// cannot use up those that the log needs. A broker that gets no descriptor
+// during a flush must take its log dir offline.
 //
-//  1. Some are kept.
-//  2. ottla.open.files.max of the rest are for segments and indexes, two fifths
-//     where it is left 0.
-//  3. What is left are connections: max.connections is at most that, or half for
-//     clients and half for controllers. Beyond it they wait in the kernel's queue.
+//  1. Some descriptors are reserved for the node itself.
+//  2. Of the rest, ottla.open.files.max are for segments and indexes; two
+//     fifths if the key is 0.
+//  3. The remaining ones are for connections. max.connections is reduced to
+//     that number, or to half of it each for clients and controllers if
+//     controllers have their own listener. Further connections wait in the
+//     kernel's queue.
 //
-// limit is 0 where it is not known; then nothing is shared out. An embedded node
-// does not come here: the process is not its own.
+// limit is 0 if it is unknown; then nothing is changed. Embedded nodes do not
+// call this, because they do not own the process.
 func boundDescriptors(cfg *config.Broker, limit int64) error {
 	if limit <= 0 {
 		return nil
 	}
-	limit = min(limit, 1<<30) // "unlimited" is a large number
+	limit = min(limit, 1<<30) // "unlimited" is reported as a large number
 	rest := limit - keptDescriptors - limit/keptShare
 	files := int64(cfg.Ottla.OpenFilesMax)
 	if files == 0 {
@@ -50,7 +52,7 @@ func boundDescriptors(cfg *config.Broker, limit int64) error {
 	return nil
 }
 
-// separateControllers tells whether controllers have a listener of their own.
+// separateControllers reports whether controllers have their own listener.
 func separateControllers(cfg *config.Broker) bool {
 	of := [2]bool{}
 	for _, l := range cfg.Listeners {

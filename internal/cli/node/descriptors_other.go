@@ -2,5 +2,5 @@
 
 package node
 
-// descriptorLimit is 0: there is none to speak of.
+// descriptorLimit is 0: these systems have no such limit.
 func descriptorLimit() int64 { return 0 }

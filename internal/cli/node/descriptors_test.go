@@ -8,8 +8,8 @@ import (
 	"ottla/internal/config"
 )
 
-// TestBoundDescriptors: files and connections share what a limit leaves, and what
-// is configured is kept to.
+// TestBoundDescriptors: files and connections divide the limit, and configured
+// values are respected.
 func TestBoundDescriptors(t *testing.T) {
 	const most = math.MaxInt32
 	one, both := []config.Listener{{}}, []config.Listener{{}, {Controller: true}}

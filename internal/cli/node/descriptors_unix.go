@@ -4,8 +4,8 @@ package node
 
 import "syscall"
 
-// descriptorLimit is how many descriptors the process may have, 0: unknown. Go has
-// raised it to what the system allows.
+// descriptorLimit is the maximum number of descriptors of the process; 0:
+// unknown. The Go runtime has raised it to what the system allows.
 func descriptorLimit() int64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -1,5 +1,5 @@
 // Package node adds the commands that run a node to the command line of package
-// cli, and is what the program's main calls. Start reading at Main, then
+// cli. The main function of the program calls it. Start reading at Main, then
 // serve.go.
 package node
 
@@ -16,9 +16,9 @@ import (
 )
 
 // Main runs the program with the arguments, streams and environment of the
-// process and returns its exit code. Interrupt, SIGTERM and SIGHUP end a command
-// in order; a second one ends the process at once. SIGHUP stays ignored under
-// nohup.
+// process and returns the exit code. Interrupt, SIGTERM and SIGHUP stop a
+// command cleanly; a second signal ends the process at once. SIGHUP stays
+// ignored under nohup.
 func Main() int {
 	end := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -44,7 +44,7 @@ func Main() int {
 	}).Execute(ctx, os.Args[1:])
 }
 
-// New is the whole command line.
+// New returns the complete command line.
 func New(s cli.Streams) *cli.App {
 	app := cli.New(s)
 	app.Root.AddCommand(serve(app), storageCommand(app))
@@ -56,8 +56,8 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&fs.ModeCharDevice != 0
 }
 
-// program is how a user calls the program again: as it was called now, or by
-// `go run` when that built it for one call.
+// program is the command with which a user can call the program again: arg0, or
+// `go run` if that built the binary temporarily.
 func program(arg0 string) string {
 	if strings.Contains(filepath.ToSlash(arg0), "/go-build") {
 		return "go run ./cmd/ottla"

@@ -11,15 +11,16 @@ import (
 	"ottla/internal/config"
 )
 
-// memoryShare is the part of the machine's memory that a node takes when it is
-// not told: the rest is worth more to it as page cache.
+// memoryShare is the divisor for the default memory limit of a node: a quarter
+// of the machine's memory. The rest is more useful as page cache.
 const memoryShare = 4
 
-// boundMemory acts on ottla.memory.max for the whole process: it makes it Go's
-// soft limit, near which the collector works harder, and sets the key where it
-// was left 0, for the queues that share it. In this order the bound is the key,
-// GOMEMLIMIT, or a quarter of what the machine has; when that is unknown there
-// is none. An embedded node does not come here: the process is not its own.
+// boundMemory applies ottla.memory.max to the whole process. It sets Go's soft
+// limit, near which the garbage collector runs more often. If the key is 0 it
+// sets the key too, for the queues that share the limit. The limit is the key,
+// else GOMEMLIMIT, else a quarter of the machine's memory; if that is unknown
+// there is no limit. Embedded nodes do not call this, because they do not own
+// the process.
 func boundMemory(cfg *config.Broker, root fs.FS) {
 	limit := cfg.Ottla.MemoryMax
 	if limit == 0 {
@@ -35,17 +36,17 @@ func boundMemory(cfg *config.Broker, root fs.FS) {
 	}
 }
 
-// machineMemory is how many bytes the process may use at most: what Linux
-// counts as memory, or the limit of a control group that it lives in, if that
-// is smaller. 0: unknown. root is the file system's.
+// machineMemory is the maximum number of bytes that the process can use: the
+// memory of the machine on Linux, or a smaller limit of a control group of the
+// process. 0: unknown. root is the root of the file system.
 func machineMemory(root fs.FS) int64 {
 	least := totalMemory(root)
 	for _, name := range groupLimits(root) {
 		text, err := fs.ReadFile(root, name)
 		if err != nil {
-			continue // a group above is not always shown to those inside
+			continue // parent groups are not always visible inside a container
 		}
-		// "max" is no number; version 1 says it by a number beyond all memory.
+		// "max" is not a number. Version 1 uses a very large number instead.
 		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 && (least == 0 || n < least) {
 			least = n
 		}
@@ -62,7 +63,7 @@ func totalMemory(root fs.FS) int64 {
 	for line := range strings.Lines(string(info)) {
 		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
 			if fields := strings.Fields(rest); len(fields) > 0 {
-				kib, _ := strconv.ParseInt(fields[0], 10, 64) // 0 is unknown
+				kib, _ := strconv.ParseInt(fields[0], 10, 64) // 0 means unknown
 				return kib << 10
 			}
 		}
@@ -70,9 +71,10 @@ func totalMemory(root fs.FS) int64 {
 	return 0
 }
 
-// groupLimits names the files with the limits of the process's control groups,
-// from its own up to the root: in /proc/self/cgroup a line number:controllers:path
-// for each hierarchy, that of version 2 without controllers.
+// groupLimits returns the names of the limit files of the process's control
+// groups, from its own group up to the root. /proc/self/cgroup has one line
+// number:controllers:path per hierarchy; the line of version 2 has no
+// controllers.
 func groupLimits(root fs.FS) (names []string) {
 	lines, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"ottla/internal/config"
 )
 
-// files is a file system of what Linux tells of a machine.
+// files is a file system with the memory files of a Linux machine.
 func files(content map[string]string) fstest.MapFS {
 	fsys := fstest.MapFS{}
 	for name, text := range content {
@@ -57,7 +57,8 @@ func TestMachineMemory(t *testing.T) {
 	}
 }
 
-// TestBoundMemory: the key comes before GOMEMLIMIT, and that before the machine.
+// TestBoundMemory: the key has priority over GOMEMLIMIT, and GOMEMLIMIT over
+// the machine's memory.
 func TestBoundMemory(t *testing.T) {
 	none := int64(math.MaxInt64)
 	for name, c := range map[string]struct{ key, set, machine, want, limit int64 }{

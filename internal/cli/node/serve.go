@@ -57,7 +57,7 @@ SIGQUIT writes the stacks of all goroutines to standard error; the node continue
 	return cmd
 }
 
-// load makes the node's configuration of all its sources.
+// load builds the node's configuration from all sources.
 func (f *serveFlags) load(s cli.Streams) (*config.Broker, error) {
 	sources, err := f.Sources(s)
 	if err != nil {
@@ -73,9 +73,9 @@ func (f *serveFlags) load(s cli.Streams) (*config.Broker, error) {
 	return config.Load(sources)
 }
 
-// listener makes a value of the key listeners of host:port; what has a name
-// already is left alone. All interfaces are written without a host, as Kafka
-// demands it: clients are then given the machine's name.
+// listener converts host:port to a value of the key listeners. An address that
+// already has a listener name is not changed. For all interfaces the host is
+// left empty, as Kafka requires; clients then get the machine's name.
 func listener(address string) string {
 	if strings.Contains(address, "://") {
 		return address
@@ -88,8 +88,8 @@ func listener(address string) string {
 	return "PLAINTEXT://" + address
 }
 
-// run starts the node, prints the banner, and ends when the context does or
-// the node by itself.
+// run starts the node and prints the banner. It returns when the context is
+// done or the node has ended.
 func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 	defer takeSignals(app.Err)()
 	level := new(slog.LevelVar)
@@ -124,7 +124,7 @@ func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 	case err := <-ended:
 		return errors.Join(err, node.Close())
 	case <-ctx.Done():
-		_ = systemd.tell("STOPPING=1") // only shown to the operator
+		_ = systemd.tell("STOPPING=1") // this is only shown to the operator
 		err := node.Close()
 		if why := <-ended; err == nil {
 			err = why
@@ -133,10 +133,10 @@ func run(ctx context.Context, app *cli.App, cfg *config.Broker) error {
 	}
 }
 
-// interrupted tells whether the user wants the node to end.
+// interrupted reports whether the user has stopped the node.
 func interrupted(ctx context.Context) bool { return ctx.Err() != nil }
 
-// banner is what a user wants to know of a node that runs.
+// banner is the information that is printed when a node has started.
 type banner struct {
 	Version   string   `json:"version"`
 	NodeID    int32    `json:"node_id"`
@@ -145,7 +145,7 @@ type banner struct {
 	Data      []string `json:"data"`
 	Bootstrap string   `json:"bootstrap"`
 	Durable   bool     `json:"durable"`
-	Metrics   string   `json:"metrics,omitempty"` // where they are served
+	Metrics   string   `json:"metrics,omitempty"` // URL of the metrics
 }
 
 func newBanner(cfg *config.Broker, address, clusterID string) banner {
@@ -187,8 +187,8 @@ func (b banner) write(w io.Writer, program string) {
 	fmt.Fprintf(w, "  %s consume greetings%s\n", program, b.flag())
 }
 
-// flag is what the client commands need to find the node; nothing when they
-// look there by themselves.
+// flag is the flag with which client commands find the node; empty if they find
+// it by default.
 func (b banner) flag() string {
 	switch b.Bootstrap {
 	case "localhost:9092", "127.0.0.1:9092":

@@ -14,7 +14,7 @@ import (
 	"ottla/internal/cli"
 )
 
-// call runs one command to its end.
+// call runs one command and returns its result.
 func call(t *testing.T, s cli.Streams, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
@@ -26,8 +26,8 @@ func call(t *testing.T, s cli.Streams, args ...string) (code int, out, errs stri
 	return code, o.String(), e.String()
 }
 
-// TestWrongConfigStartsNothing: one line that names what is wrong, exit code 2,
-// no folder.
+// TestWrongConfigStartsNothing: a configuration error prints one line that
+// names the error, gives exit code 2 and creates no folder.
 func TestWrongConfigStartsNothing(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "server.properties")
 	if err := os.WriteFile(file, []byte("num.partitions=many\n"), 0o644); err != nil {
@@ -105,13 +105,13 @@ func TestProgram(t *testing.T) {
 	}
 }
 
-// served is a node that serve runs.
+// served is a node started by serve.
 type served struct {
 	banner
 	stop func() (code int, errs string)
 }
 
-// startServe runs serve until its banner is out.
+// startServe runs serve and returns after the banner.
 func startServe(t *testing.T, args ...string) served {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -128,7 +128,7 @@ func startServe(t *testing.T, args ...string) served {
 	n.stop = func() (int, string) {
 		cancel()
 		code := <-done
-		done <- code // a second stop finds it again
+		done <- code // if stop is called twice, the second call needs the code again
 		return code, errs.String()
 	}
 	t.Cleanup(func() { n.stop() })
@@ -139,8 +139,8 @@ func startServe(t *testing.T, args ...string) served {
 	return n
 }
 
-// TestServe runs a node, works with it by the client commands, stops it, and
-// finds everything again.
+// TestServe runs a node, works with it with the client commands, stops it,
+// restarts it and finds all data again.
 func TestServe(t *testing.T) {
 	data := t.TempDir()
 	node := startServe(t, "--data", data)
@@ -149,7 +149,7 @@ func TestServe(t *testing.T) {
 		args string
 		in   string
 		code int
-		out  string // what standard output holds
+		out  string // expected substrings of standard output
 	}{
 		{"topic create orders -p 2", "", 0, "created orders: partitions 2"},
 		{"topic create orders", "", 1, ""},
@@ -219,7 +219,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestEnvelopesKeepEverything copies a topic by consume -J and produce -J.
+// TestEnvelopesKeepEverything copies a topic with consume -J and produce -J.
 func TestEnvelopesKeepEverything(t *testing.T) {
 	node := startServe(t, "--data", t.TempDir())
 	env := []string{cli.BootstrapEnv + "=" + node.Bootstrap}
@@ -244,7 +244,7 @@ func TestEnvelopesKeepEverything(t *testing.T) {
 	}
 }
 
-// TestSecondNodeIsRefused: two nodes never share a folder.
+// TestSecondNodeIsRefused: two nodes cannot use the same folder.
 func TestSecondNodeIsRefused(t *testing.T) {
 	data := t.TempDir()
 	startServe(t, "--data", data)

@@ -17,7 +17,7 @@ import (
 	"ottla/internal/cli"
 )
 
-// asProgram makes the test's own program run Main: a real process that costs no
+// asProgram makes the test binary run Main. This gives a real process without a
 // build.
 const asProgram = "OTTLATEST_AS_PROGRAM"
 
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process is a node in a process of its own.
+// process is a node in a separate process.
 type process struct {
 	cmd               *exec.Cmd
 	out, errs         <-chan string // lines
@@ -36,8 +36,8 @@ type process struct {
 	data, address     string
 }
 
-// startProcess runs serve until it says where it listens. program, if given,
-// runs it: nohup.
+// startProcess runs serve until it prints its address. program, if given, is a
+// wrapper that runs it, such as nohup.
 func startProcess(t *testing.T, env []string, program ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
@@ -69,8 +69,9 @@ func startProcess(t *testing.T, env []string, program ...string) *process {
 	return p
 }
 
-// lines reads all that a process writes, so that it never waits for a reader: a
-// dump of goroutines is larger than a pipe. The channel closes at the end.
+// lines reads all output of a process, so that the process never blocks: a dump
+// of goroutines is larger than a pipe. The channel is closed at the end of the
+// output.
 func lines(r io.Reader) <-chan string {
 	all := make(chan string, 1<<20)
 	go func() {
@@ -89,7 +90,7 @@ func lines(r io.Reader) <-chan string {
 	return all
 }
 
-// line reads to the first line with a prefix.
+// line returns the first line with a prefix.
 func (p *process) line(t *testing.T, r <-chan string, prefix string) string {
 	t.Helper()
 	var all strings.Builder
@@ -103,8 +104,9 @@ func (p *process) line(t *testing.T, r <-chan string, prefix string) string {
 	return ""
 }
 
-// serves sends a bad request, which the node logs, and waits for it to close
-// the connection; then it asks for something by a client.
+// serves checks that the node works. It sends an invalid request, which the
+// node logs, and waits until the node closes the connection. Then it calls a
+// client command.
 func (p *process) serves(t *testing.T) {
 	t.Helper()
 	c, err := net.Dial("tcp", p.address)
@@ -112,7 +114,7 @@ func (p *process) serves(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\n\r\n")
-	_, _ = io.ReadAll(c) // a reset is as good
+	_, _ = io.ReadAll(c) // a reset is fine too
 	_ = c.Close()
 	code, out, errs := call(t, cli.Streams{}, "cluster", "info", "-b", p.address)
 	if code != 0 || !strings.Contains(out, "127.0.0.1") {
@@ -127,10 +129,11 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// endsInOrder waits for the process and looks for the mark of a clean stop.
+// endsInOrder waits for the process and checks for the file that marks a clean
+// stop.
 func (p *process) endsInOrder(t *testing.T) {
 	t.Helper()
-	for range p.errs { // to its end: Wait closes the pipe
+	for range p.errs { // read to the end: Wait closes the pipe
 		continue
 	}
 	if err := p.cmd.Wait(); err != nil {
@@ -141,7 +144,7 @@ func (p *process) endsInOrder(t *testing.T) {
 	}
 }
 
-// TestOutputCloses: nobody reads what the node says any more, and it goes on.
+// TestOutputCloses: the node continues when its output pipes are closed.
 func TestOutputCloses(t *testing.T) {
 	p := startProcess(t, nil)
 	_ = p.outPipe.Close()
@@ -152,7 +155,8 @@ func TestOutputCloses(t *testing.T) {
 	p.endsInOrder(t)
 }
 
-// TestQuitDumps: SIGQUIT shows the goroutines, twice, and the node goes on.
+// TestQuitDumps: SIGQUIT prints the goroutines, also a second time, and the
+// node continues.
 func TestQuitDumps(t *testing.T) {
 	p := startProcess(t, nil)
 	for range 2 {
@@ -165,10 +169,10 @@ func TestQuitDumps(t *testing.T) {
 	p.endsInOrder(t)
 }
 
-// TestHangupEnds: SIGHUP ends the node in order, under nohup it does nothing.
+// TestHangupEnds: SIGHUP stops the node cleanly. Under nohup it does nothing.
 func TestHangupEnds(t *testing.T) {
-	// Tests that run under nohup would hand the ignored SIGHUP on to the node. A
-	// signal that is caught here has its default in a child.
+	// If the tests run under nohup, the node would inherit the ignored SIGHUP.
+	// A signal that is caught here has its default action in a child process.
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGHUP)
 	defer signal.Stop(caught)
@@ -183,9 +187,10 @@ func TestHangupEnds(t *testing.T) {
 	p.endsInOrder(t)
 }
 
-// TestSystemd: a service of Type=notify says when it is ready and when it goes.
+// TestSystemd: a service of Type=notify reports when it is ready and when it
+// stops.
 func TestSystemd(t *testing.T) {
-	dir, err := os.MkdirTemp("", "ottla") // a socket's path is short
+	dir, err := os.MkdirTemp("", "ottla") // socket paths must be short
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,13 +23,15 @@ func storageCommand(app *cli.App) *cobra.Command {
 	return cmd
 }
 
-// lockFile is Kafka's name of the file that a running node has locked.
+// lockFile is the name of the file that a running node keeps locked. It is
+// Kafka's name.
 const lockFile = ".lock"
 
-// lockDir takes the lock of a log dir, or of the one that a partition's folder
-// lies in, so that no node starts there meanwhile; it makes no file. Where the
-// file may not be opened for writing nobody can run either, or it is somebody
-// else's dir: it is read as it is.
+// lockDir takes the lock of a log dir, or of the log dir that contains a
+// partition's folder, so that no node can start there meanwhile. It creates no
+// file. If the lock file cannot be opened for writing, lockDir takes no lock:
+// either no node can run there, or the dir belongs to another user. The dir is
+// then read as it is.
 func lockDir(fsys vfs.FS, dir string) (unlock func(), err error) {
 	unlock = func() {}
 	for _, folder := range []string{dir, filepath.Dir(filepath.Clean(dir))} {

@@ -43,7 +43,7 @@ Exit code 0: Ottla can use the data; 1: it cannot; 2: invalid arguments.`,
 	}
 }
 
-// checked is what was found.
+// checked is the result of the check.
 type checked struct {
 	Dirs     []checkedDir     `json:"dirs"`
 	Servable bool             `json:"servable"`
@@ -51,10 +51,11 @@ type checked struct {
 	Cluster  string           `json:"clusterId"`
 	Clean    bool             `json:"cleanShutdown"`
 	Features map[string]int16 `json:"features"`
-	// MetadataVersion is the name of the level, "" when it is not known.
+	// MetadataVersion is the name of the level, "" if unknown.
 	MetadataVersion string     `json:"metadataVersion"`
 	Counts          checkCount `json:"counts"`
-	// Ignored counts what is kept for Kafka, by broker.Ignored.Name.
+	// Ignored counts what Ottla ignores but keeps for Kafka, by
+	// broker.Ignored.Name.
 	Ignored  map[string]int `json:"ignored"`
 	Problems []finding      `json:"problems"`
 	Notes    []finding      `json:"notes"`
@@ -68,7 +69,7 @@ type checkedDir struct {
 	Clean       bool   `json:"cleanShutdown"`
 }
 
-// checkCount counts what is in the log dirs.
+// checkCount counts the contents of the log dirs.
 type checkCount struct {
 	Topics           int `json:"topics"`
 	Partitions       int `json:"partitions"`
@@ -78,7 +79,7 @@ type checkCount struct {
 	OpenTransactions int `json:"openTransactions"`
 }
 
-// finding is a problem or a note: what there is, and what to do or to expect.
+// finding is a problem or a note: a description, and a remedy or consequence.
 type finding struct {
 	What   string `json:"what"`
 	Advice string `json:"advice"`
@@ -101,13 +102,13 @@ func check(app *cli.App, fsys vfs.FS, paths []string) error {
 	return nil
 }
 
-// checker looks at the log dirs of one node.
+// checker checks the log dirs of one node.
 type checker struct {
 	fs     vfs.FS
 	codecs *record.Codecs
 	result *checked
 	dirs   []broker.SurveyedDir
-	// metadataDir is the index of the dir with the metadata log.
+	// metadataDir is the index of the log dir that contains the metadata log.
 	metadataDir int
 	image       *metadata.Image
 }
@@ -120,8 +121,8 @@ func (c *checker) note(remedy, format string, args ...any) {
 	c.result.Notes = append(c.result.Notes, finding{fmt.Sprintf(format, args...), remedy})
 }
 
-// run fills in the result. The error is one that says nothing about the data: a
-// dir that is missing, in use, or cannot be read.
+// run fills in the result. It returns an error only if the data could not be
+// checked: a dir is missing, in use, or unreadable.
 func (c *checker) run(paths []string) error {
 	for _, path := range paths {
 		if _, err := c.fs.Stat(path); err != nil {
@@ -176,10 +177,11 @@ func (c *checker) describeDirs() {
 	}
 }
 
-// cleanMark is the file that a node leaves when it stops in order.
+// cleanMark is the file that a node writes when it stops cleanly.
 const cleanMark = ".kafka_cleanshutdown"
 
-// identity finds out whose the dirs are; false when nothing more can be said.
+// identity determines which node the dirs belong to. It returns false if the
+// check cannot continue.
 func (c *checker) identity() bool {
 	for i := range c.dirs {
 		if meta := c.dirs[i].Meta; meta != nil {
@@ -209,10 +211,11 @@ func (c *checker) identity() bool {
 	return true
 }
 
-// defaultNodeID is node.id when it is not set.
+// defaultNodeID is the default of node.id.
 const defaultNodeID = 1
 
-// metadata folds the metadata log; false when it cannot be opened.
+// metadata reads the metadata log. It returns false if the log cannot be
+// opened.
 func (c *checker) metadata() bool {
 	d := &c.dirs[c.metadataDir]
 	self := raft.ReplicaKey{NodeID: *c.result.Node}
@@ -272,7 +275,8 @@ func (c *checker) features() {
 	}
 }
 
-// logDirs looks for log dirs that the node had and that were not named.
+// logDirs reports registered log dirs of the node that were not passed to the
+// command.
 func (c *checker) logDirs() {
 	named := map[metadata.UUID]bool{}
 	for i := range c.dirs {
@@ -296,7 +300,7 @@ func (c *checker) logDirs() {
 	}
 }
 
-// partitions compares folders with topics.
+// partitions compares the folders with the topics.
 func (c *checker) partitions() {
 	for t := range c.image.Topics() {
 		c.result.Counts.Topics++
@@ -325,8 +329,8 @@ func (c *checker) partitions() {
 	}
 }
 
-// topicOf is the topic that a partition's folder belongs to, nil when there is
-// none; false when the folder does not say.
+// topicOf is the topic that a partition's folder belongs to, nil if there is
+// none. It returns false if the folder has no readable topic id.
 func (c *checker) topicOf(dir, name string) (*metadata.Topic, bool) {
 	id, err := storage.ReadPartitionMetadata(c.fs, filepath.Join(dir, name))
 	if err != nil {
@@ -335,7 +339,7 @@ func (c *checker) topicOf(dir, name string) (*metadata.Topic, bool) {
 	return c.image.TopicByID(id), true
 }
 
-// configs names dynamic configs of the broker that Ottla leaves out.
+// configs reports dynamic broker configs that Ottla ignores.
 func (c *checker) configs() {
 	static, err := config.Load(config.Sources{})
 	if err != nil {
@@ -348,7 +352,7 @@ func (c *checker) configs() {
 	}
 }
 
-// notServed notes what the metadata holds that Ottla keeps and does not act on.
+// notServed reports metadata that Ottla keeps and does not use.
 func (c *checker) notServed() {
 	for _, ignored := range broker.IgnoredIn(c.image) {
 		c.note(ignored.Effect, "%d %s are kept for Kafka", ignored.Count, ignored.What)

@@ -9,7 +9,7 @@ import (
 	"ottla/internal/storage"
 )
 
-// internalTopics counts groups and open transactions, which are in the logs of
+// internalTopics counts groups and open transactions. They are in the logs of
 // Kafka's internal topics.
 func (c *checker) internalTopics() {
 	groups, transactions := liveRecords{}, liveRecords{}
@@ -52,11 +52,12 @@ func (c *checker) internalTopics() {
 	}
 }
 
-// liveRecords are the newest values of a compacted topic, by key. Only the first
-// bytes of a value are kept.
+// liveRecords holds the newest value of each key of a compacted topic. Only the
+// first bytes of a value are kept.
 type liveRecords map[string][]byte
 
-// keptOfValue is how much of a value is kept: what openTransaction looks at.
+// keptOfValue is how many bytes of a value are kept. openTransaction needs no
+// more.
 const keptOfValue = 32
 
 func (l liveRecords) add(key, value []byte) {
@@ -67,7 +68,7 @@ func (l liveRecords) add(key, value []byte) {
 	l[string(key)] = append([]byte(nil), value[:min(len(value), keptOfValue)]...)
 }
 
-// read folds the segments of a partition.
+// read reads the segments of a partition.
 func (c *checker) read(folder string, into liveRecords) error {
 	o := storage.DumpOptions{FS: c.fs, Codecs: c.codecs, Records: true, Data: true, Decode: func(_ string, control bool, r *record.Record) []storage.DumpField {
 		if !control {
@@ -84,7 +85,7 @@ func (c *checker) read(folder string, into liveRecords) error {
 			continue
 		}
 		if err := storage.Dump(filepath.Join(folder, e.Name()), o, func(storage.DumpLine) error { return nil }); err != nil {
-			if !c.result.Clean { // a torn end is cut by the next start
+			if !c.result.Clean { // the next start removes a torn end
 				continue
 			}
 			return err
@@ -93,8 +94,8 @@ func (c *checker) read(folder string, into liveRecords) error {
 	return nil
 }
 
-// The types of the keys in __consumer_offsets, the first two bytes of each. The
-// group's id follows.
+// The key types in __consumer_offsets: the first two bytes of each key. The
+// group id follows.
 const (
 	lastConsumerKey = 8 // offsets, classic and consumer groups
 	firstShareKey   = 9
@@ -102,7 +103,7 @@ const (
 	regexpKey       = 16 // of a consumer group
 )
 
-// countGroups counts the groups of each kind that have a record.
+// countGroups counts the groups of each type that have a record.
 func (c *checker) countGroups(records liveRecords) {
 	consumer, share, streams := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for key := range records {
@@ -126,8 +127,8 @@ func (c *checker) countGroups(records liveRecords) {
 	c.result.Counts.Groups, c.result.Counts.ShareGroups, c.result.Counts.StreamsGroups = len(consumer), len(share), len(streams)
 }
 
-// openTransaction looks at a TransactionLogValue: version int16, producer id
-// int64, epoch int16, timeout int32, status int8.
+// openTransaction reads the status of a TransactionLogValue: version int16,
+// producer id int64, epoch int16, timeout int32, status int8.
 func openTransaction(value []byte) bool {
 	const statusAt = 2 + 8 + 2 + 4
 	if len(value) <= statusAt {

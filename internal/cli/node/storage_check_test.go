@@ -22,7 +22,7 @@ func kafkas(t *testing.T, kind string) string {
 	return dir
 }
 
-// checkJSON is what `ottla storage check` says in JSON.
+// checkJSON is the JSON output of `ottla storage check`.
 func checkJSON(t *testing.T, wantCode int, dirs ...string) checked {
 	t.Helper()
 	code, out, errs := call(t, cli.Streams{}, append([]string{"storage", "check", "--format", "json"}, dirs...)...)
@@ -33,7 +33,7 @@ func checkJSON(t *testing.T, wantCode int, dirs ...string) checked {
 	return r
 }
 
-// What is in the folders of Kafka's is counted, and nothing is changed.
+// The contents of Kafka's folders are counted, and the command changes nothing.
 func TestStorageCheckOfKafkas(t *testing.T) {
 	for _, c := range []struct {
 		kind, version string
@@ -77,7 +77,7 @@ func TestStorageCheckOfKafkas(t *testing.T) {
 	}
 }
 
-// Each problem is named with what to do, and is exit code 1.
+// Each problem is reported with a remedy, and gives exit code 1.
 func TestStorageCheckProblems(t *testing.T) {
 	remove := func(name string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
@@ -118,8 +118,8 @@ func TestStorageCheckProblems(t *testing.T) {
 	}
 }
 
-// What says nothing about the data is an error: a folder that is missing, or in
-// use. An empty folder is one that can be served.
+// A missing or locked folder is an error, because it says nothing about the
+// data. An empty folder can be served.
 func TestStorageCheckCalls(t *testing.T) {
 	if code, _, errs := call(t, cli.Streams{}, "storage", "check"); code != cli.ExitUsage {
 		t.Errorf("without a dir: exit %d, %q", code, errs)
@@ -141,7 +141,7 @@ func TestStorageCheckCalls(t *testing.T) {
 	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// An Ottla's folder is checked as well.
+	// Ottla's own folder can be checked as well.
 	data := t.TempDir()
 	node := startServe(t, "--data", data)
 	node.stop()

@@ -67,7 +67,8 @@ func dump(app *cli.App, fsys vfs.FS, names []string, f *dumpFlags) error {
 	return nil
 }
 
-// dumpFile is storage.Dump and the one file that storage does not know.
+// dumpFile is storage.Dump, extended by quorum-state, which storage does not
+// know.
 func dumpFile(name string, o storage.DumpOptions, emit func(storage.DumpLine) error) error {
 	if filepath.Base(name) != "quorum-state" {
 		return storage.Dump(name, o, emit)
@@ -86,8 +87,8 @@ func dumpFile(name string, o storage.DumpOptions, emit func(storage.DumpLine) er
 	}})
 }
 
-// decoders tell what the records of internal topics are. They return nil for
-// a record that they do not know.
+// decoders decode the records of internal topics. They return nil for unknown
+// records.
 var decoders = map[string]func(r *record.Record) []storage.DumpField{
 	"__cluster_metadata": decodeMetadata,
 }
@@ -110,7 +111,7 @@ func decodeMetadata(r *record.Record) []storage.DumpField {
 	return []storage.DumpField{{Name: "payload", Value: decoded{m, metadata.Format(m)}}}
 }
 
-// decodeControl names a control record, its fields after it.
+// decodeControl returns the name of a control record and its fields.
 func decodeControl(r *record.Record) []storage.DumpField {
 	kind, err := record.ParseControlKey(r.Key)
 	if err != nil {
@@ -130,14 +131,14 @@ func decodeControl(r *record.Record) []storage.DumpField {
 	return []storage.DumpField{{Name: "control", Value: kind.String()}, {Name: "payload", Value: decoded{m, metadata.Text(m)}}}
 }
 
-// decoded is a record that was understood.
+// decoded is a decoded record.
 type decoded struct {
 	message any
 	text    string
 }
 
-// jsonLine is a line as an object: the file, the kind, the position, and the
-// fields by name. Bytes that are text are a string, others are in hex.
+// jsonLine converts a line to an object: the file, the kind, the position, and
+// the fields by name. Valid text is a string; other bytes are in hex.
 func jsonLine(file string, line storage.DumpLine) map[string]any {
 	object := map[string]any{"file": file, "kind": line.Kind}
 	if line.Pos >= 0 {
@@ -168,7 +169,7 @@ func jsonLine(file string, line storage.DumpLine) map[string]any {
 	return object
 }
 
-// text is bytes for people.
+// text converts bytes to readable text.
 func text(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
@@ -176,7 +177,7 @@ func text(b []byte) string {
 	return fmt.Sprintf("0x%x", b)
 }
 
-// writeLine writes a line as Kafka's tool does: name: value.
+// writeLine writes a line in the format of Kafka's tool, name: value.
 func writeLine(w io.Writer, line storage.DumpLine) {
 	switch line.Kind {
 	case "record":

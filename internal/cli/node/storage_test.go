@@ -12,8 +12,9 @@ import (
 	"ottla/internal/cli"
 )
 
-// TestStorageCommands runs a node, and looks at what it leaves: sound as it is,
-// every file can be printed in both forms, and a flipped bit is named.
+// TestStorageCommands runs a node and checks its data. The data has no
+// problems, every file can be printed in both formats, and a flipped bit is
+// reported.
 func TestStorageCommands(t *testing.T) {
 	data := t.TempDir()
 	node := startServe(t, "--data", data)
@@ -85,7 +86,7 @@ func filesOf(t *testing.T, dir string) map[string][]byte {
 	return files
 }
 
-// dumped prints a file in both forms and returns the text.
+// dumped prints a file in both formats and returns the text.
 func dumped(t *testing.T, name string, want int) (out, errs string) {
 	t.Helper()
 	code, lines, _ := call(t, cli.Streams{}, "storage", "dump", name, "--print-data-log", "--format", "json")
@@ -105,7 +106,7 @@ func dumped(t *testing.T, name string, want int) (out, errs string) {
 	return out, errs
 }
 
-// TestDumpText is what is printed of the files of a node with one record.
+// TestDumpText checks the printed files of a node with one record.
 func TestDumpText(t *testing.T) {
 	data := t.TempDir()
 	node := startServe(t, "--data", data)
@@ -135,7 +136,8 @@ func TestDumpText(t *testing.T) {
 	}
 }
 
-// TestStorageUsage: wrong calls are told from damage.
+// TestStorageUsage: the exit codes of invalid arguments and of damaged data
+// differ.
 func TestStorageUsage(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "nothing-0")
 	for _, c := range []struct {

@@ -45,14 +45,14 @@ Exit code 0: no problem; 1: a problem, or the data could not be read.`,
 	return cmd
 }
 
-// verified is what was found in one folder.
+// verified is the result for one folder.
 type verified struct {
 	Dir      string          `json:"dir"`
 	Problems []problemOfFile `json:"problems"`
 	Error    string          `json:"error,omitempty"`
 }
 
-// problemOfFile is a storage.Problem; what means nothing is left out.
+// problemOfFile is a storage.Problem without unknown fields.
 type problemOfFile struct {
 	File      string `json:"file"`
 	Segment   *int64 `json:"segment,omitempty"`

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// notifySocket is the environment variable in which systemd says where a service
-// of Type=notify reports: the path of a datagram socket, an abstract one if it
-// begins with @ (sd_notify(3)).
+// notifySocket is the environment variable for the status of a systemd service
+// of Type=notify. Its value is the path of a datagram socket, or an abstract
+// socket if it begins with @ (sd_notify(3)).
 const notifySocket = "NOTIFY_SOCKET="
 
-// systemd is where the node's state is told; empty when nobody asked.
+// systemd is the socket for status messages; empty if none was requested.
 type systemd string
 
 func newSystemd(env []string) systemd {
