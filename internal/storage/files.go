@@ -13,29 +13,29 @@ import (
 	"ottla/internal/xsync"
 )
 
-// files bounds the file descriptors of all logs together.
+// files limits the file descriptors of all logs together.
 //
-//  1. A file is open while somebody uses it; when the last user is gone it stays
-//     open until max needs its place, the least recently used first.
-//  2. A file with bytes that are not on disk yet counts as in use: closing it would
-//     lose the error of a failed write-back, and the flush that follows would
-//     succeed without the bytes. When more than max are in use, who appends asks
-//     for a flush of all, and waits for it (flusher.relieve).
-//  3. At the limit, what clients cause is refused by errTooMany, which passes:
-//     appends, reads and searches, of which there may be any number. Flushes,
-//     checkpoints and compaction open what they need, which is little at a time, so
-//     that the process does not come to its own limit in the midst of one of them.
+//  1. A file is open while it is used. After its last use it stays open until
+//     another file needs its place. The least recently used file is closed first.
+//  2. A file with unflushed bytes counts as used. Closing it would lose the error of
+//     a failed write-back, and the next flush would succeed although bytes are lost.
+//     If more than max files are used, an append requests a flush of all of them and
+//     waits for it (flusher.relieve).
+//  3. At the limit, appends, reads and searches get errTooMany, a retriable error,
+//     because their number is not limited. Flushes, checkpoints and compaction may
+//     always open files. They need few at a time, so they do not reach the limit of
+//     the process.
 type files struct {
 	fs    vfs.FS
-	max   int // 0: as many as there are
-	limit int // above max; 0: none
-	// pages are the buffers of searches in indexes.
+	max   int // 0: no limit
+	limit int // above max; 0: no limit
+	// pages are the buffers for searches in indexes.
 	pages sync.Pool
 
 	open atomic.Int64 // changed under mu
 
 	mu   sync.Mutex
-	idle file // the ring of open files that nobody uses, the oldest at next
+	idle file // the ring of open unused files, the oldest at next
 }
 
 func newFiles(fsys vfs.FS, most, limit int) *files {
@@ -45,7 +45,7 @@ func newFiles(fsys vfs.FS, most, limit int) *files {
 	return f
 }
 
-// file is one file of a segment, open or not.
+// file is one file of a segment, open or closed.
 type file struct {
 	files   *files
 	opening xsync.Mutex // held while the file is being opened
@@ -54,20 +54,20 @@ type file struct {
 	path       string
 	handle     vfs.File
 	refs       int
-	gone       bool  // closed for good by its last user
-	prev, next *file // in files.idle, nil when not
+	gone       bool  // closed permanently after its last use
+	prev, next *file // in files.idle; nil otherwise
 }
 
 func (c *files) file(path string) *file { return &file{files: c, path: path} }
 
-// acquire returns the open file; each acquire needs its release.
+// acquire returns the open file. Each acquire needs a release.
 func (f *file) acquire() (vfs.File, error) { return f.open(os.O_RDWR) }
 
-// errTooMany is EMFILE before the process gets one.
+// errTooMany reports the limit of files before the process reaches EMFILE.
 var errTooMany = fmt.Errorf("the maximum number of segment files is open: %w", syscall.EMFILE)
 
-// acquireWithin is acquire for what clients cause: at the limit it is refused, but
-// for a file that is open.
+// acquireWithin is acquire for requests of clients. At the limit it fails, unless the
+// file is already open.
 func (f *file) acquireWithin() (vfs.File, error) {
 	if f.files.atLimit() && !f.isOpen() {
 		return nil, errTooMany
@@ -75,7 +75,7 @@ func (f *file) acquireWithin() (vfs.File, error) {
 	return f.acquire()
 }
 
-// create is acquire of a file that may be missing.
+// create is acquire for a file that may not exist.
 func (f *file) create() (vfs.File, error) { return f.open(os.O_RDWR | os.O_CREATE) }
 
 func (f *file) open(flag int) (vfs.File, error) {
@@ -94,7 +94,7 @@ func (f *file) open(flag int) (vfs.File, error) {
 	c := f.files
 	h, err := c.fs.OpenFile(path, flag, 0o644)
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-		// The process has reached its own limit: idle files make room.
+		// The process has reached its own limit: close idle files.
 		closeAll(c.takeIdle())
 		h, err = c.fs.OpenFile(path, flag, 0o644)
 	}
@@ -106,7 +106,7 @@ func (f *file) open(flag int) (vfs.File, error) {
 	}
 	c.mu.Lock()
 	if f.gone {
-		// It may be another file that has the name by now.
+		// Another file may have the name now.
 		c.mu.Unlock()
 		_ = h.Close() // nothing was written through it
 		return nil, ErrClosed
@@ -161,7 +161,7 @@ func (f *file) release() {
 	closeAll(victims)
 }
 
-// retire closes the file for good, at once or when its last user is gone.
+// retire closes the file permanently, at once or after its last use.
 func (f *file) retire() {
 	c := f.files
 	c.mu.Lock()
@@ -174,16 +174,16 @@ func (f *file) retire() {
 	closeAll(victims)
 }
 
-// retireTo retires the file and renames it on disk; who has it open goes on
-// with it. A file that does not exist stays so.
+// retireTo retires the file and renames it on disk. Current users are not affected. A
+// file that does not exist is ignored.
 func (f *file) retireTo(path string) error {
 	f.retire()
 	old, _ := f.where()
 	return ignoreMissing(f.files.fs.Rename(old, path))
 }
 
-// rename gives the file another name, on disk too. Only for a file that nobody
-// opens meanwhile: it is open, or its segment is not in a log.
+// rename gives the file another name, also on disk. The file must not be opened
+// meanwhile: it is open, or its segment is not in a log.
 func (f *file) rename(path string) error {
 	old, _ := f.where()
 	if err := f.files.fs.Rename(old, path); err != nil {
@@ -193,7 +193,7 @@ func (f *file) rename(path string) error {
 	return nil
 }
 
-// setPath is rename for a file that does not exist.
+// setPath is rename for a file that does not exist on disk.
 func (f *file) setPath(path string) {
 	f.files.mu.Lock()
 	defer f.files.mu.Unlock()
@@ -214,13 +214,14 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// crowded tells whether more than max are in use: idle ones would have made room.
+// crowded tells whether more than max files are used. Idle files would have been
+// closed.
 func (c *files) crowded() bool { return c.max > 0 && c.open.Load() > int64(c.max) }
 
 func (c *files) atLimit() bool { return c.limit > 0 && c.open.Load() >= int64(c.limit) }
 
-// evict takes idle files out until max holds. The caller holds mu and
-// closes what is returned after it gave mu back.
+// evict removes idle files from the ring until at most max are open. The caller holds
+// mu, and closes the returned files after it has released mu.
 func (c *files) evict() []vfs.File {
 	if c.max == 0 {
 		return nil
@@ -232,7 +233,7 @@ func (c *files) evict() []vfs.File {
 	return victims
 }
 
-// takeIdle takes all idle files out, for the caller to close.
+// takeIdle removes all idle files from the ring. The caller closes them.
 func (c *files) takeIdle() []vfs.File {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -243,7 +244,7 @@ func (c *files) takeIdle() []vfs.File {
 	return victims
 }
 
-// drop forgets the open file; the caller holds mu and closes it.
+// drop removes the handle from the file. The caller holds mu and closes the handle.
 func (f *file) drop() vfs.File {
 	h := f.handle
 	f.handle = nil
@@ -266,9 +267,8 @@ func (f *file) unlink() {
 	f.prev, f.next = nil, nil
 }
 
-// closeAll closes files that nobody uses. Their errors are dropped, and are none
-// of whoever happens to need the place: what was written is on disk, can be made
-// anew, or is being removed.
+// closeAll closes unused files. Errors are ignored: the written data is durable, can be
+// rebuilt, or is being removed.
 func closeAll(handles []vfs.File) {
 	for _, h := range handles {
 		_ = h.Close()

@@ -6,7 +6,7 @@ import (
 	"ottla/internal/vfs"
 )
 
-// flushJob is what one flush of a log makes durable, captured before it.
+// flushJob is the state of a log that one flush makes durable, captured before it.
 type flushJob struct {
 	log        *Log
 	generation uint64
@@ -25,16 +25,16 @@ type flushSegment struct {
 	size    int64
 }
 
-// dirty tells whether the log has records that are not on disk.
+// dirty tells whether the log has records that are not durable.
 func (l *Log) dirty() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.flushed < l.end
 }
 
-// Flush makes durable what was appended before the call, and tells
-// NotifyFlushed. A flush that fails takes the dir offline: the kernel may have
-// dropped what it could not write, so it is never tried again.
+// Flush makes all records durable that were appended before the call, and notifies
+// the function of NotifyFlushed. If a flush fails, the dir goes offline: the kernel
+// may have dropped the data that it could not write, so a flush is never retried.
 func (l *Log) Flush() error { return l.flush(true) }
 
 func (l *Log) flush(tell bool) error {
@@ -47,7 +47,7 @@ func (l *Log) flush(tell bool) error {
 	return err
 }
 
-// flushHeld is a flush for a caller that holds flushing.
+// flushHeld is Flush for a caller that holds flushing.
 func (l *Log) flushHeld() error {
 	job, err := l.capture()
 	if err != nil {
@@ -58,7 +58,7 @@ func (l *Log) flushHeld() error {
 	return err
 }
 
-// capture lists what is dirty and holds its files open.
+// capture lists the dirty segments and keeps their files open.
 func (l *Log) capture() (flushJob, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,8 +83,8 @@ func (l *Log) capture() (flushJob, error) {
 	return job, nil
 }
 
-// run makes everything durable: content before the names that lead to it, the
-// older segment before the newer.
+// run makes everything durable: content before names, older segments before newer
+// ones.
 func (j *flushJob) run() error {
 	for _, s := range j.segments {
 		if err := s.file.Sync(); err != nil {
@@ -94,7 +94,7 @@ func (j *flushJob) run() error {
 	return j.runNames()
 }
 
-// runNames makes the names durable that lead to the log's files.
+// runNames makes the names of the log's files durable.
 func (j *flushJob) runNames() error {
 	for _, name := range j.files {
 		if err := syncFile(j.log.env.fs, filepath.Join(j.path, name)); err != nil {
@@ -114,8 +114,8 @@ func (j *flushJob) runNames() error {
 	return nil
 }
 
-// settle notes what a flush achieved. After a truncation in between it says
-// nothing: what it captured may be gone, and other bytes in its place.
+// settle records the result of a flush. If the log was truncated meanwhile, the
+// result is ignored: the captured bytes may have been replaced by others.
 func (l *Log) settle(j flushJob, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,8 +132,7 @@ func (l *Log) settle(j flushJob, err error) {
 	l.flushedMs = l.env.nowMs()
 }
 
-// namedUpTo notes that the names that a flush captured are durable. The caller
-// holds mu.
+// namedUpTo records that the captured names are durable. The caller holds mu.
 func (l *Log) namedUpTo(j flushJob) {
 	l.namesSynced = max(l.namesSynced, j.names)
 	if j.newFolder {
@@ -147,7 +146,7 @@ func (j *flushJob) release() {
 	}
 }
 
-// tellFlushed calls the owner back if the flushed offset moved since last time.
+// tellFlushed calls the owner's function if the flushed offset has moved.
 func (l *Log) tellFlushed() {
 	l.mu.Lock()
 	f, offset := l.notify, l.flushed

@@ -9,36 +9,36 @@ import (
 	"ottla/internal/vfs"
 )
 
-// flusher makes the logs of one dir durable, all that are dirty in one round:
-// group commit. While a round runs, appends go on and the logs that they touch
-// gather for the next one; so a round takes along what came while the disk was
-// busy, without a timer, and one append alone waits for one flush alone.
+// flusher makes the logs of one dir durable. One round flushes all dirty logs (group
+// commit). During a round appends continue, and their logs are queued for the next
+// round. So a round includes everything that arrived while the disk was busy, without
+// a timer, and a single append waits for a single flush.
 //
-//  1. Take the queue. What each log has at this moment is captured: end offset,
-//     dirty segments, generation.
-//  2. Few logs: fdatasync each, several at once. Many: one syncfs, which costs
-//     the disk one journal commit for all (ottla.flush.method).
-//  3. Note for each log what is durable now, unless it was truncated meanwhile,
-//     and tell its owner, without any lock held.
-//  4. Let those go on who appended more than the disk can follow: what is not on
-//     disk is at most unflushedMax bytes and one batch of each appender.
+//  1. Take the queue and capture the state of each log: end offset, dirty segments,
+//     generation.
+//  2. Few logs: fdatasync each of them, several at once. Many logs: one syncfs, which
+//     needs one journal commit for all (ottla.flush.method).
+//  3. Record for each log what is durable now, unless it was truncated meanwhile.
+//     Notify its owner without holding a lock.
+//  4. Wake appenders that were faster than the disk. Unflushed data is at most
+//     unflushedMax bytes plus one batch per appender.
 //
-// Rejected: one flusher for each log, which is as many journal commits as logs;
-// and a delay that gathers more, which costs the lone producer what the busy
-// ones gain by themselves.
+// Rejected: one flusher per log. It needs as many journal commits as there are logs.
+// Also rejected: a delay to collect more appends. It slows down a single producer,
+// and with many producers a round collects enough without it.
 type flusher struct {
 	dir    *dir
 	method config.FlushMethod
-	syncer vfs.Syncer // nil: there is none
-	// serial flushes one log after the other, for tests that count I/Os.
+	syncer vfs.Syncer // nil: not supported
+	// serial flushes one log at a time, for tests that count I/Os.
 	serial bool
 
 	mu    sync.Mutex
 	queue []*Log
-	spare []*Log // the queue of the round before, for reuse
-	// bytes were appended since the round that is under way began, taken before.
+	spare []*Log // the queue of the previous round, for reuse
+	// bytes were appended since the current round began, taken before that.
 	bytes, taken, limit int64
-	// all asks for a round of every dirty log; begun and done count the rounds.
+	// all requests a round of every dirty log. begun and done count rounds.
 	all         bool
 	begun, done int64
 	settled     sync.Cond // a round ended
@@ -50,13 +50,13 @@ type flusher struct {
 }
 
 const (
-	// syncfsLogs is how many dirty logs make one syncfs cheaper than a
+	// syncfsLogs is the number of dirty logs from which one syncfs is faster than
 	// fdatasync of each; see BenchmarkFlush.
 	syncfsLogs = 8
-	// flushWidth is how many files are flushed at once.
+	// flushWidth is the number of files that are flushed at once.
 	flushWidth = 16
-	// unflushedMax bounds the bytes of a dir that are not on disk yet: producers
-	// with acks=1 would else fill the memory while the disk stands still.
+	// unflushedMax limits the unflushed bytes of a dir. Otherwise producers with
+	// acks=1 could fill the memory while the disk does not respond.
 	unflushedMax = 64 << 20
 )
 
@@ -77,7 +77,7 @@ func newFlusher(d *dir, method config.FlushMethod) (*flusher, error) {
 	return f, nil
 }
 
-// add puts a log into the next round.
+// add queues a log for the next round.
 func (f *flusher) add(l *Log) {
 	f.mu.Lock()
 	if !l.queued {
@@ -88,8 +88,8 @@ func (f *flusher) add(l *Log) {
 	f.signal()
 }
 
-// appended puts a log into the next round that has bytes more, and waits while
-// too many are not on disk. The caller holds no lock.
+// appended queues a log after an append of bytes, and waits while too many bytes are
+// unflushed. The caller holds no lock.
 func (f *flusher) appended(l *Log, bytes int64) {
 	f.mu.Lock()
 	f.bytes += bytes
@@ -105,8 +105,8 @@ func (f *flusher) appended(l *Log, bytes int64) {
 	}
 }
 
-// relieve waits for a round that flushes every log of the dir that is not on disk,
-// asked for or not: each keeps a file open. The caller holds no lock.
+// relieve waits for a round that flushes every dirty log of the dir, also those that
+// requested no flush, because each keeps a file open. The caller holds no lock.
 func (f *flusher) relieve() {
 	if f.serial {
 		return // the caller itself does the rounds
@@ -128,7 +128,7 @@ func (f *flusher) signal() {
 	}
 }
 
-// start flushes from now on until end.
+// start starts the flushing, which continues until end.
 func (f *flusher) start() {
 	f.running.Go(func() {
 		for {
@@ -142,7 +142,7 @@ func (f *flusher) start() {
 	})
 }
 
-// end waits for the round that is under way; what is in the queue stays dirty.
+// end waits for the current round. Queued logs stay dirty.
 func (f *flusher) end() {
 	close(f.stop)
 	f.running.Wait()
@@ -152,7 +152,7 @@ func (f *flusher) end() {
 	f.settled.Broadcast()
 }
 
-// close gives the descriptor of syncfs back.
+// close closes the descriptor for syncfs.
 func (f *flusher) close() error {
 	if f.syncer == nil {
 		return nil
@@ -160,8 +160,8 @@ func (f *flusher) close() error {
 	return f.syncer.Close()
 }
 
-// round flushes the logs in the queue. An error has taken the dir offline, so
-// that the owners learn it from there.
+// round flushes the queued logs. An error takes the dir offline, which informs the
+// owners.
 func (f *flusher) round() {
 	logs := f.take()
 	start := f.dir.env.now()
@@ -208,12 +208,12 @@ func (f *flusher) take() []*Log {
 	return logs
 }
 
-// bulk tells whether n logs are flushed by syncfs.
+// bulk tells whether n logs are flushed with syncfs.
 func (f *flusher) bulk(n int) bool {
 	return f.syncer != nil && (f.method == config.FlushSyncfs || n >= syncfsLogs)
 }
 
-// width is how many files are worked on at once.
+// width returns the number of files that are processed at once.
 func (f *flusher) width() int {
 	if f.serial {
 		return 1
@@ -247,8 +247,8 @@ func (f *flusher) flushTogether(logs []*Log) {
 	}
 }
 
-// parallel calls do for 0 to n-1 with at most width calls at once, in the
-// caller's goroutine alone when one is enough.
+// parallel calls do for 0 to n-1, with at most width calls at once. If one is enough,
+// it uses only the caller's goroutine.
 func parallel(n, width int, do func(i int)) {
 	width = min(n, width)
 	if width <= 1 {
@@ -269,7 +269,7 @@ func parallel(n, width int, do func(i int)) {
 	wg.Wait()
 }
 
-// counter hands out 0, 1, 2 …
+// counter returns 0, 1, 2 …
 type counter struct {
 	mu sync.Mutex
 	n  int

@@ -20,34 +20,33 @@ type Manager struct {
 	options Options
 	env     *env
 	cleaner *Cleaner
-	dirs    []*dir // those that are online at open
+	dirs    []*dir // dirs that were online at open
 	offline []DirFailure
 
 	mu     sync.Mutex
 	logs   map[partitionKey]*Log
 	broken map[partitionKey]error
-	// reserved are the partitions that are being created.
+	// reserved has the partitions that are being created.
 	reserved map[partitionKey]bool
 	cordoned []string // dirs that take no new partitions
 	closed   bool
 
 	stop  chan struct{}
-	tasks sync.WaitGroup // of the intervals
-	tells sync.WaitGroup // of OnDirFailure
+	tasks sync.WaitGroup // periodic tasks
+	tells sync.WaitGroup // calls of OnDirFailure
 }
 
-// Dir is a log dir that is online.
+// Dir is an online log dir.
 type Dir struct {
 	ID   [16]byte
 	Path string
 }
 
-// OpenManager locks and opens every dir, recovers every partition in them,
-// several at once, and makes durable what it found. It returns an error when a
-// dir is in use by another process, or belongs to another node or cluster, or
-// when no dir can be opened; a dir that fails otherwise is offline from the
-// start, and a partition that is damaged below its recovery point is named by
-// Broken.
+// OpenManager locks and opens every dir, recovers all partitions, several at once, and
+// makes the recovered state durable. It returns an error if a dir is used by another
+// process, or belongs to another node or cluster, or if no dir can be opened. A dir
+// that fails in another way is offline from the start. Broken lists the partitions
+// whose folder could not be opened.
 func OpenManager(ctx context.Context, o Options) (*Manager, error) {
 	m := &Manager{options: o, logs: make(map[partitionKey]*Log), broken: make(map[partitionKey]error), reserved: make(map[partitionKey]bool), stop: make(chan struct{})}
 	fsys := o.FS
@@ -101,7 +100,7 @@ func (m *Manager) offlineError() error {
 	return m.offline[0].Err
 }
 
-// start begins the work that needs no caller.
+// start starts the flushers and the periodic tasks.
 func (m *Manager) start() {
 	for _, f := range m.offline {
 		m.tell(f)
@@ -133,10 +132,10 @@ func (m *Manager) start() {
 	}
 }
 
-// Reconfigure puts in force what can change at run time: log.cleaner.* but for
-// enable, cordoned.log.dirs and producer.id.expiration.ms. The rest of logs and
-// producers is as it was at open. What a topic takes from the broker comes
-// through Log.UpdateConfig.
+// Reconfigure applies the configs that can change at run time: log.cleaner.* except
+// enable, cordoned.log.dirs and producer.id.expiration.ms. Other fields of logs and
+// producers are ignored. The broker's defaults for topics are set by
+// Log.UpdateConfig.
 func (m *Manager) Reconfigure(logs config.Logs, producers config.Producers) {
 	m.cleaner.reconfigure(&logs)
 	m.env.producerExpiryMs.Store(producers.IDExpiration.Milliseconds())
@@ -148,11 +147,11 @@ func (m *Manager) Reconfigure(logs config.Logs, producers config.Producers) {
 	}
 }
 
-// trashInterval is how precise file.delete.delay.ms is.
+// trashInterval is the precision of file.delete.delay.ms.
 const trashInterval = time.Second
 
-// every calls do at an interval until Close; errors have taken a dir offline
-// or are tried again by the next call.
+// every calls do at an interval until Close. On an error do has taken the dir offline,
+// or the next call retries.
 func (m *Manager) every(interval time.Duration, do func()) {
 	if interval <= 0 {
 		return
@@ -177,7 +176,7 @@ func (m *Manager) tell(f DirFailure) {
 	}
 }
 
-// Dirs lists the log dirs that are online.
+// Dirs lists the online log dirs.
 func (m *Manager) Dirs() []Dir {
 	var dirs []Dir
 	for _, d := range m.dirs {
@@ -188,11 +187,11 @@ func (m *Manager) Dirs() []Dir {
 	return dirs
 }
 
-// Usage tells the space of the file system below a dir.
+// Usage returns the space of the file system of a dir.
 func (m *Manager) Usage(d Dir) (vfs.Usage, error) { return m.env.fs.Usage(d.Path) }
 
-// CleanStop tells whether every dir was closed cleanly, and with which broker
-// epoch, -1 when the dirs disagree.
+// CleanStop tells whether every dir was closed cleanly, and returns the broker epoch of
+// the clean stop, -1 if the dirs have different ones.
 func (m *Manager) CleanStop() (brokerEpoch int64, clean bool) {
 	clean = len(m.offline) == 0
 	for i, d := range m.dirs {
@@ -211,11 +210,11 @@ func (m *Manager) Log(topic string, partition int32) *Log {
 	return m.logs[partitionKey{topic, partition}]
 }
 
-// All iterates the logs, by topic and partition.
+// All iterates over the logs, by topic and partition.
 func (m *Manager) All() iter.Seq[*Log] { return slices.Values(m.list(nil)) }
 
-// Broken lists the partitions whose folder could not be opened because it is
-// damaged, with the reason. Their files are as they were found.
+// Broken lists the partitions whose folder could not be opened because it is damaged,
+// with the reason. Their files are unchanged.
 func (m *Manager) Broken() map[TopicPartition]error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -245,9 +244,9 @@ func (m *Manager) list(d *dir) []*Log {
 	return logs
 }
 
-// Create makes the log of a new partition in the dir with an id, or for the
-// zero id in the dir that has the fewest. Its files are made by the first append
-// (see create.go).
+// Create makes the log of a new partition in the dir with an id. For the zero id it
+// chooses the dir with the fewest logs. The first append creates the files (see
+// create.go).
 func (m *Manager) Create(tp TopicPartition, c config.Topic, dirID [16]byte) (*Log, error) {
 	key := partitionKey{tp.Topic, tp.Partition}
 	d, err := m.reserve(key, dirID)
@@ -271,7 +270,7 @@ func (m *Manager) Create(tp TopicPartition, c config.Topic, dirID [16]byte) (*Lo
 	return l, nil
 }
 
-// reserve picks the dir of a new partition and keeps its name from others.
+// reserve chooses the dir of a new partition and reserves its name.
 func (m *Manager) reserve(key partitionKey, dirID [16]byte) (*dir, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -298,7 +297,7 @@ func (m *Manager) creatable(key partitionKey) error {
 	return nil
 }
 
-// chooseDir picks the dir of an id or, for the zero id, the one with the fewest
+// chooseDir returns the dir with an id or, for the zero id, the dir with the fewest
 // logs. The caller holds mu.
 func (m *Manager) chooseDir(id [16]byte) (*dir, error) {
 	var best *dir
@@ -325,13 +324,13 @@ func (m *Manager) chooseDir(id [16]byte) (*dir, error) {
 	return best, nil
 }
 
-// Checkpoint writes the recovery points of all logs and what they rely on.
+// Checkpoint writes the recovery points of all logs and the data that a recovery needs.
 // The error is that of the last dir that failed.
 func (m *Manager) Checkpoint() error {
 	return m.eachDir(func(d *dir) error { return d.checkpoint(false) })
 }
 
-// eachDir calls do for the dirs that are online and returns the last error.
+// eachDir calls do for the online dirs and returns the last error.
 func (m *Manager) eachDir(do func(*dir) error) error {
 	var failed error
 	for _, d := range m.dirs {
@@ -346,9 +345,9 @@ func (m *Manager) eachDir(do func(*dir) error) error {
 	return failed
 }
 
-// CheckRetention removes the segments that retention.ms, retention.bytes and
-// the log start let go, and returns how many. First every log's new start is
-// written to disk, then files go: a crash never shows a hole.
+// CheckRetention removes the segments that have expired by retention.ms,
+// retention.bytes or the log start, and returns their number. Every log's new start is
+// made durable before files are removed, so a crash never leaves a visible gap.
 func (m *Manager) CheckRetention() (int, error) {
 	removed := 0
 	err := m.eachDir(func(d *dir) error {
@@ -373,7 +372,7 @@ func (m *Manager) CheckRetention() (int, error) {
 	return removed, err
 }
 
-// EmptyTrash removes the files and folders whose delay is over.
+// EmptyTrash removes the files and folders whose delay has passed.
 func (m *Manager) EmptyTrash() {
 	for _, d := range m.dirs {
 		if d.failed() == nil {
@@ -382,7 +381,7 @@ func (m *Manager) EmptyTrash() {
 	}
 }
 
-// ExpireProducers forgets the producers of all logs that are idle for
+// ExpireProducers removes the producers of all logs that were idle for
 // producer.id.expiration.ms.
 func (m *Manager) ExpireProducers() {
 	for _, l := range m.list(nil) {
@@ -390,7 +389,7 @@ func (m *Manager) ExpireProducers() {
 	}
 }
 
-// FlushOverdue flushes the logs whose flush.ms is over, in page-cache mode.
+// FlushOverdue flushes the logs whose flush.ms has passed, in page-cache mode.
 func (m *Manager) FlushOverdue() {
 	now := m.env.nowMs()
 	for _, l := range m.list(nil) {
@@ -403,8 +402,8 @@ func (m *Manager) FlushOverdue() {
 	}
 }
 
-// Close flushes and closes all logs and marks each dir that succeeded as
-// cleanly stopped, with the broker's epoch, -1 if it has none.
+// Close flushes and closes all logs. It marks each dir without an error as cleanly
+// stopped, with the broker's epoch, -1 for none.
 func (m *Manager) Close(brokerEpoch int64) error {
 	m.mu.Lock()
 	if m.closed {
@@ -421,7 +420,7 @@ func (m *Manager) Close(brokerEpoch int64) error {
 	return errors.Join(errs...)
 }
 
-// abandon gives back what an open that failed has taken.
+// abandon releases the resources of a failed open.
 func (m *Manager) abandon() {
 	for _, l := range m.list(nil) {
 		l.retire(ErrClosed)
@@ -430,7 +429,7 @@ func (m *Manager) abandon() {
 		if d.flusher != nil && d.flusher.syncer != nil {
 			_ = d.flusher.syncer.Close()
 		}
-		_ = d.reserve.close() // the error that ended the open is what counts
+		_ = d.reserve.close() // the error of the open is returned
 		_ = d.lock.Close()
 	}
 	m.tells.Wait()

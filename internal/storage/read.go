@@ -11,10 +11,9 @@ import (
 	"ottla/internal/vfs"
 )
 
-// Slice is a region of a segment's file: whole batches, but for the last one,
-// which a limit of bytes may cut. The file stays open, and the bytes readable
-// even after retention removed its name, until Release. The zero Slice is
-// empty.
+// Slice is a region of a segment's file. It has complete batches, except that a
+// byte limit may cut the last one. The file stays open until Release, so the bytes
+// are readable even after retention has removed the file. The zero Slice is empty.
 type Slice struct {
 	file   *file
 	handle vfs.File
@@ -22,11 +21,12 @@ type Slice struct {
 	length int
 }
 
-// Len is the length in bytes.
+// Len returns the length in bytes.
 func (s *Slice) Len() int { return s.length }
 
-// ReadAt reads from the region; off counts from its begin. Fewer bytes than
-// asked for come with an error, io.EOF at the end of the region or file.
+// ReadAt reads from the region; off is relative to its beginning. If it returns
+// fewer bytes than requested, it also returns an error: io.EOF at the end of the
+// region or file.
 func (s *Slice) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 || off >= int64(s.length) {
 		return 0, io.EOF
@@ -39,12 +39,12 @@ func (s *Slice) ReadAt(p []byte, off int64) (int, error) {
 	return got, err
 }
 
-// File is where the region lies, for sendfile: the open file, which must not be
-// used after Release, and the position of the first byte.
+// File returns the open file and the position of the region's first byte, for
+// sendfile. The file must not be used after Release.
 func (s *Slice) File() (vfs.File, int64) { return s.handle, s.pos }
 
-// Release lets the file go. It may be called again, on the same variable; a
-// copy must not be released too.
+// Release releases the file. It may be called again on the same variable. A copy of
+// the Slice must not be released as well.
 func (s *Slice) Release() {
 	if s.file != nil {
 		s.file.release()
@@ -52,30 +52,29 @@ func (s *Slice) Release() {
 	}
 }
 
-// Read returns the batches from the one that holds from, up to the last one
-// that ends below upTo, as a region of one segment of at most maxBytes; so a
-// part of what there is when that lies in several segments. The first batch is
-// returned whole even if it is larger, when minOne is true, or else not at all.
+// Read returns batches as a region of one segment: from the batch that contains
+// from, up to the last batch that ends below upTo, at most maxBytes. If the batches
+// are in several segments, it returns only a part of them. A first batch larger than
+// maxBytes is returned completely if minOne is true, otherwise not at all.
 //
-// The Slice is empty when there is nothing (yet) in between. An offset below
-// StartOffset or above EndOffset is ErrOffsetOutOfRange. upTo is the high
-// watermark or the last stable offset for consumers, EndOffset for followers.
+// The Slice is empty if there are no batches (yet) in this range. An offset below
+// StartOffset or above EndOffset is ErrOffsetOutOfRange. upTo is the high watermark
+// or the last stable offset for consumers, EndOffset for followers.
 //
-// What this process did not write is checked before it is returned for the
-// first time (see checks): a batch that is bad ends the region, and a read that
-// begins with it is a *CorruptError (P5), as is one that begins where the log is
-// damaged (see Damage). Behind that records can be read.
+// Batches written by another process are verified on first read (see checks). A bad
+// batch ends the region. A read that begins with it, or in a damaged range (see
+// Damage), returns a *CorruptError (P5). The records after it can be read.
 func (l *Log) Read(from, upTo int64, maxBytes int, minOne bool) (Slice, error) {
 	slice, _, err := l.readChecked(from, upTo, maxBytes, minOne, true)
 	return slice, err
 }
 
-// readChecked is Read, which also returns how it was planned; with check false
-// the caller checks all batches itself.
+// readChecked is like Read and also returns the plan. If check is false, the caller
+// verifies all batches itself.
 func (l *Log) readChecked(from, upTo int64, maxBytes int, minOne, check bool) (Slice, readPlan, error) {
-	// A segment may be removed between the plan and the opening of its file:
-	// then the next plan finds the offset out of range, or in another one. The
-	// same for a truncation.
+	// A segment may be removed, or the log truncated, between the plan and the
+	// opening of the file. The next plan then finds the offset out of range, or in
+	// another segment.
 	for range 4 {
 		p, err := l.planRead(from, upTo)
 		if err != nil || p.segment == nil {
@@ -102,39 +101,40 @@ func (l *Log) readChecked(from, upTo int64, maxBytes int, minOne, check bool) (S
 	return Slice{}, readPlan{}, ErrClosed
 }
 
-// readPlan is what is known of a read without I/O.
+// readPlan is the part of a read that needs no I/O.
 type readPlan struct {
 	segment  *segment
 	from, to target
-	limit    int64 // the region ends here at the latest
-	bounded  bool  // and before the batch at to
+	limit    int64 // maximum end of the region
+	bounded  bool  // the region must also end before the batch at to
 	next     int64 // base of the next segment, for offsets that are not in this one
 	upTo     int64
-	check    bool    // some of the segment may have to be checked
-	damage   *Damage // in the segment, behind from: the region ends before it
-	// The log as it was planned with.
+	check    bool    // parts of the segment may be unverified
+	damage   *Damage // the next damage after from in the segment; the region ends before it
+	// The state of the log at the time of the plan.
 	generation uint64
 	end        int64
-	epoch      int32 // the latest
+	epoch      int32 // the latest epoch
 }
 
-// below is what every offset in the segment is below of.
+// below returns the upper limit of the offsets in the segment, excluded.
 func (p *readPlan) below() int64 { return min(p.next, p.end) }
 
-// target is an offset whose batch is looked for in a segment: the first one
-// whose last offset is at or above it.
+// target is an offset to find in a segment: the first batch whose last offset is at
+// or above it.
 type target struct {
 	offset int64
 	// exact: the batch is at pos and has size bytes.
 	exact     bool
 	pos, size int64
-	// Else it is at or after pos, to which an index entry about the offset
-	// indexed led; the entry may lie in the first inFile entries of the file.
+	// Otherwise the batch is at or after pos, the position of the index entry for
+	// the offset indexed. The entry may be among the first inFile entries of the
+	// file.
 	indexed int64
 	inFile  int
 }
 
-// planRead finds segment and index entries in memory.
+// planRead finds the segment and the index entries in memory.
 func (l *Log) planRead(from, upTo int64) (readPlan, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,7 +170,7 @@ func (l *Log) planRead(from, upTo int64) (readPlan, error) {
 	return p, nil
 }
 
-// seek looks an offset up in memory. The caller holds mu.
+// seek looks up an offset in memory. The caller holds mu.
 func (l *Log) seek(s *segment, offset int64) target {
 	if s == l.active() {
 		if pos, size, ok := l.recent.find(offset); ok {
@@ -181,7 +181,7 @@ func (l *Log) seek(s *segment, offset int64) target {
 	return target{offset: offset, pos: e.pos, indexed: e.offset, inFile: inFile}
 }
 
-// read is the part of Read that needs I/O.
+// read does the part of Read that needs I/O.
 func (l *Log) read(p *readPlan, maxBytes int, minOne bool) (Slice, error) {
 	s := p.segment
 	h, err := s.file.acquireWithin()
@@ -200,7 +200,7 @@ func (l *Log) read(p *readPlan, maxBytes int, minOne bool) (Slice, error) {
 		case failed != nil:
 			err = failed
 		case found:
-			err = errAgain // the next plan passes over it, or begins in it
+			err = errAgain // the next plan skips it, or begins in it
 		default:
 			err = l.damaged(s, corrupt, p.generation)
 		}
@@ -240,17 +240,17 @@ func (l *Log) region(p *readPlan, h vfs.File, maxBytes int, minOne bool) (int, e
 	return int(length), nil
 }
 
-// errNotHere says that a segment has no batch at or above an offset, although
-// a later one may: compaction leaves gaps.
+// errNotHere means that a segment has no batch at or above an offset. A later
+// segment may have one, because compaction leaves gaps.
 var errNotHere = errors.New("no such batch in this segment")
 
-// maxEntries is how many index entries a search tries before it walks the
+// maxEntries is the number of index entries that a search tries before it scans the
 // whole segment.
 const maxEntries = 4
 
-// resolve makes a target exact: the index in the file, then the headers from
-// the entry on. An index that leads astray is no reason to serve other records
-// than were asked for, nor to serve none: the entry before is tried.
+// resolve makes a target exact. It searches the index in the file and then scans the
+// headers from the entry's position. If the entry is wrong, it tries the previous
+// entry, so that a bad index never causes wrong or missing records.
 func (l *Log) resolve(s *segment, t *target, h vfs.File, end int64) error {
 	if t.exact {
 		return nil
@@ -282,9 +282,9 @@ func (l *Log) resolve(s *segment, t *target, h vfs.File, end int64) error {
 	}
 }
 
-// walkTo walks from the batch that an index entry led to. proven tells that
-// there is a batch with the offset of the entry, so that the entry is not to
-// blame for an error; the begin of the segment needs no proof.
+// walkTo scans from the position of an index entry. proven is true if a batch with
+// the offset of the entry was found: then the entry is correct and did not cause the
+// error. The beginning of the segment needs no proof.
 func (l *Log) walkTo(s *segment, t *target, h vfs.File, end int64) (proven bool, err error) {
 	if t.pos < 0 || t.pos > end {
 		return false, errNotHere
@@ -316,7 +316,7 @@ func (l *Log) walkTo(s *segment, t *target, h vfs.File, end int64) (proven bool,
 	var corrupt *CorruptError
 	if errors.As(err, &corrupt) {
 		corrupt.Offset = last + 1
-		// It may be the length of the batch before that led here.
+		// The length of the previous batch may be wrong.
 		if scan = newScanner(h, before, end, *buf); scan.next() && isInvalid(scan.checkCRC()) {
 			corrupt.Offset, corrupt.Pos = scan.header.BaseOffset(), scan.pos
 		}
@@ -329,8 +329,8 @@ func isCorrupt(err error) bool {
 	return errors.As(err, &corrupt)
 }
 
-// scanFailed turns what ended a walk over a segment into what the caller of
-// the log is told.
+// scanFailed converts the error of a scan over a segment to the error for the caller
+// of the log.
 func (l *Log) scanFailed(s *segment, scan *scanner) error {
 	if !errors.Is(scan.err, errTorn) && !errors.Is(scan.err, errBroken) {
 		return l.readFailed(scan.err)
@@ -339,8 +339,8 @@ func (l *Log) scanFailed(s *segment, scan *scanner) error {
 	return &CorruptError{File: path, Segment: s.base, Offset: -1, Pos: scan.pos, Reason: scan.err.Error()}
 }
 
-// readFailed is the error for a read that failed. It does not take the dir
-// offline: one unreadable sector is no reason to give up the other partitions.
+// readFailed returns the error for a failed read. The dir stays online: one
+// unreadable sector must not affect other partitions.
 func (l *Log) readFailed(err error) error {
 	if errors.Is(err, ErrClosed) || errors.Is(err, ErrStorage) || isCorrupt(err) {
 		return err
@@ -348,12 +348,12 @@ func (l *Log) readFailed(err error) error {
 	return &StorageError{Dir: l.dir.path, Err: err}
 }
 
-// batchesBytes is how much Batches reads at once.
+// batchesBytes is the number of bytes that Batches reads at once.
 const batchesBytes = 1 << 20
 
-// Batches iterates the batches that Read(from, upTo) would return, over all
-// segments, each whole and with its CRC checked (P5). A batch is valid until
-// the next step. An error ends the loop.
+// Batches iterates over the batches that Read(from, upTo) would return, over all
+// segments. Each batch is complete and its CRC is verified (P5). A batch may be used
+// until the next iteration. An error ends the loop.
 func (l *Log) Batches(from, upTo int64) iter.Seq2[record.Batch, error] {
 	return func(yield func(record.Batch, error) bool) {
 		var buf []byte
@@ -380,8 +380,8 @@ func (l *Log) Batches(from, upTo int64) iter.Seq2[record.Batch, error] {
 	}
 }
 
-// yieldSlice yields the whole batches of a slice, and returns the offset that
-// follows them. The base offset is not covered by the CRC, but it must fit.
+// yieldSlice yields the complete batches of a slice, and returns the offset after
+// them. It checks the base offsets, which the CRC does not cover.
 func (l *Log) yieldSlice(p *readPlan, slice *Slice, buf []byte, from, upTo int64, yield func(record.Batch, error) bool) (next int64, ok bool) {
 	if n, err := slice.ReadAt(buf, 0); n < len(buf) {
 		yield(nil, l.readFailed(err))

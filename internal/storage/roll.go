@@ -8,17 +8,17 @@ import (
 	"ottla/internal/record"
 )
 
-// maxRelative is the largest distance of an offset from its segment's base
-// that the indexes can hold.
+// maxRelative is the largest distance of an offset from its segment's base that the
+// indexes can store.
 const maxRelative = math.MaxInt32
 
-// flushAhead is how many bytes of a compacted topic are written in page-cache
-// mode before a flush of them is asked for. Appends do not wait for it, but for
-// what is left of the segment when it is rolled.
+// flushAhead is the number of bytes of a compacted topic after which page-cache mode
+// requests a flush. Appends do not wait for this flush. They wait only for the rest
+// of the segment when it is rolled.
 const flushAhead = 8 << 20
 
-// room returns the segment that takes the batches, rolling if need be. The
-// caller holds write.
+// room returns the segment for the batches, and rolls if necessary. The caller holds
+// write.
 func (l *Log) room(part []record.Batch, c *config.Topic) (*segment, error) {
 	var bytes int64
 	maxTimestamp := record.NoTimestamp
@@ -38,8 +38,8 @@ func (l *Log) room(part []record.Batch, c *config.Topic) (*segment, error) {
 	return l.roll(base, c)
 }
 
-// due tells whether the active segment must be finished before bytes more are
-// written: it is full, it is old, or an index is full.
+// due tells whether the active segment must be finished before more bytes are
+// written: because it is full or too old, or because an index is full.
 func (l *Log) due(s *segment, bytes, maxTimestamp int64, c *config.Topic) bool {
 	if s.size == 0 {
 		return false
@@ -53,8 +53,8 @@ func (l *Log) due(s *segment, bytes, maxTimestamp int64, c *config.Topic) bool {
 		s.offsets.full(c.SegmentIndexBytes) || s.times.full(c.SegmentIndexBytes)
 }
 
-// age is how long the segment has been filled, in ms: from the first batch to
-// the one that comes, by their timestamps, or by the clock when they have none.
+// age returns the age of the segment in ms: the time between the first batch and the
+// new one, by their timestamps, or by the clock if they have none.
 func (l *Log) age(s *segment, maxTimestamp int64) int64 {
 	if s.first == unknownFirst {
 		l.readFirst(s)
@@ -65,9 +65,9 @@ func (l *Log) age(s *segment, maxTimestamp int64) int64 {
 	return l.env.nowMs() - s.createdMs
 }
 
-// learnFirst is readFirst for a finished segment: appends go on while it reads.
+// learnFirst is readFirst for a finished segment. Appends continue during the read.
 func (l *Log) learnFirst(s *segment) int64 {
-	l.reshaping.Lock() // no truncation makes it another one
+	l.reshaping.Lock() // no truncation may replace it
 	defer l.reshaping.Unlock()
 	first := s.firstOnDisk()
 	l.write.Lock()
@@ -76,8 +76,8 @@ func (l *Log) learnFirst(s *segment) int64 {
 	return first
 }
 
-// readFirst notes the timestamp of the first batch of a segment that was not
-// scanned at open.
+// readFirst sets the timestamp of the first batch of a segment that was not scanned
+// at open.
 func (l *Log) readFirst(s *segment) { l.setFirst(s, s.firstOnDisk()) }
 
 func (l *Log) setFirst(s *segment, first int64) {
@@ -86,7 +86,7 @@ func (l *Log) setFirst(s *segment, first int64) {
 	s.first = first
 }
 
-// firstOnDisk reads that timestamp. If it cannot be read the clock decides.
+// firstOnDisk reads that timestamp. If it cannot be read, the clock is used.
 func (s *segment) firstOnDisk() int64 {
 	first := noFirst
 	if h, err := s.file.acquire(); err == nil {
@@ -99,32 +99,32 @@ func (s *segment) firstOnDisk() int64 {
 	return first
 }
 
-// roll finishes the active segment and begins one at base.
+// roll finishes the active segment and starts a new one at base.
 //
-//  1. In durable mode, and in a compacted topic, the old segment is made
-//     durable. So after a power loss a segment that exists proves that the one
-//     before it is whole. Without that a segment could end early and the next
-//     one go on; recovery takes such a hole for the end of the log, but in a
-//     compacted topic holes are ordinary. In page-cache mode at least its name
-//     is, so that the log cannot begin with a later segment. The flusher has
-//     done most of it before: all but the last appends in durable mode,
-//     flushAhead bytes in a compacted topic, and the name with the flush that
-//     follows each roll.
-//  2. The new file is made, and those indexes of the old segment that have had
-//     no entry; when that fails, the log is as it was.
-//  3. The old segment gets its last time index entry, its indexes are written
-//     and cut to their entries, as Kafka leaves them.
-//  4. The producers' state is written as a snapshot, so that a recovery of the
-//     new segment need not read the old ones; but see snapshots.
+//  1. In durable mode, and in a compacted topic, the old segment is made durable.
+//     So if a segment exists after a power loss, the previous one is complete.
+//     Otherwise a segment could end early and the next one continue. Recovery
+//     treats such a gap as the end of the log, but in a compacted topic gaps are
+//     normal. In page-cache mode at least the name of the old segment is made
+//     durable, so that the log cannot begin with a later segment. The flusher has
+//     usually done most of this: all but the last appends in durable mode, all but
+//     flushAhead bytes in a compacted topic, and the name with the flush after
+//     each roll.
+//  2. The new file is created, and the index files of the old segment that have no
+//     entry yet. If this fails, the log is unchanged.
+//  3. The old segment gets its last time index entry. Its indexes are written and
+//     truncated to their entries, as in Kafka.
+//  4. The producers' state is written as a snapshot, so that a recovery of the new
+//     segment need not read the old ones; but see snapshots.
 //
-// Appends wait for all of it. Where it was measured, with 8 producers on one
-// disk: 1 to 15 ms for step 1, 0.4 ms for step 2, 0.02 and 0.1 ms for 3 and 4.
+// Appends wait for all steps. Measured with 8 producers on one disk: 1 to 15 ms for
+// step 1, 0.4 ms for step 2, 0.02 and 0.1 ms for steps 3 and 4.
 //
-// Rejected: leaving step 1 to the flusher, which syncs in order anyway. A topic
-// that becomes compacted before that flush ends would take the hole that a power
-// loss leaves for one of compaction. And making the files of the next segment
-// ahead: its base is not known, so they would be renamed, which costs the disk
-// no less than making them.
+// Rejected: leaving step 1 to the flusher, which syncs in order anyway. If a topic
+// becomes compacted before that flush ends, the gap of a power loss would be taken
+// for one of compaction. Also rejected: creating the files of the next segment in
+// advance. Its base is unknown, so they would have to be renamed, which costs the
+// disk as much as creating them.
 //
 // The caller holds write.
 func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {
@@ -156,11 +156,11 @@ func (l *Log) roll(base int64, c *config.Topic) (*segment, error) {
 	}
 	l.finishIndexes(old)
 	l.takeRollSnapshot(base)
-	l.dir.flushSoon(l) // also tells what step 1 made durable
+	l.dir.flushSoon(l) // also reports what step 1 made durable
 	return s, nil
 }
 
-// secure is step 1 of roll.
+// secure does step 1 of roll.
 func (l *Log) secure(old *segment, c *config.Topic) error {
 	if l.env.durable || c.Compact {
 		l.mu.Lock()
@@ -187,8 +187,8 @@ func (l *Log) secure(old *segment, c *config.Topic) error {
 	return nil
 }
 
-// finishIndexes writes the rest of the indexes of a segment that is finished.
-// A full disk leaves them in memory; the next checkpoint tries again.
+// finishIndexes writes the rest of the indexes of a finished segment. If the disk is
+// full they stay in memory, and the next checkpoint retries.
 func (l *Log) finishIndexes(s *segment) {
 	if !l.spill(s) {
 		return
@@ -198,8 +198,8 @@ func (l *Log) finishIndexes(s *segment) {
 	l.mu.Unlock()
 }
 
-// spill writes the new index entries of a segment; false when it failed. The
-// indexes can be built anew, so that alone never fails an append.
+// spill writes the new index entries of a segment. It returns false on an error. The
+// error does not fail an append, because indexes can be rebuilt.
 func (l *Log) spill(s *segment) bool {
 	if err := s.spill(); err != nil {
 		_ = l.dir.writeFailed(err)
@@ -211,21 +211,21 @@ func (l *Log) spill(s *segment) bool {
 	return true
 }
 
-// createSegment makes a new segment and its file; the indexes get theirs with
-// their first entries, or when the segment is finished. What is left of files
-// with these names belongs to nobody.
+// createSegment makes a new segment and its file. The index files are created with
+// their first entries, or when the segment is finished. Existing files with these
+// names are leftovers.
 func (l *Log) createSegment(base int64, c *config.Topic) (*segment, error) {
 	s := l.newSegment(base, c)
 	_, err := s.file.open(os.O_RDWR | os.O_CREATE | os.O_TRUNC)
 	if err != nil {
-		_ = s.removeFiles() // best effort: the next roll makes it anew
+		_ = s.removeFiles() // best effort: the next roll recreates it
 		return nil, l.dir.writeFailed(err)
 	}
 	s.file.release()
 	return s, nil
 }
 
-// newSegment is an empty segment that is not on disk.
+// newSegment returns an empty segment that is not on disk.
 func (l *Log) newSegment(base int64, c *config.Topic) *segment {
 	s := openSegment(l.env.files, l.path, base)
 	s.startEmpty(l.env.nowMs())
@@ -233,7 +233,7 @@ func (l *Log) newSegment(base int64, c *config.Topic) *segment {
 	return s
 }
 
-// removeFiles removes the files of a segment that nobody sees any more.
+// removeFiles removes the files of a segment that is no longer in use.
 func (s *segment) removeFiles() error {
 	var first error
 	for _, f := range s.all() {

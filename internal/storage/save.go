@@ -8,11 +8,11 @@ import (
 	"ottla/internal/vfs"
 )
 
-// snapshotEvery is how many bytes are appended between two producer snapshots
-// of the active segment: what a recovery reads below the recovery point.
+// snapshotEvery is the number of bytes between two producer snapshots of the active
+// segment. It is what a recovery reads below the recovery point.
 const snapshotEvery = 256 << 10
 
-// saved is what save wrote of a log and what is still to be made durable.
+// saved describes what save wrote of a log and what must still be made durable.
 type saved struct {
 	log        *Log
 	generation uint64
@@ -20,21 +20,21 @@ type saved struct {
 	indexes    []*index
 	snapshots  []int64
 	names      []string
-	epochs     bool // the leader epochs were written beside their file
-	newNames   bool // files were made, or will be by rename
+	epochs     bool // the leader epochs were written to a temporary file
+	newNames   bool // files were created, or will be by rename
 }
 
-// save writes what a recovery from the flushed offset on relies on: index
-// entries, leader epochs, a producer snapshot. With closing it also does what
-// Kafka does to a log that it closes: the last time index entry, indexes cut to
-// their entries, a snapshot at the end. Appends wait while files are written into
-// the page cache, once a minute at most: 1.4 ms for nine of ten saves beside a
-// disk that is kept busy, 10 ms for 99 of 100. Nothing is durable before
+// save writes the data that a recovery from the flushed offset needs: index entries,
+// leader epochs, a producer snapshot. With closing it also does what Kafka does when
+// it closes a log: the last time index entry, indexes truncated to their entries, a
+// snapshot at the end. Appends wait while the files are written to the page cache, at
+// most once a minute. With a busy disk this takes 1.4 ms at the 90th percentile and
+// 10 ms at the 99th. The data becomes durable in these steps:
 //
-//  1. sync, or a syncfs: the content
-//  2. rename: the leader epochs take their name
-//  3. syncNames, or another syncfs: that name
-//  4. finish: the recovery point moves
+//  1. sync, or a syncfs, makes the content durable.
+//  2. rename gives the leader epochs their name.
+//  3. syncNames, or another syncfs, makes this name durable.
+//  4. finish moves the recovery point.
 func (l *Log) save(closing bool) (saved, error) {
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -77,7 +77,7 @@ func (l *Log) save(closing bool) (saved, error) {
 	return s, nil
 }
 
-// saveEpochs writes the leader epochs beside their file if they changed.
+// saveEpochs writes the leader epochs to a temporary file if they changed.
 func (l *Log) saveEpochs(s *saved) error {
 	if !l.epochs.changed {
 		return nil
@@ -94,8 +94,8 @@ func (l *Log) saveEpochs(s *saved) error {
 	return nil
 }
 
-// spillAll writes the index entries of all segments that have new ones; with
-// closing it makes the index files that none has asked for.
+// spillAll writes the new index entries of all segments. With closing it also
+// creates missing index files.
 func (l *Log) spillAll(closing bool) error {
 	for _, s := range l.segments {
 		err := s.spill()
@@ -116,11 +116,11 @@ func (l *Log) spillAll(closing bool) error {
 	return nil
 }
 
-// contents counts the files that sync makes durable.
+// contents returns the number of files that sync makes durable.
 func (s *saved) contents() int { return len(s.indexes) + len(s.names) }
 
-// sync makes durable what save wrote, file by file; what was removed meanwhile
-// needs none.
+// sync makes the files of save durable, one by one. It skips files that were removed
+// meanwhile.
 func (s *saved) sync() error {
 	l := s.log
 	for _, x := range s.indexes {
@@ -136,8 +136,8 @@ func (s *saved) sync() error {
 	return nil
 }
 
-// rename gives the leader epochs their name. That may take the disk as long as
-// a flush, so appends go on meanwhile.
+// rename gives the leader epochs their name. This may take as long as a flush, so
+// appends continue meanwhile.
 func (s *saved) rename() error {
 	if !s.epochs {
 		return nil
@@ -150,7 +150,7 @@ func (s *saved) rename() error {
 	l.epochs.changed = l.epochs.changed || stale
 	l.mu.Unlock()
 	if closed || stale {
-		return nil // the folder has another name now, or the log was truncated
+		return nil // the folder was renamed, or the log was truncated
 	}
 	if err := l.env.fs.Rename(l.epochsPath()+vfs.TempSuffix, l.epochsPath()); err != nil {
 		return l.dir.writeFailed(err)
@@ -158,7 +158,7 @@ func (s *saved) rename() error {
 	return nil
 }
 
-// folders counts what syncNames makes durable.
+// folders returns the number of folders that syncNames makes durable.
 func (s *saved) folders() int {
 	if s.newNames {
 		return 1
@@ -176,8 +176,8 @@ func (s *saved) syncNames() error {
 	return nil
 }
 
-// undo is called instead of finish when a step failed, and the dir is online
-// all the same: the next save has to do it again.
+// undo is called instead of finish if a step failed and the dir is still online. The
+// next save must then repeat the work.
 func (s *saved) undo() {
 	l := s.log
 	l.write.Lock()
@@ -190,8 +190,8 @@ func (s *saved) undo() {
 	l.epochs.changed = l.epochs.changed || s.epochs
 }
 
-// finish lets the recovery point move, unless the log was truncated since: then
-// there may be other snapshots under the names that were made durable, too.
+// finish moves the recovery point, unless the log was truncated since save: then the
+// durable names may belong to other snapshots.
 func (s *saved) finish() {
 	l := s.log
 	l.mu.Lock()
@@ -205,10 +205,10 @@ func (s *saved) finish() {
 	}
 }
 
-// Checkpoint writes what a recovery relies on and returns the recovery point:
-// the offset below which everything is on disk. It is for the owner of a log
-// outside a Manager, which hands it to OpenLog again; a Manager does it for its
-// logs by itself. Two calls must not overlap.
+// Checkpoint writes the data that a recovery needs and returns the recovery point:
+// the offset below which everything is durable. It is for the owner of a log outside
+// a Manager, who passes the result to OpenLog. A Manager does this for its logs. Two
+// calls must not overlap.
 func (l *Log) Checkpoint() (point int64, err error) { return l.checkpoint(false) }
 
 func (l *Log) checkpoint(closing bool) (int64, error) {
@@ -226,8 +226,8 @@ func (l *Log) checkpoint(closing bool) (int64, error) {
 	return s.point, nil
 }
 
-// Close flushes the log, leaves the folder as a clean stop of Kafka does, and
-// gives the files back. It is for logs outside a Manager.
+// Close flushes the log, leaves the folder in the state of a clean stop of Kafka, and
+// closes the files. It is for logs outside a Manager.
 func (l *Log) Close() error {
 	err := l.Flush()
 	if err == nil {
@@ -240,7 +240,7 @@ func (l *Log) Close() error {
 	return err
 }
 
-// retire closes the log: calls that come later get err. Slices stay readable.
+// retire closes the log. Later calls get err. Slices stay readable.
 func (l *Log) retire(err error) {
 	l.reshaping.Lock()
 	defer l.reshaping.Unlock()
