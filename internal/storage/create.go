@@ -10,29 +10,28 @@ import (
 	"ottla/internal/vfs"
 )
 
-// A new partition costs nothing on disk until its first record: the metadata
-// log says that it exists, and a folder without a record says nothing that the
-// metadata does not. To make it costs three files' worth of the file system,
-// which on ext4 is from 15 µs each to 400 where many files were removed in the
-// last minute; of a topic with 10,000 partitions most are idle for a while, and
-// clients wait for the answer.
+// A new partition has no files on disk until its first record. The metadata log has
+// its existence, and a folder without records has no other information. Creating a
+// folder costs three files. On ext4 this takes from 15 µs each up to 400 µs if many
+// files were removed in the last minute. In a topic with 10,000 partitions most are
+// idle at first, and clients wait for the response.
 //
-//  1. create sees that the name is free and that the dir takes records. The log
-//     is empty, in memory.
-//  2. The first append makes folder, partition.metadata and segment, before it
-//     writes: a record is never in a folder that does not name its topic (P14).
-//     The flush that makes the record durable does the same for what leads to it.
-//  3. Until then a flush and a checkpoint find nothing to do, no checkpoint names
-//     the partition, and deleting it touches no file but those that an attempt on
-//     a full disk left. After a crash the metadata creates it anew.
+//  1. create checks that the name is unused and that the dir accepts records. The log
+//     is empty and exists only in memory.
+//  2. The first append creates the folder, partition.metadata and the segment before
+//     it writes. So a record is never in a folder without its topic id (P14). The
+//     flush that makes the record durable also makes their names durable.
+//  3. Until then a flush or a checkpoint has nothing to do, and no checkpoint contains
+//     the partition. Deleting it removes only files that a failed attempt on a full
+//     disk left. After a crash it is created again from the metadata.
 //
-// Rejected: a clean stop that does step 2 for those that had no record, so that it
-// leaves the folders that Kafka would. With 9,000 such partitions a stop took 24
-// seconds on ext4. Kafka creates a folder that is missing when it starts.
-// Rejected: folders that a goroutine makes later. The work is the same, at a
-// moment when nobody expects it, and a stop would have to wait for it.
+// Rejected: doing step 2 at a clean stop for partitions without records, to leave the
+// same folders as Kafka. With 9,000 such partitions a stop took 24 seconds on ext4.
+// Kafka creates missing folders at its start. Rejected: creating the folders later in a
+// goroutine. It is the same work at an unexpected time, and a stop would have to wait
+// for it.
 
-// create is step 1.
+// create does step 1.
 func (l *Log) create() error {
 	d := l.dir
 	if err := errors.Join(d.failed(), d.takesRecords()); err != nil {
@@ -50,7 +49,7 @@ func (l *Log) create() error {
 	return nil
 }
 
-// nameIsFree tells whether there is a folder that is not this log's.
+// nameIsFree returns an error if a folder with the name exists that is not this log's.
 func (l *Log) nameIsFree() error {
 	switch _, err := l.env.fs.Stat(l.path); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -66,8 +65,8 @@ func (l *Log) nameIsFree() error {
 	return fmt.Errorf("%w: the folder %s", ErrExists, l.path)
 }
 
-// putOnDisk is step 2. What an attempt on a full disk left is made again by the
-// next. The caller holds write.
+// putOnDisk does step 2. If an attempt fails on a full disk, the next one replaces the
+// files that it left. The caller holds write.
 func (l *Log) putOnDisk() error {
 	if !l.unmade {
 		return nil
@@ -87,8 +86,8 @@ func (l *Log) putOnDisk() error {
 	return nil
 }
 
-// makeFiles makes the folder and what is in it at first: the segment, which is
-// returned open, and small files, whose content is to be flushed.
+// makeFiles makes the folder with its first files: the segment, which is returned open,
+// and small files, whose content must be flushed.
 func (l *Log) makeFiles() (segment vfs.File, small []string, err error) {
 	if err := l.env.fs.MkdirAll(l.path, 0o755); err != nil {
 		return nil, nil, err
@@ -103,24 +102,25 @@ func (l *Log) makeFiles() (segment vfs.File, small []string, err error) {
 	return segment, small, err
 }
 
-// Delete removes partitions of a topic: their folders are renamed to …-delete at
-// once, durably, and removed after file.delete.delay.ms. A Slice stays readable.
-// Those that the node does not have are passed over. The error joins those of
-// single partitions; the others are deleted.
+// Delete removes partitions of a topic. Their folders are renamed to …-delete at once,
+// durably, and removed after file.delete.delay.ms. A Slice stays readable. Partitions
+// that the node does not have are ignored. The error joins the errors of single
+// partitions; the others are deleted.
 func (m *Manager) Delete(topic string, partitions ...int32) error {
 	return m.giveUp(topic, partitions, deleteDirSuffix)
 }
 
-// Quarantine takes a partition out of use that nobody claims: its folder is
-// renamed to …-stray and kept, for data is deleted only by a committed delete
-// of its topic id and never because metadata is missing (M13).
+// Quarantine closes a partition that is not in the metadata. Its folder is renamed to
+// …-stray and kept. Data is deleted only by a committed delete of its topic id, never
+// because metadata is missing (M13).
 func (m *Manager) Quarantine(topic string, partition int32) error {
 	return m.giveUp(topic, []int32{partition}, strayDirSuffix)
 }
 
-// giveUp closes logs and renames their folders. Each dir is made durable once,
-// after all of its renames. A crash before that brings some of them back, as one
-// before the first rename does with all: folders of a topic that nobody knows.
+// giveUp closes logs and renames their folders. Each dir is synced once, after all of
+// its renames. After a crash before the sync, some folders may have their old names,
+// as after a crash before the first rename: folders of a topic that is not in the
+// metadata.
 func (m *Manager) giveUp(topic string, partitions []int32, suffix string) error {
 	var errs []error
 	retired := make(map[*dir][]trashItem)
@@ -152,7 +152,7 @@ func (m *Manager) giveUp(topic string, partitions []int32, suffix string) error 
 	return errors.Join(errs...)
 }
 
-// forget takes a log out of the Manager, nil if there is none.
+// forget removes a log from the Manager and returns it, nil if there is none.
 func (m *Manager) forget(key partitionKey) *Log {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,8 +164,8 @@ func (m *Manager) forget(key partitionKey) *Log {
 	return l
 }
 
-// giveUp closes the log and renames its folder, not durably yet. The item is
-// what is to be removed later, without a path when nothing is on disk.
+// giveUp closes the log and renames its folder, not durably yet. The item is to be
+// removed later. It has no path if nothing is on disk.
 func (l *Log) giveUp(suffix string) (trashItem, error) {
 	l.reshaping.Lock()
 	defer l.reshaping.Unlock()
@@ -189,7 +189,7 @@ func (l *Log) giveUp(suffix string) (trashItem, error) {
 	path := d.retiredPath(l.tp, suffix)
 	err := d.env.fs.Rename(l.path, path)
 	if l.unmade {
-		err = ignoreMissing(err) // the attempt made nothing
+		err = ignoreMissing(err) // the failed attempt created nothing
 	}
 	if err != nil {
 		return trashItem{}, d.fail(err)

@@ -12,10 +12,10 @@ import (
 	"ottla/internal/vfs"
 )
 
-// checkpoint lets the recovery points of the dir's logs move: first what they
-// rely on is written and made durable, then they are. With closing it is the
-// last one, which leaves the logs as Kafka's clean stop does and writes the
-// other checkpoints too.
+// checkpoint moves the recovery points of the dir's logs: it writes the data that a
+// recovery needs, makes it durable, and then writes the points. With closing it is the
+// last checkpoint. It then leaves the logs in the state of Kafka's clean stop and also
+// writes the other checkpoints.
 func (d *dir) checkpoint(closing bool) error {
 	d.checkpoints.Lock()
 	defer d.checkpoints.Unlock()
@@ -34,7 +34,7 @@ func (d *dir) checkpoint(closing bool) error {
 		return err
 	}
 	if !closing {
-		return d.writeFlushed() // which has a hash of the points
+		return d.writeFlushed() // it contains a hash of the points
 	}
 	if err := d.writeStarts(); err != nil {
 		return err
@@ -45,8 +45,8 @@ func (d *dir) checkpoint(closing bool) error {
 	return d.writeHighWatermarks()
 }
 
-// saveLogs saves each log and makes the files durable, with two syncfs if they
-// are many: one for content, one for the names that the content then gets.
+// saveLogs saves each log and makes the files durable. If there are many, it uses two
+// syncfs: one for the content, one for the names.
 func (d *dir) saveLogs(closing bool) ([]saved, error) {
 	logs := d.manager.list(d)
 	all := make([]saved, len(logs))
@@ -76,8 +76,8 @@ func (d *dir) saveLogs(closing bool) ([]saved, error) {
 	return saves, d.syncSaves(saves, (*saved).folders, (*saved).syncNames)
 }
 
-// syncSaves makes count files of each save durable: each one's by each, or all
-// at once.
+// syncSaves makes the count files of each save durable: by calling each for every save,
+// or with one syncfs for all.
 func (d *dir) syncSaves(saves []saved, count func(*saved) int, each func(*saved) error) error {
 	total := 0
 	for i := range saves {
@@ -99,8 +99,8 @@ func (d *dir) writePoints() error {
 	return d.write(recoveryName, &d.points, func(l *Log) (int64, bool) { return l.point, true })
 }
 
-// writeStarts writes log-start-offset-checkpoint, with a line for each log that
-// does not begin with its first segment, as Kafka has.
+// writeStarts writes log-start-offset-checkpoint, with a line for each log that does
+// not begin at the base of its first segment, as in Kafka.
 func (d *dir) writeStarts() error {
 	return d.write(startName, &d.starts, func(l *Log) (int64, bool) {
 		if l.givenUp > 0 {
@@ -121,36 +121,36 @@ func (d *dir) writeCleaned() error {
 	return d.write(cleanerName, &d.cleaned, func(l *Log) (int64, bool) { return l.cleaned, l.cleaned != noOffset })
 }
 
-// writeFlushed writes .ottla_flushed: how far each log was flushed, for a
-// recovery to tell a torn tail from damage. It is written each flushedInterval,
-// and no append waits for it. Every line was true when it was written and stays
-// true, for a truncation writes the file first.
+// writeFlushed writes .ottla_flushed, the flushed offset of each log, with which a
+// recovery distinguishes a torn tail from damage. It is written every flushedInterval,
+// and no append waits for it. Every line stays valid after it was written, because a
+// truncation first rewrites the file.
 //
-// Another program may open the dir after this one was killed, and make other logs
-// of the same names. So the first line has a hash of the recovery points, which
-// that program writes anew: a file with another hash is not used. A clean stop
-// removes it.
+// Another program may open the dir after this one was killed, and make other logs with
+// the same names. So the first line has a hash of the recovery points, which that
+// program rewrites. A file with another hash is not used. A clean stop removes the
+// file.
 func (d *dir) writeFlushed() error {
 	err := d.write(flushedName, &d.flushed, flushedOffset, d.pointsLine())
 	if err != nil {
-		d.flushedUnknown() // the file may be there all the same
+		d.flushedUnknown() // the file may exist in spite of the error
 	}
 	return err
 }
 
 func flushedOffset(l *Log) (int64, bool) { return l.flushed, l.flushed > 0 && l.givenUp == 0 }
 
-// writeRecent writes the same into .ottla_flushed.recent each recentInterval,
-// without making it durable: that is for the end of a process, after which the
-// page cache is still there. A power loss leaves any part of it, or an older
-// one, of which the count of lines or the text is wrong, or which is true.
+// writeRecent writes the same content to .ottla_flushed.recent every recentInterval. It
+// is not made durable: it is for a process crash, after which the page cache still
+// exists. A power loss may leave a part of the file, which the number of lines or the
+// text reveals, or an older version, which is still valid.
 func (d *dir) writeRecent() error {
 	logs := d.manager.list(d)
 	if len(logs) > recentLogs {
 		return nil
 	}
 	if !d.writing.TryLock() {
-		return nil // another file is being written: the next round comes soon
+		return nil // another file is being written; the next call comes soon
 	}
 	defer d.writing.Unlock()
 	lines, offsets := d.lines(logs, flushedOffset, d.pointsLine())
@@ -186,18 +186,18 @@ func (d *dir) dropRecent() error {
 }
 
 const (
-	// flushedInterval is how old .ottla_flushed may be, recentInterval
-	// .ottla_flushed.recent in a dir of at most recentLogs logs.
+	// flushedInterval is the maximum age of .ottla_flushed, recentInterval that of
+	// .ottla_flushed.recent in a dir with at most recentLogs logs.
 	flushedInterval = time.Second
 	recentInterval  = 100 * time.Millisecond
 	recentLogs      = 1000
 )
 
-// pointsKey is the line of .ottla_flushed for the hash of the recovery points; no
-// topic has that name.
+// pointsKey is the key of the line with the hash of the recovery points in
+// .ottla_flushed. It is not a valid topic name.
 var pointsKey = partitionKey{topic: "/recovery-points"}
 
-// pointsLine is the hash of the recovery points on disk.
+// pointsLine returns the line with the hash of the recovery points on disk.
 func (d *dir) pointsLine() offsetLine {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -205,13 +205,13 @@ func (d *dir) pointsLine() offsetLine {
 	for key, offset := range d.points {
 		h := fnv.New64a()
 		fmt.Fprintf(h, "%s-%d %d", key.topic, key.partition, offset)
-		sum += h.Sum64() // in any order
+		sum += h.Sum64() // independent of the order
 	}
 	return offsetLine{pointsKey, int64(sum >> 1)}
 }
 
-// readFlushed reads .ottla_flushed and .ottla_flushed.recent. They are removed,
-// durably, if they are not of the last life of the dir.
+// readFlushed reads .ottla_flushed and .ottla_flushed.recent. It removes them durably if
+// they are not from the last run of the dir.
 func (d *dir) readFlushed() error {
 	hash, removed := d.pointsLine().offset, false
 	for _, x := range []struct {
@@ -225,7 +225,7 @@ func (d *dir) readFlushed() error {
 			return err
 		}
 		if err == nil && offsets == nil {
-			continue // it is missing
+			continue // the file is missing
 		}
 		if err == nil && !d.clean && offsets[pointsKey] == hash {
 			*x.to = offsets
@@ -243,8 +243,8 @@ func (d *dir) readFlushed() error {
 	return nil
 }
 
-// removeFlushed removes both files at a clean stop. The marker that is written
-// next makes that durable.
+// removeFlushed removes both files at a clean stop. Writing the clean-stop marker makes
+// this durable.
 func (d *dir) removeFlushed() error {
 	for _, name := range []string{flushedName, recentName} {
 		if err := ignoreMissing(d.env.fs.Remove(filepath.Join(d.path, name))); err != nil {
@@ -254,10 +254,9 @@ func (d *dir) removeFlushed() error {
 	return nil
 }
 
-// flushedUnknown lets .ottla_flushed be written anew before the next truncation
-// of any log.
+// flushedUnknown makes the next truncation of any log rewrite .ottla_flushed first.
 func (d *dir) flushedUnknown() {
-	unknown := map[partitionKey]int64{{}: noOffset} // unlike any file
+	unknown := map[partitionKey]int64{{}: noOffset} // differs from any content
 	for _, l := range d.manager.list(d) {
 		unknown[l.key()] = math.MaxInt64
 	}
@@ -266,9 +265,8 @@ func (d *dir) flushedUnknown() {
 	d.flushed = unknown
 }
 
-// write replaces a checkpoint if its content, known from onDisk, changed.
-// offset is called with a log's mu held. A full disk keeps the old one, which
-// is behind but not wrong.
+// write replaces a checkpoint if its content differs from onDisk. offset is called with
+// a log's mu held. If the disk is full the old file remains; it is older, but valid.
 func (d *dir) write(name string, onDisk *map[partitionKey]int64, offset func(*Log) (int64, bool), more ...offsetLine) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
@@ -288,7 +286,7 @@ func (d *dir) write(name string, onDisk *map[partitionKey]int64, offset func(*Lo
 	return nil
 }
 
-// lines are those of a checkpoint, also as a map.
+// lines returns the lines of a checkpoint, also as a map.
 func (d *dir) lines(logs []*Log, offset func(*Log) (int64, bool), more ...offsetLine) ([]offsetLine, map[partitionKey]int64) {
 	list := more
 	offsets := make(map[partitionKey]int64)
@@ -310,25 +308,25 @@ func (d *dir) lines(logs []*Log, offset func(*Log) (int64, bool), more ...offset
 
 func (l *Log) key() partitionKey { return partitionKey{l.tp.Topic, l.tp.Partition} }
 
-// startOnDisk is the start of a log that a crash would leave.
+// startOnDisk returns the log start in the checkpoint on disk.
 func (d *dir) startOnDisk(l *Log) int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.starts[l.key()]
 }
 
-// pointOnDisk is the recovery point of a log that a crash would leave.
+// pointOnDisk returns the recovery point in the checkpoint on disk.
 func (d *dir) pointOnDisk(l *Log) int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.points[l.key()]
 }
 
-// lines are what the checkpoints on disk say of a partition.
+// lines has the values of a partition in the checkpoints on disk.
 type lines struct{ point, start, highWatermark, cleaned, flushed int64 }
 
-// written waits for the checkpoint that is being written, which knows the
-// partition as it was when that began.
+// written returns the values of a partition on disk. It waits for a checkpoint that is
+// being written, because that may contain older values.
 func (d *dir) written(key partitionKey) lines {
 	d.writing.Lock()
 	defer d.writing.Unlock()
@@ -337,11 +335,11 @@ func (d *dir) written(key partitionKey) lines {
 	return lines{d.points[key], d.starts[key], d.highWatermarks[key], d.cleaned[key], max(d.flushed[key], d.recent[key])}
 }
 
-// lowerRecoveryPoint writes the checkpoints anew when they say more of a log
-// than will hold once it was truncated to offset. The caller holds the log's
-// write and flushing. What the log says is lowered before it looks at the disk:
-// a checkpoint that begins meanwhile has it, and a save under way, of another
-// generation now, does not take it back.
+// lowerRecoveryPoint rewrites the checkpoints if they have values of a log above
+// offset, to which the log will be truncated. The caller holds the log's write and
+// flushing. The values in memory are lowered before those on disk. So a checkpoint that
+// starts meanwhile has the new values, and a running save does not raise them again,
+// because its generation is outdated.
 func (d *dir) lowerRecoveryPoint(l *Log, offset int64) error {
 	l.mu.Lock()
 	l.generation++
@@ -371,8 +369,8 @@ func (d *dir) lowerRecoveryPoint(l *Log, offset int64) error {
 	return nil
 }
 
-// forget drops the lines of a partition that is created anew: they are about
-// another log of that name.
+// forget removes the lines of a partition that is created: they belong to an earlier
+// log with the same name.
 func (d *dir) forget(key partitionKey) error {
 	if known := d.written(key); known == (lines{}) {
 		return nil

@@ -16,12 +16,11 @@ import (
 	"ottla/internal/xsync"
 )
 
-// dir is one log dir, or what stands in for it around a log outside a Manager.
+// dir is one log dir, or the environment of a log outside a Manager.
 //
-// It is online until a write or flush fails for another reason than a full
-// disk. Then its logs are given up: nothing is tried again on top of what the
-// kernel may have lost, and only a restart, which checks what is there, brings
-// it back.
+// It is online until a write or flush fails for another reason than a full disk.
+// Then its logs are closed. Writes are not retried, because the kernel may have lost
+// data. Only a restart, which checks the data on disk, brings the dir back.
 type dir struct {
 	env  *env
 	path string
@@ -33,32 +32,31 @@ type dir struct {
 	// reserve is nil for a log outside a Manager.
 	reserve *reserve
 	trash   trash
-	// logs is how many the Manager has in the dir; guarded by its lock.
+	// logs is the number of the Manager's logs in the dir; guarded by its lock.
 	logs int
-	// clean tells that the last stop was clean, cleanEpoch with which broker
-	// epoch.
+	// clean is true if the last stop was clean; cleanEpoch is its broker epoch.
 	clean      bool
 	cleanEpoch int64
 
-	// checkpoints is held during a checkpoint of all logs; it is taken before
-	// Log.write. writing is held while one of the files is written, and taken
+	// checkpoints is held during a checkpoint of all logs. It is taken before
+	// Log.write. writing is held while one of the files is written. It is taken
 	// after the locks of a log.
 	checkpoints, writing xsync.Mutex
 
 	mu      sync.Mutex
 	failure *StorageError
-	// points, starts, highWatermarks, cleaned and flushed are the checkpoints as they are
-	// on disk.
+	// points, starts, highWatermarks, cleaned and flushed are the contents of the
+	// checkpoints on disk.
 	points, starts, highWatermarks, cleaned, flushed map[partitionKey]int64
-	// recent is what .ottla_flushed.recent says, if it is there. Guarded by
+	// recent is the content of .ottla_flushed.recent, if it exists. Guarded by
 	// writing.
 	recent      map[partitionKey]int64
 	recentThere bool
-	// tell is called once, in a goroutine of its own, when the dir fails.
+	// tell is called once, in a separate goroutine, when the dir fails.
 	tell func(error)
 }
 
-// failed is the error that took the dir offline, nil while it is online.
+// failed returns the error that took the dir offline, nil while it is online.
 func (d *dir) failed() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -73,7 +71,7 @@ func (d *dir) fail(err error) error {
 	if isClosed(err) {
 		return err
 	}
-	failure, ok := err.(*StorageError) //nolint:errorlint // a wrapped one has something to say
+	failure, ok := err.(*StorageError) //nolint:errorlint // a wrapped one has more context
 	if !ok {
 		failure = &StorageError{Dir: d.path, Err: err}
 	}
@@ -88,8 +86,8 @@ func (d *dir) fail(err error) error {
 	return failure
 }
 
-// writeFailed is fail for what changed nothing yet: want of space, or of file
-// descriptors, passes.
+// writeFailed is fail for an operation that has changed nothing yet. A full disk or a
+// lack of file descriptors leaves the dir online.
 func (d *dir) writeFailed(err error) error {
 	if vfs.IsNoSpace(err) {
 		d.ranFull()
@@ -100,26 +98,26 @@ func (d *dir) writeFailed(err error) error {
 	return d.fail(err)
 }
 
-// relieve waits for a flush of all logs of the dir, which lets go of the files that
-// waited for it. The caller holds no lock.
+// relieve waits for a flush of all logs of the dir, after which their files can be
+// closed. The caller holds no lock.
 func (d *dir) relieve() {
 	if d.flusher != nil {
 		d.flusher.relieve()
 	}
 }
 
-// flushSoon asks for a flush of a log.
+// flushSoon requests a flush of a log.
 func (d *dir) flushSoon(l *Log) {
 	if d.flusher != nil {
 		d.flusher.add(l)
 	}
 }
 
-// errForeignDir is a dir of another node or cluster.
+// errForeignDir means that a dir belongs to another node or cluster.
 var errForeignDir = errors.New("the log dir belongs to another node")
 
-// openDir locks a dir and reads what it says about itself. The marker of a
-// clean stop is removed, durably, before anything else is changed.
+// openDir locks a dir and reads its meta.properties and checkpoints. The marker of a
+// clean stop is removed durably before anything else is changed.
 func (m *Manager) openDir(path string) (*dir, error) {
 	fsys := m.env.fs
 	if err := makeDir(fsys, path); err != nil {
@@ -144,14 +142,14 @@ func (m *Manager) openDir(path string) (*dir, error) {
 		if d.reserve != nil {
 			_ = d.reserve.close()
 		}
-		_ = lock.Close() // the error above is what counts
+		_ = lock.Close() // the error above is returned
 		return nil, fmt.Errorf("log dir %s: %w", path, err)
 	}
 	d.flusher.serial = m.options.manual
 	return d, nil
 }
 
-// makeDir makes a dir, and what is missing above it, durably.
+// makeDir makes a dir and its missing parents durably.
 func makeDir(fsys vfs.FS, path string) error {
 	if _, err := fsys.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -168,21 +166,21 @@ func makeDir(fsys vfs.FS, path string) error {
 	return fsys.SyncDir(parent)
 }
 
-// syncAbove makes the names durable that lead to a dir, as far as the folders
-// above it may be opened.
+// syncAbove makes the names of a dir and its parents durable, as far as the parents
+// can be opened.
 func syncAbove(fsys vfs.FS, path string) {
 	for parent := filepath.Dir(path); parent != path; path, parent = parent, filepath.Dir(parent) {
 		_ = fsys.SyncDir(parent)
 	}
 }
 
-// identify compares meta.properties with node and cluster, or writes it into a
-// new dir, which gets an id.
+// identify compares meta.properties with the node and cluster. In a new dir it writes
+// the file with a new directory id.
 func (m *Manager) identify(d *dir) error {
 	meta, err := ReadMetaProperties(m.env.fs, d.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		// A start before may have made the dir and failed before it was durable.
+		// An earlier start may have made the dir and failed before it was durable.
 		syncAbove(m.env.fs, d.path)
 		meta = MetaProperties{ClusterID: m.options.ClusterID, NodeID: m.options.NodeID}
 	case err != nil:
@@ -208,9 +206,8 @@ type cleanStop struct {
 	BrokerEpoch int64 `json:"brokerEpoch"`
 }
 
-// readState reads the checkpoints and takes the marker of a clean stop away.
-// A checkpoint that cannot be read is worth no more than a missing one: more is
-// scanned then.
+// readState reads the checkpoints and removes the marker of a clean stop. A checkpoint
+// that cannot be read counts as missing; recovery then scans more.
 func (d *dir) readState() error {
 	for _, c := range []struct {
 		name string
@@ -220,7 +217,7 @@ func (d *dir) readState() error {
 		var corrupt *CorruptError
 		if errors.As(err, &corrupt) {
 			d.env.log.Warn("going on without a checkpoint", "err", err)
-			offsets = map[partitionKey]int64{{}: noOffset} // unlike any, so that it is written anew
+			offsets = map[partitionKey]int64{{}: noOffset} // differs from any content, so that it is rewritten
 		} else if err != nil {
 			return err
 		}
@@ -237,7 +234,7 @@ func (d *dir) readState() error {
 		return ignoreMissing(err)
 	}
 	stop := cleanStop{BrokerEpoch: -1}
-	_ = json.Unmarshal(data, &stop) // that the file exists is what counts
+	_ = json.Unmarshal(data, &stop) // only the existence of the file matters
 	d.cleanEpoch = stop.BrokerEpoch
 	if err := d.env.fs.Remove(name); err != nil {
 		return err
@@ -249,8 +246,8 @@ func (d *dir) partitionPath(key partitionKey) string {
 	return filepath.Join(d.path, partitionDirName(key.topic, key.partition))
 }
 
-// loadDir opens every partition of a dir. The error ends the open of the
-// Manager; what concerns the dir alone takes it offline.
+// loadDir opens every partition of a dir. An error of the dir itself takes it offline.
+// Only other errors are returned; they end the open of the Manager.
 func (m *Manager) loadDir(ctx context.Context, d *dir) error {
 	keys, err := d.partitions()
 	if err != nil {
@@ -288,9 +285,9 @@ func (m *Manager) anyOnline() error {
 	return fmt.Errorf("every log dir failed: %w", last)
 }
 
-// partitions lists the folders that are partitions in use. Those of deleted
-// partitions go to the trash; strays, replicas that were being moved, the
-// metadata log and what is no partition are left alone.
+// partitions lists the folders of partitions in use. Folders of deleted partitions go
+// to the trash. Strays, replicas that were being moved, the metadata log and other
+// folders are ignored.
 func (d *dir) partitions() ([]partitionKey, error) {
 	entries, err := d.env.fs.ReadDir(d.path)
 	if err != nil {
@@ -313,8 +310,8 @@ func (d *dir) partitions() ([]partitionKey, error) {
 	return keys, nil
 }
 
-// loadLog opens one partition. Damage keeps that partition closed, an error of
-// the disk takes the dir offline.
+// loadLog opens one partition. If it is damaged, only this partition stays closed. A
+// disk error takes the dir offline.
 func (m *Manager) loadLog(d *dir, key partitionKey) error {
 	c, known := m.options.Default, false
 	if m.options.TopicConfig != nil {
@@ -362,8 +359,8 @@ func (m *Manager) loadLog(d *dir, key partitionKey) error {
 	return nil
 }
 
-// flushLoaded makes durable what recovery found beyond the recovery points:
-// after kill -9 it is in the page cache only, and must not count before.
+// flushLoaded makes the data above the recovery points durable. After kill -9 it is
+// only in the page cache, and it must not count before the flush.
 func (d *dir) flushLoaded(logs []*Log) {
 	for _, l := range logs {
 		if l.flushed < l.end || l.names != l.namesSynced || l.newFolder || l.active().pinned != nil {
@@ -373,7 +370,7 @@ func (d *dir) flushLoaded(logs []*Log) {
 	d.flusher.round()
 }
 
-// retiredPath finds a name that no folder has.
+// retiredPath returns an unused folder name.
 func (d *dir) retiredPath(tp TopicPartition, suffix string) string {
 	for {
 		path := filepath.Join(d.path, retiredDirName(tp.Topic, tp.Partition, d.env.newID(), suffix))
@@ -383,11 +380,11 @@ func (d *dir) retiredPath(tp TopicPartition, suffix string) string {
 	}
 }
 
-// farFuture is when everything is due.
+// farFuture is a time at which every item is due.
 var farFuture = time.Unix(1<<40, 0)
 
-// emptyTrash removes what is due, and on a full disk what is not. What cannot be removed is tried again after
-// the next start.
+// emptyTrash removes the items that are due, and on a full disk all items. If a removal
+// fails, it is retried after the next start.
 func (d *dir) emptyTrash(now time.Time) {
 	if d.reserve.gone.Load() {
 		now = farFuture

@@ -11,22 +11,22 @@ import (
 	"ottla/internal/vfs"
 )
 
-// folder is what the listing of a partition's folder says.
+// folder is the listing of a partition's folder.
 type folder struct {
-	sizes     map[string]int64 // of every file, by name
-	bases     []int64          // of the segments
+	sizes     map[string]int64 // sizes of the files, by name
+	bases     []int64          // bases of the segments
 	snapshots []int64
-	changed   bool // something was removed or renamed
+	changed   bool // a file was removed or renamed
 }
 
-// tidyFolder does away with what an interrupted operation left behind, as
-// Kafka does at open, and lists the rest. Files of other names stay.
+// tidyFolder finishes or removes what an interrupted operation left, as Kafka does at
+// open, and lists the remaining files. Files with other names are kept.
 //
-//   - .deleted: retention or truncation had given the file up. Removed.
-//   - .cleaned: compaction had not finished it. Removed, and with it each .swap
+//   - .deleted: released by retention or truncation. Removed.
+//   - .cleaned: an unfinished result of compaction. Removed, together with each .swap
 //     at or above its offset, which belongs to the same replacement.
-//   - .swap: compaction had finished it. The segments whose offsets it holds are
-//     removed and it takes their place.
+//   - .swap: a finished result of compaction. It replaces the segments with its
+//     offsets.
 //   - an index without its segment: removed.
 func tidyFolder(fsys vfs.FS, path string) (folder, error) {
 	f, err := listFolder(fsys, path)
@@ -94,16 +94,15 @@ func (f *folder) add(name string, info fs.FileInfo) {
 	}
 }
 
-// finishSwaps is the part of tidyFolder that renames; it tells whether
-// something changed. A crash inside it must leave what the next start takes the
-// same way, whichever of its changes survive: so the folder is made durable
-// between those that depend on each other.
+// finishSwaps does the renames of tidyFolder. It tells whether something changed. After
+// a crash the next start must come to the same result, whichever of the changes
+// survive. So the folder is synced between steps that depend on each other:
 //
-//  1. .deleted goes, and each .swap that is not to be used.
-//  2. .cleaned goes, which told so.
-//  3. What the .swap replace goes.
-//  4. The .log.swap take their names.
-//  5. The indexes take theirs.
+//  1. Remove .deleted files, and .swap files that must not be used.
+//  2. Remove .cleaned files, which caused this.
+//  3. Remove the files that .swap files replace.
+//  4. Rename the .log.swap files.
+//  5. Rename the indexes.
 func (f *folder) finishSwaps(fsys vfs.FS, path string) (changed bool, err error) {
 	remove, cleaned, swaps := f.leftBehind()
 	replaced, err := f.replacedBy(fsys, path, swaps)
@@ -136,8 +135,8 @@ func (f *folder) finishSwaps(fsys vfs.FS, path string) (changed bool, err error)
 	return changed, nil
 }
 
-// leftBehind lists what an interrupted operation left, each list sorted: the
-// files that go, the .cleaned ones, and the .swap that are to be used.
+// leftBehind lists the files of an interrupted operation in three sorted lists: files
+// to remove, .cleaned files, and .swap files to use.
 func (f *folder) leftBehind() (remove, cleaned, swaps []string) {
 	first := int64(math.MaxInt64)
 	for name := range f.sizes {
@@ -165,13 +164,13 @@ func (f *folder) leftBehind() (remove, cleaned, swaps []string) {
 	return remove, cleaned, swaps
 }
 
-// withSuffix lists the names that end so, or do not.
+// withSuffix lists the names with the suffix, or those without it if want is false.
 func withSuffix(names []string, suffix string, want bool) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return strings.HasSuffix(name, suffix) != want })
 }
 
-// replacedBy lists the files of the segments that lie in the range of offsets
-// of the .log.swap files.
+// replacedBy lists the files of the segments in the offset ranges of the .log.swap
+// files.
 func (f *folder) replacedBy(fsys vfs.FS, path string, swaps []string) ([]string, error) {
 	low, high := int64(math.MaxInt64), int64(math.MinInt64)
 	for _, name := range swaps {
@@ -196,7 +195,7 @@ func (f *folder) replacedBy(fsys vfs.FS, path string, swaps []string) ([]string,
 	return names, nil
 }
 
-// nextOffset is the offset that follows the last batch of a segment's file.
+// nextOffset returns the offset after the last batch of a segment's file.
 func nextOffset(fsys vfs.FS, name string, base int64) (int64, error) {
 	files := newFiles(fsys, 0, 0)
 	f := files.file(name)
@@ -221,8 +220,8 @@ func nextOffset(fsys vfs.FS, name string, base int64) (int64, error) {
 	return next, nil
 }
 
-// openSegments makes the list of segments that the folder holds, trusting the
-// sizes of the indexes; if there is none, a new one at base.
+// openSegments makes the list of segments in the folder, with the index sizes as found.
+// If there is none, it creates one at base.
 func (l *Log) openSegments(f folder, base int64) error {
 	for _, b := range f.bases {
 		s := openSegment(l.env.files, l.path, b)
@@ -253,10 +252,10 @@ func (l *Log) openSegments(f folder, base int64) error {
 	return nil
 }
 
-// checkIndexFiles builds the indexes of a segment anew of which one is missing
-// or obviously wrong, durably: a start that crashes must not leave half an index
-// that looks whole. Those from number from on are built by the scan, and get
-// their files when they have entries, or the segment is finished.
+// checkIndexFiles durably rebuilds the indexes of a segment if one of them is missing or
+// obviously wrong: a crash must not leave a part of an index that looks complete. The
+// scan rebuilds those of the segments from number from on. Their files are created with
+// their first entries, or when the segment is finished.
 func (r *recovery) checkIndexFiles(number int, s *segment) error {
 	l := r.log
 	offsets, haveOffsets := r.folder.sizes[segmentName(s.base, offsetSuffix)]
@@ -295,8 +294,7 @@ func (r *recovery) checkIndexFiles(number int, s *segment) error {
 	return nil
 }
 
-// createIndexes makes the files of the indexes that are missing, as every
-// segment of Kafka has them.
+// createIndexes creates missing index files, because every segment of Kafka has them.
 func (s *segment) createIndexes() error {
 	for _, x := range []*index{&s.offsets.index, &s.times.index} {
 		if x.made {
@@ -310,8 +308,8 @@ func (s *segment) createIndexes() error {
 	return nil
 }
 
-// resetIndexes forgets the entries, to make them anew. The transactions stay
-// unless all is true: they cannot be found again without the producers' state.
+// resetIndexes removes the entries before a rebuild. The transactions are kept unless
+// all is true, because they cannot be rebuilt without the producers' state.
 func (s *segment) resetIndexes(all bool) {
 	s.offsets.cut(0)
 	s.times.cut(0)

@@ -14,13 +14,13 @@ const (
 	timeSuffix     = ".timeindex"
 	txnSuffix      = ".txnindex"
 	snapshotSuffix = ".snapshot" // producer state at that offset
-	deletedSuffix  = ".deleted"  // behind one of the above: removed at open
-	cleanedSuffix  = ".cleaned"  // compaction was not finished: removed at open
-	swapSuffix     = ".swap"     // compaction was finished: renamed at open
-	cutSuffix      = ".cut"      // what recovery cut off a log, see recovery.cutTail
+	deletedSuffix  = ".deleted"  // after one of the above: removed at open
+	cleanedSuffix  = ".cleaned"  // unfinished compaction: removed at open
+	swapSuffix     = ".swap"     // finished compaction: renamed at open
+	cutSuffix      = ".cut"      // bytes that recovery removed from a log, see recovery.cutTail
 )
 
-// The files beside the segments of a partition.
+// The other files of a partition.
 const (
 	epochsName    = "leader-epoch-checkpoint"
 	partitionName = "partition.metadata"
@@ -35,18 +35,18 @@ const (
 	startName       = "log-start-offset-checkpoint"
 	replicationName = "replication-offset-checkpoint"
 	cleanerName     = "cleaner-offset-checkpoint"
-	flushedName     = ".ottla_flushed"        // how far each log was flushed, see dir.writeFlushed
-	recentName      = ".ottla_flushed.recent" // as that, but not durable
-	reserveName     = ".ottla_reserve"        // space for a full disk; Kafka looks at folders only
+	flushedName     = ".ottla_flushed"        // flushed offset of each log, see dir.writeFlushed
+	recentName      = ".ottla_flushed.recent" // the same, not durable
+	reserveName     = ".ottla_reserve"        // reserved space for a full disk; Kafka reads only folders
 )
 
 // The suffixes of partition folders that are not in use.
 const (
 	deleteDirSuffix = "-delete" // topic-N.<32 hex digits>-delete: removed after a delay
-	strayDirSuffix  = "-stray"  // a replica that nobody claimed
+	strayDirSuffix  = "-stray"  // a replica that is not in the metadata
 )
 
-// metadataTopic has a folder in the metadata log dir that raft owns.
+// metadataTopic is the topic whose folder in the metadata log dir package raft owns.
 const metadataTopic = "__cluster_metadata"
 
 // maxNameBytes is the limit of a file name on the usual file systems.
@@ -75,7 +75,7 @@ func parseSegmentName(name string) (offset int64, suffix string, ok bool) {
 	return offset, name[offsetDigits:], err == nil
 }
 
-// partitionDirName is the folder of a partition.
+// partitionDirName returns the folder name of a partition.
 func partitionDirName(topic string, partition int32) string {
 	return topic + "-" + strconv.Itoa(int(partition))
 }
@@ -93,8 +93,8 @@ func parsePartitionDir(name string) (topic string, partition int32, ok bool) {
 	return name[:dash], int32(n), true
 }
 
-// IsPartitionDir tells whether a folder of a log dir is that of a partition: in
-// use, deleted, a stray, or a replica on its way to another log dir.
+// IsPartitionDir tells whether a folder of a log dir is that of a partition: in use,
+// deleted, a stray, or a replica that is moved to another log dir.
 func IsPartitionDir(name string) bool {
 	if _, _, ok := parsePartitionDir(name); ok {
 		return true
@@ -108,8 +108,8 @@ func IsPartitionDir(name string) bool {
 	return false
 }
 
-// retiredDirName is the name that a partition's folder gets when it goes out of
-// use: topic-N.<unique>suffix, the topic cut so that the name fits.
+// retiredDirName returns the name of a partition's folder after its use:
+// topic-N.<unique>suffix, with the topic cut to the maximum name length.
 func retiredDirName(topic string, partition int32, unique [16]byte, suffix string) string {
 	tail := fmt.Sprintf("-%d.%x%s", partition, unique, suffix)
 	return topic[:min(len(topic), maxNameBytes-len(tail))] + tail

@@ -11,9 +11,9 @@ import (
 	"ottla/internal/vfs"
 )
 
-// OpenLog opens, or makes, one log outside a Manager and flushes what it
-// found. Such a log never flushes by itself: its owner calls Flush, Checkpoint,
-// DeleteBelowStart and Close.
+// OpenLog opens or creates one log outside a Manager and flushes the recovered data.
+// Such a log has no flusher: its owner calls Flush, Checkpoint, DeleteBelowStart and
+// Close.
 func OpenLog(o LogOptions) (*Log, error) {
 	e := newEnv(&env{fs: o.FS, now: o.Now, log: o.Log, codecs: o.Codecs, durable: true}, 0, 0, o.Seed)
 	d := &dir{env: e, path: filepath.Dir(o.Path)}
@@ -47,8 +47,8 @@ func newLog(d *dir, tp TopicPartition, path string, c config.Topic) *Log {
 	return l
 }
 
-// makeFolder makes the folder of a new log with its partition.metadata, or
-// takes the topic id from the one that is there.
+// makeFolder makes the folder of a new log with its partition.metadata, or reads the
+// topic id of an existing one.
 func (l *Log) makeFolder() (existed bool, err error) {
 	if _, err := l.env.fs.Stat(l.path); err == nil {
 		return true, l.readTopicID()
@@ -74,9 +74,9 @@ func (l *Log) writeTopicID() error {
 	return nil
 }
 
-// readTopicID compares the topic id of the folder with the one that is
-// expected, or takes it over. A file that a crash left empty was never part of
-// a flush, so nothing in the folder was acknowledged: it counts as missing.
+// readTopicID compares the topic id of the folder with the expected one, or uses it if
+// none is expected. A file that a crash left empty was never flushed, so no record in
+// the folder was acknowledged. It counts as missing.
 func (l *Log) readTopicID() error {
 	name := filepath.Join(l.path, partitionName)
 	data, err := vfs.ReadFile(l.env.fs, name)
@@ -95,9 +95,9 @@ func (l *Log) readTopicID() error {
 	return nil
 }
 
-// AssignTopicID gives a log its topic id whose folder has none, as one from
-// before topic ids, or one that a crash left without. Another id than the
-// folder's is ErrTopicID (P14).
+// AssignTopicID sets the topic id of a log whose folder has none: a folder from before
+// topic ids, or one that a crash left without. If the folder has another id, it returns
+// ErrTopicID (P14).
 func (l *Log) AssignTopicID(id [16]byte) error {
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -111,7 +111,7 @@ func (l *Log) AssignTopicID(id [16]byte) error {
 		return fmt.Errorf("%w: %s holds topic id %s, not %s", ErrTopicID, l.path, formatID(l.tp.TopicID), formatID(id))
 	}
 	name := filepath.Join(l.path, partitionName)
-	if !l.unmade { // else putOnDisk writes it
+	if !l.unmade { // otherwise putOnDisk writes it
 		if err := vfs.WriteFileAtomic(l.env.fs, name, encodePartitionMetadata(id), 0o644); err != nil {
 			return l.dir.writeFailed(err)
 		}
@@ -122,8 +122,8 @@ func (l *Log) AssignTopicID(id [16]byte) error {
 	return nil
 }
 
-// isFatal tells an error that concerns a whole dir from one of a single log: it is
-// damaged, or has a folder or a link to nowhere in the place of a file.
+// isFatal tells whether an error affects a whole dir. It is false for an error of a
+// single log: damage, or a folder or dangling link in place of a file.
 func isFatal(err error) bool {
 	var corrupt *CorruptError
 	for _, single := range []error{ErrTopicID, fs.ErrNotExist, syscall.EISDIR, syscall.ELOOP} {
