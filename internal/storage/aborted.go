@@ -8,18 +8,18 @@ import (
 	"ottla/internal/vfs"
 )
 
-// AbortedTxn is a transaction that a reader of its partition must leave out.
+// AbortedTxn is an aborted transaction, which a reader of its partition must skip.
 type AbortedTxn struct {
 	ProducerID int64
-	// FirstOffset is where the reader begins to leave out that producer's
-	// records, until its marker.
+	// FirstOffset is the offset from which the reader must skip the producer's
+	// records, until the marker.
 	FirstOffset int64
 }
 
-// ReadCommitted is Read, and beside the region the aborted transactions that
-// overlap it; upTo is the last stable offset. More of them may be told than the
-// region has batches of, but none from beyond the batch of the next entry of the
-// offset index: a reader far behind is not told of all that was aborted since.
+// ReadCommitted is like Read and also returns the aborted transactions that overlap the
+// region. upTo is the last stable offset. The list may include transactions without a
+// batch in the region, but none from beyond the batch of the next offset index entry.
+// So a reader far behind does not get all later aborted transactions.
 func (l *Log) ReadCommitted(from, upTo int64, maxBytes int, minOne bool) (Slice, []AbortedTxn, error) {
 	slice, p, err := l.readChecked(from, upTo, maxBytes, minOne, true)
 	if err != nil || slice.Len() == 0 {
@@ -36,18 +36,17 @@ func (l *Log) ReadCommitted(from, upTo int64, maxBytes int, minOne bool) (Slice,
 	return Slice{}, nil, err
 }
 
-// regionBound is an offset that all offsets of a region are below, as the plan of
-// its read was carried out:
+// regionBound returns an upper limit of the offsets of a region:
 //
-//  1. A region that nothing but the plan bounds ends where the plan does.
-//  2. Else the first entry of the offset index at or behind its end is about a
-//     later batch.
-//  3. The entry is proved by the header of that batch. One too low would hide a
-//     transaction that was aborted; so an index that is wrong, or of which the log
-//     was truncated or compacted meanwhile, is left alone, and step 1 holds.
+//  1. If only the plan limits the region, the limit is the end of the plan.
+//  2. Otherwise it is the offset of the first index entry at or after the region's
+//     end, which belongs to a later batch.
+//  3. The entry is verified with the header of that batch. An entry that is too low
+//     would hide an aborted transaction. If the index is wrong, or the log was
+//     truncated or compacted meanwhile, the limit of step 1 is used.
 //
-// Rejected: to walk over the headers of the region, for the exact offset. It
-// reads as much of the disk as sendfile is about to.
+// Rejected: scanning the headers of the region for the exact offset. It reads as much
+// from the disk as the following sendfile.
 func (l *Log) regionBound(p *readPlan, region *Slice) (int64, error) {
 	planned := min(p.next, p.upTo)
 	end := region.pos + int64(region.length)
@@ -90,9 +89,9 @@ func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {
 	return found, err
 }
 
-// abortedBetween is AbortedTxns with all that the index says.
+// abortedBetween is AbortedTxns with all fields of the index.
 func (l *Log) abortedBetween(from, upTo int64) (found []abortedTxn, err error) {
-	for range 4 { // again when a segment was removed meanwhile
+	for range 4 { // retry if a segment was removed meanwhile
 		if found, err = l.abortedTxns(from, upTo); !isClosed(err) {
 			break
 		}
@@ -134,43 +133,43 @@ func (l *Log) abortedTxns(from, upTo int64) ([]abortedTxn, error) {
 	return found, nil
 }
 
-// foreignTxns is what is known of the entries of a transaction index that
-// another process wrote, which nothing protects: a wrong one would show a reader
-// records of an aborted transaction, or hide others from it. So they are proved
-// when they are first asked for, once for a segment:
+// foreignTxns records the verification of transaction index entries that another process
+// wrote. The file has no checksum. A wrong entry would expose records of an aborted
+// transaction, or hide others. So the entries of a segment are verified once, on first
+// use:
 //
-//  1. The producers' state at the segment's base, from its snapshot, is taken
-//     over its batches. That makes the entries anew, as recovery does.
-//  2. They are equal to those of the file: the file is right.
-//  3. Else the walk is repeated with the CRCs. A bad batch is to blame, and the
-//     reader gets a CorruptError. If all are good, the entries of the walk take the
-//     place of the file's, and the log tells.
-//  4. Of a compacted segment the walk may make other entries than the file has,
-//     since first batches are gone; what is left of the records is left out all
-//     the same. There step 3 tells nothing.
+//  1. The producers' state at the segment's base, from its snapshot, is advanced over
+//     the segment's batches. This rebuilds the entries, like recovery.
+//  2. If they are equal to those of the file, the file is valid.
+//  3. Otherwise the scan is repeated with CRC checks. If a batch is bad, the reader
+//     gets a CorruptError. If all batches are valid, the rebuilt entries replace those
+//     of the file, and this is logged.
+//  4. In a compacted segment the rebuilt entries may differ, because first batches are
+//     removed. The remaining records are still skipped correctly. Then step 3 logs
+//     nothing.
 //
-// A segment without such entries costs nothing. The work is one walk over the
-// headers of a segment, before its first read_committed read.
+// A segment without such entries costs nothing. The cost is one scan over the headers of
+// a segment before its first read_committed read.
 //
-// Rejected: to look up the marker and the first batch of each entry. It cannot
-// tell that no batch of the transaction comes before, nor that an open one made
-// the last stable offset.
+// Rejected: looking up the marker and the first batch of each entry. This does not show
+// whether the transaction has an earlier batch, or whether an open transaction
+// determined the last stable offset.
 type foreignTxns struct {
-	// count is how many entries, end the offset that their markers are below.
+	// count is the number of entries; their markers are below end.
 	count int
 	end   int64
 	known bool
-	// wrong tells that instead is right, and the file is not.
+	// wrong means that the file is wrong and instead has the valid entries.
 	wrong   bool
 	instead []abortedTxn
 }
 
-// cut follows a truncation of the log, to n entries with markers below end.
+// cut applies a truncation of the log, to n entries with markers below end.
 func (f *foreignTxns) cut(n int, end int64) {
 	*f = foreignTxns{count: min(n, f.count), end: min(f.end, end)}
 }
 
-// txnPlan is what is known of a segment's transactions without I/O.
+// txnPlan is the state of a segment's transactions that needs no I/O.
 type txnPlan struct {
 	s                *segment
 	inFile           int
@@ -178,8 +177,8 @@ type txnPlan struct {
 	size             int64
 	foreign          foreignTxns
 	first, compacted bool
-	below            int64 // every offset is
-	epoch            int32 // the latest
+	below            int64 // upper limit of offsets, excluded
+	epoch            int32 // the latest epoch
 	generation       uint64
 }
 
@@ -200,7 +199,7 @@ func (p *txnPlan) entries(visit func(i int, t abortedTxn)) error {
 	return nil
 }
 
-// eachAborted visits the aborted transactions of a segment, proved.
+// eachAborted visits the verified aborted transactions of a segment.
 func (l *Log) eachAborted(p *txnPlan, visit func(abortedTxn)) error {
 	if p.foreign.count > 0 && !p.foreign.known {
 		if err := l.prove(p); err != nil {
@@ -226,7 +225,7 @@ func (l *Log) eachAborted(p *txnPlan, visit func(abortedTxn)) error {
 	return nil
 }
 
-// prove is steps 1 to 4 of foreignTxns.
+// prove does steps 1 to 4 of foreignTxns.
 func (l *Log) prove(p *txnPlan) error {
 	var inFile []abortedTxn
 	if err := p.entries(func(i int, t abortedTxn) {
@@ -239,7 +238,7 @@ func (l *Log) prove(p *txnPlan) error {
 	start, ok := l.producersAt(p)
 	p.foreign.known = true
 	if !ok {
-		return nil // there is no second witness
+		return nil // there is nothing to compare with
 	}
 	made, err := l.foldAborted(p, start, false)
 	if err == nil && slices.Equal(made, inFile) {
@@ -259,7 +258,7 @@ func (l *Log) prove(p *txnPlan) error {
 	return nil
 }
 
-// knownBad is a batch of a segment that was found bad before, nil if none was.
+// knownBad returns the error of a known bad batch of a segment, nil for none.
 func (l *Log) knownBad(s *segment) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -271,8 +270,8 @@ func (l *Log) knownBad(s *segment) error {
 	return nil
 }
 
-// producersAt is the state of the producers at the base of a segment. What was
-// below the first one is gone.
+// producersAt returns the state of the producers at the base of a segment. Before the
+// first segment there is none.
 func (l *Log) producersAt(p *txnPlan) ([]producer, bool) {
 	data, err := vfs.ReadFile(l.env.fs, l.snapshotPath(p.s.base))
 	if err != nil {
@@ -282,9 +281,9 @@ func (l *Log) producersAt(p *txnPlan) ([]producer, bool) {
 	return list, why == ""
 }
 
-// foldAborted makes the entries of a segment's transaction index from its
-// batches, with all that is known of these checked, or nothing. It sets
-// p.compacted when something is missing between them.
+// foldAborted builds the entries of a segment's transaction index from its batches. If
+// check is true it verifies the batches completely, otherwise not at all. It sets
+// p.compacted if offsets are missing between them.
 func (l *Log) foldAborted(p *txnPlan, start []producer, check bool) (made []abortedTxn, err error) {
 	h, err := p.s.file.acquire()
 	if err != nil {
@@ -329,7 +328,7 @@ func (l *Log) foldAborted(p *txnPlan, start []producer, check bool) (made []abor
 	return made, nil
 }
 
-// checkWhole checks the current batch of a walk over a segment.
+// checkWhole verifies the current batch of a scan over a segment.
 func (l *Log) checkWhole(p *txnPlan, w *order, scan *scanner) error {
 	why := w.beyond(scan.header)
 	if why == "" {

@@ -10,30 +10,30 @@ import (
 	"ottla/internal/vfs"
 )
 
-// A checkpoint is a small text file, replaced as a whole (written beside, made
-// durable, renamed):
+// A checkpoint is a small text file, which is replaced as a whole (written to a
+// temporary file, made durable, renamed):
 //
 //	0                  version
-//	2                  number of lines that follow
+//	2                  number of lines
 //	orders 0 1500      topic, partition, offset: in those of a log dir
 //	orders 1 1497
 //
-// In leader-epoch-checkpoint a line is a leader epoch and the offset at which
-// it begins. recovery-point-offset-checkpoint is the offset below which a log
-// is on disk; log-start-offset-checkpoint its start, where that is not the base
-// of its first segment; replication-offset-checkpoint its high watermark;
-// cleaner-offset-checkpoint the offset below which it is compacted, if it ever
-// was.
+// In leader-epoch-checkpoint a line has a leader epoch and its start offset.
+// recovery-point-offset-checkpoint has the offset below which a log is durable.
+// log-start-offset-checkpoint has its start, if it is not the base of the first
+// segment. replication-offset-checkpoint has its high watermark.
+// cleaner-offset-checkpoint has the offset below which it is compacted, if it was ever
+// compacted.
 const checkpointVersion = "0"
 
-// partitionKey names a partition within a node.
+// partitionKey identifies a partition within a node.
 type partitionKey struct {
 	topic     string
 	partition int32
 }
 
-// decodeCheckpoint splits a checkpoint into the fields of its lines, each of
-// which has n. An empty file, which Kafka creates, has none.
+// decodeCheckpoint splits a checkpoint into lines of n fields each. An empty file, which
+// Kafka creates, has no lines.
 func decodeCheckpoint(data []byte, n int, line func(fields []string) error) error {
 	lines := strings.Split(strings.TrimRight(string(data), "\r\n"), "\n")
 	if len(data) == 0 || len(lines) < 2 && strings.TrimSpace(lines[0]) == checkpointVersion {
@@ -116,7 +116,7 @@ func encodeOffsets(list []offsetLine) []byte {
 	})
 }
 
-// readOffsets reads a checkpoint of a log dir; a missing one is empty.
+// readOffsets reads a checkpoint of a log dir. A missing file means no lines.
 func readOffsets(fsys vfs.FS, name string) (map[partitionKey]int64, error) {
 	data, err := vfs.ReadFile(fsys, name)
 	if err != nil {

@@ -11,46 +11,46 @@ import (
 	"ottla/internal/vfs"
 )
 
-// Cleaner compacts the logs whose cleanup.policy has compact: of each key only
-// the last record stays (P13). A pass over one log:
+// Cleaner compacts the logs whose cleanup.policy includes compact: only the last record
+// of each key is kept (P13). A pass over one log:
 //
-//  1. Choose the log whose share of bytes that were never compacted is largest,
-//     and how far it may be cleaned: whole segments below the active one, the
-//     last stable offset, min.compaction.lag.ms, and a producer snapshot below
-//     the recovery point on disk. So no recovery ever replays what is cleaned to
-//     learn of the producers. See Log.cleanable.
-//  2. Read the part that was never compacted and note the last offset of each
-//     key in a map of bounded memory; when it is full, the pass ends there.
-//  3. Group the segments from the first on, so that each group fits a segment.
-//  4. Copy what stays of each group into new segments, named .cleaned, and make
-//     them durable: cleanFilter decides, cleanWriter writes.
-//  5. Swap them in for the group, see cleanPass.swap. A crash leaves the old
-//     segments or the new ones.
-//  6. Note in cleaner-offset-checkpoint how far the log is compacted.
+//  1. Choose the log with the largest fraction of uncompacted bytes, and the end of
+//     the pass. The pass covers whole segments below the active one. It is limited by
+//     the last stable offset, min.compaction.lag.ms, and a producer snapshot below
+//     the recovery point on disk. So no recovery needs compacted batches for the
+//     state of the producers. See Log.cleanable.
+//  2. Read the uncompacted part and store the last offset of each key in a map of
+//     limited memory. If the map is full, the pass ends there.
+//  3. Group the segments, beginning with the first, so that each group fits into one
+//     segment.
+//  4. Copy the remaining batches of each group to new segments, named .cleaned, and
+//     make them durable. cleanFilter decides what remains, cleanWriter writes.
+//  5. Replace the group with them, see cleanPass.swap. A crash leaves the old segments
+//     or the new ones.
+//  6. Write the end of the pass to cleaner-offset-checkpoint.
 //
-// Appends, flushes and readers go on meanwhile; a pass holds Log.write only while
-// it puts a group into the list, over no I/O. It gives up when the log was truncated, deleted, closed
-// or is not compacted any more, or when retention took a segment of its group:
-// what was not swapped in is thrown away, and a later pass begins anew.
+// Appends, flushes and readers continue meanwhile. A pass holds Log.write only while it
+// changes the list of segments, without I/O. It is aborted if the log is truncated,
+// deleted, closed or no longer compacted, or if retention removes a segment of its
+// group. The unfinished segments are then discarded, and a later pass starts again.
 //
-// Rejected: merging the map into the offset index, or one map for several
-// logs, which would read each log once less but bind memory while idle. The map
-// and the buffers of a pass are garbage when it ends.
+// Rejected: merging the map with the offset index, or one map for several logs. Each log
+// would be read once less, but memory would be used while idle. The map and the buffers
+// of a pass are garbage when it ends.
 //
-// What log.cleaner.* says is taken at the begin of a pass, but for
-// log.cleaner.io.max.bytes.per.second, which holds at once: see reconfigure.
+// The settings log.cleaner.* are read at the beginning of a pass, except
+// log.cleaner.io.max.bytes.per.second, which applies at once: see reconfigure.
 type Cleaner struct {
 	manager  *Manager
 	throttle *throttle
 
 	mu       sync.Mutex
 	settings cleanerSettings
-	changed  chan struct{}   // closed when settings are replaced
-	threads  []chan struct{} // one for each thread, closed to end it
+	changed  chan struct{}   // closed when the settings are replaced
+	threads  []chan struct{} // one per thread, closed to end it
 }
 
-// errCleaningAborted ends a pass whose log has changed under it. It is no
-// failure.
+// errCleaningAborted ends a pass because its log has changed. It is not a failure.
 var errCleaningAborted = errors.New("the compaction was aborted because the log has changed")
 
 // cleanPass is one pass over one log.
@@ -63,11 +63,12 @@ type cleanPass struct {
 	out    []byte // for writing
 	big    []byte // for a batch larger than buf
 	nowMs  int64
-	// The bytes before and after.
+	// The sizes in bytes before and after.
 	before, after int64
 }
 
-// clean does steps 2 to 6 and returns how far the log is compacted now.
+// clean does steps 2 to 6. The returned pass has the offset up to which the log is now
+// compacted.
 func (c *Cleaner) clean(t cleanable) (*cleanPass, error) {
 	l := t.log
 	now, _ := c.inForce()
@@ -92,7 +93,7 @@ func (c *Cleaner) clean(t cleanable) (*cleanPass, error) {
 	return p, l.cleanedTo(p.keys.latest+1, p.generation)
 }
 
-// note is step 2.
+// note does step 2.
 func (p *cleanPass) note() error {
 	l := p.log
 	aborted, err := l.abortedBetween(p.dirty, p.end)
@@ -111,7 +112,7 @@ func (p *cleanPass) note() error {
 	return nil
 }
 
-// next is the base of the segment that follows number i.
+// next returns the base of the segment after number i.
 func (p *cleanPass) next(i int) int64 {
 	if i+1 < len(p.segments) {
 		return p.segments[i+1].base
@@ -119,8 +120,8 @@ func (p *cleanPass) next(i int) int64 {
 	return p.end
 }
 
-// noteSegment notes the keys of a segment from the first offset on that was
-// never compacted; true when the map is full.
+// noteSegment adds the keys of a segment to the map, beginning at the first uncompacted
+// offset. It returns true if the map is full.
 func (p *cleanPass) noteSegment(s *segment, txns *cleanedTxns) (full bool, err error) {
 	pos := int64(0)
 	if s.base < p.dirty {
@@ -146,7 +147,7 @@ func (p *cleanPass) noteSegment(s *segment, txns *cleanedTxns) (full bool, err e
 	return full, err
 }
 
-// errStopWalk ends a walk without an error.
+// errStopWalk ends a scan without an error.
 var errStopWalk = errors.New("enough")
 
 func stopUnless(err error) error {
@@ -172,9 +173,9 @@ func (p *cleanPass) noteBatch(b record.Batch) (full bool, err error) {
 	return false, nil
 }
 
-// walk visits the batches of a segment from pos on, each whole, its CRC
-// checked: what is damaged is never copied as if it were sound (P5). Errors
-// name the file, the segment and the offset.
+// walk visits the batches of a segment from pos. Each batch is complete and its CRC is
+// verified, so that damaged data is never copied as valid (P5). Errors name the file,
+// the segment and the offset.
 func (p *cleanPass) walk(s *segment, pos int64, visit func(b record.Batch, end int64) error) error {
 	h, err := s.file.acquire()
 	if err != nil {
@@ -213,7 +214,7 @@ func (p *cleanPass) walk(s *segment, pos int64, visit func(b record.Batch, end i
 	return nil
 }
 
-// whole reads the current batch of a walk; it is valid until the next one.
+// whole reads the current batch of a scan. It may be used until the next batch.
 func (p *cleanPass) whole(h vfs.File, scan *scanner) (record.Batch, error) {
 	if scan.size <= int64(len(scan.buf)) {
 		b, err := scan.window(scan.pos, int(scan.size))
@@ -226,9 +227,9 @@ func (p *cleanPass) whole(h vfs.File, scan *scanner) (record.Batch, error) {
 	return record.Batch(b), readFull(h, b, scan.pos)
 }
 
-// goOn is called for each batch with the bytes that are read or written next:
-// it waits as log.cleaner.io.max.bytes.per.second demands, and tells whether
-// the pass may go on.
+// goOn is called for each batch with the number of bytes to read or write. It waits to
+// respect log.cleaner.io.max.bytes.per.second, and returns an error if the pass must
+// end.
 func (p *cleanPass) goOn(bytes int64) error {
 	if !p.throttle.wait(bytes) {
 		return errCleaningAborted
@@ -239,8 +240,8 @@ func (p *cleanPass) goOn(bytes int64) error {
 	return l.cleaningAllowed(p.generation)
 }
 
-// cleaningAllowed tells whether a pass that began at a generation may go on.
-// The caller holds mu.
+// cleaningAllowed returns an error if a pass that began at a generation must end. The
+// caller holds mu.
 func (l *Log) cleaningAllowed(generation uint64) error {
 	if err := l.usable(); err != nil {
 		return err
@@ -251,8 +252,8 @@ func (l *Log) cleaningAllowed(generation uint64) error {
 	return nil
 }
 
-// groups is step 3. A group's bytes fit a segment, its index entries the
-// indexes, and its offsets the 31 bits of an index entry.
+// groups does step 3. The bytes of a group fit into a segment, its index entries into the
+// indexes, and its offsets into the 31 bits of an index entry.
 func (p *cleanPass) groups() [][]*segment {
 	var groups [][]*segment
 	var bytes, offsets, times int64
@@ -277,7 +278,7 @@ func (p *cleanPass) groups() [][]*segment {
 	return groups
 }
 
-// cleanGroup is steps 4 and 5.
+// cleanGroup does steps 4 and 5.
 func (p *cleanPass) cleanGroup(group []*segment, filter *cleanFilter) error {
 	p.published = false
 	w := &cleanWriter{cleanPass: p, base: group[0].base}
@@ -297,7 +298,7 @@ func (p *cleanPass) cleanGroup(group []*segment, filter *cleanFilter) error {
 
 func (p *cleanPass) filterGroup(group []*segment, filter *cleanFilter, w *cleanWriter) error {
 	l := p.log
-	final := group[0] // the segment that holds the last batch
+	final := group[0] // the segment with the last batch
 	for _, s := range group {
 		if l.sizeOf(s) > 0 {
 			final = s
@@ -325,14 +326,14 @@ func (p *cleanPass) filterGroup(group []*segment, filter *cleanFilter, w *cleanW
 	return nil
 }
 
-// sizeOf is the size of a segment, which a truncation may change.
+// sizeOf returns the size of a segment, which a truncation may change.
 func (l *Log) sizeOf(s *segment) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return s.size
 }
 
-// lastOfProducers copies what cleanFilter needs to know of the producers.
+// lastOfProducers copies the state of the producers that cleanFilter needs.
 func (l *Log) lastOfProducers() map[int64]lastOfProducer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -347,8 +348,8 @@ func (l *Log) lastOfProducers() map[int64]lastOfProducer {
 	return last
 }
 
-// indexedPos returns where the batch of the last index entry at or below an
-// offset begins.
+// indexedPos returns the position of the batch of the last index entry at or below an
+// offset.
 func (l *Log) indexedPos(s *segment, offset int64) (int64, error) {
 	l.mu.Lock()
 	e, inFile := s.offsets.floorInTail(offset)

@@ -6,27 +6,27 @@ import (
 
 // cleanFilter decides what a pass keeps of each batch.
 //
-//  1. The batches of an aborted transaction lose their records. A marker does
-//     when no batch of its transaction is left and its delete horizon is over.
-//  2. A record goes when the map knows a later one of its key, and when it has
-//     no key, which a compacted topic refuses today. Behind the last offset of
-//     the map nothing is known, so everything stays.
-//  3. A tombstone that is the last of its key gets a delete horizon, now plus
-//     delete.retention.ms, the first time that it is found clean, and goes with
-//     the first pass after it: a reader that was behind has that long to learn
-//     of the deletion (P13). So does a marker without a transaction. Attribute
-//     bit 6 says that the base timestamp is the horizon.
-//  4. A batch that keeps all and needs no horizon stays as it is, byte for byte.
-//     Else it is built anew with its codec, offsets, sequence, epochs and
-//     attributes; its largest timestamp is that of the records that it has.
-//  5. A batch without records goes, but not the last one of a producer that the
-//     log knows, which carries epoch and sequence, and not the last one of a
-//     segment: then a segment still ends where the next one begins, and a hole
-//     between two is a loss and never the work of compaction.
+//  1. The records of aborted transactions are removed. A marker is emptied if no
+//     batch of its transaction is left and its delete horizon has passed.
+//  2. A record is removed if the map has a later one with its key, or if it has no
+//     key (a compacted topic now refuses such records). Above the last offset of the
+//     map all records are kept.
+//  3. If a tombstone is the last record of its key, the first pass that keeps it sets
+//     its delete horizon to now plus delete.retention.ms. The first pass after the
+//     horizon removes it. A slow reader has this time to read the deletion (P13). The
+//     same applies to a marker without a transaction. Attribute bit 6 means that the
+//     base timestamp is the horizon.
+//  4. A batch that keeps all records and needs no horizon is copied unchanged.
+//     Otherwise it is rebuilt with its codec, offsets, sequence, epochs and
+//     attributes. Its largest timestamp is that of the remaining records.
+//  5. A batch without records is removed. Exceptions: the last batch of a producer
+//     with a state in the log, because it carries epoch and sequence, and the last
+//     batch of a segment. So a segment still ends where the next one begins, and a
+//     gap between two segments always means a loss, never compaction.
 //
-// Kafka sets a horizon for tombstones behind the map's last offset too; those
-// could go in the very pass that removes what they delete. And it keeps the
-// last batch of a whole pass only.
+// Kafka also sets a horizon for tombstones after the map's last offset; these may be
+// removed in the same pass as the records that they delete. And Kafka keeps only the
+// last batch of a whole pass.
 type cleanFilter struct {
 	keys      *keyMap
 	txns      *cleanedTxns
@@ -37,16 +37,16 @@ type cleanFilter struct {
 	builder   *record.Builder
 }
 
-// lastOfProducer is what the log knows of a producer's last batch: its last
-// offset, -1 when its epoch has none.
+// lastOfProducer is the state of a producer's last batch: its last offset, -1 if there is
+// none in its epoch.
 type lastOfProducer struct {
 	offset int64
 	epoch  int16
 }
 
-// batch returns what is left of b, valid until the next call, nil for nothing.
-// kept is the transaction index entry of a marker that stays for its sake. ends
-// tells that a segment ends with b.
+// batch returns the remaining part of b, which may be used until the next call, or nil.
+// kept is the transaction index entry of a marker that must be kept. ends is true if b is
+// the last batch of a segment.
 func (f *cleanFilter) batch(b record.Batch, ends bool) (out record.Batch, kept *abortedTxn, err error) {
 	var useless, drop bool
 	if b.IsControl() {
@@ -71,7 +71,7 @@ func (f *cleanFilter) batch(b record.Batch, ends bool) (out record.Batch, kept *
 	return out, kept, err
 }
 
-// horizonOf is the horizon that a batch has already.
+// horizonOf returns the existing horizon of a batch.
 func (f *cleanFilter) horizonOf(b record.Batch) *int64 {
 	if horizon, ok := b.DeleteHorizon(); ok {
 		return &horizon
@@ -79,8 +79,8 @@ func (f *cleanFilter) horizonOf(b record.Batch) *int64 {
 	return nil
 }
 
-// rewrite builds b with the records that stay, or returns it as it is when all
-// do and horizon is its own.
+// rewrite builds b with the remaining records. It returns b unchanged if all records are
+// kept and horizon is its own.
 func (f *cleanFilter) rewrite(b record.Batch, horizon *int64) (out record.Batch, left int32, tombstones bool, err error) {
 	o := f.options(b)
 	o.DeleteHorizon, o.Compression, o.Level, o.Codecs = horizon, b.Compression(), record.DefaultLevel, f.codecs
@@ -106,7 +106,7 @@ func (f *cleanFilter) rewrite(b record.Batch, horizon *int64) (out record.Batch,
 	return out, left, tombstones, err
 }
 
-// keep is step 2 and the end of step 3.
+// keep does step 2 and the removal of step 3.
 func (f *cleanFilter) keep(b record.Batch, r *record.Record) bool {
 	switch {
 	case b.IsControl() || r.Offset > f.keys.latest:
@@ -118,7 +118,7 @@ func (f *cleanFilter) keep(b record.Batch, r *record.Record) bool {
 	return r.Value != nil || !ok || f.nowMs < horizon
 }
 
-// empty is step 5.
+// empty does step 5.
 func (f *cleanFilter) empty(b record.Batch, ends bool) (record.Batch, error) {
 	if !ends && !f.lastOfItsProducer(b) {
 		return nil, nil
@@ -140,7 +140,7 @@ func (f *cleanFilter) lastOfItsProducer(b record.Batch) bool {
 	return b.IsControl() && b.ProducerEpoch() == last.epoch
 }
 
-// options are the parts of b's header that never change.
+// options returns the parts of b's header that never change.
 func (f *cleanFilter) options(b record.Batch) record.BuilderOptions {
 	return record.BuilderOptions{
 		BaseOffset: b.BaseOffset(), LeaderEpoch: b.LeaderEpoch(), LastOffsetDelta: b.LastOffsetDelta(),

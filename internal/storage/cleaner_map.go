@@ -6,30 +6,29 @@ import (
 	"math/bits"
 )
 
-// keyMap maps record keys to the offset of their last record, in a bounded
-// piece of memory: 24 bytes for each key, however long the key is.
+// keyMap maps record keys to the offset of their last record, in limited memory: 24 bytes
+// per key, independent of its length.
 //
 //	hash    16 bytes  the first half of the key's SHA-256
 //	offset   8 bytes  plus one, so that an empty slot is all zero
 //
-// The key itself is not kept, so two keys of one hash would count as one, and a
-// record would be lost. With 128 bits of a cryptographic hash some 2⁶⁴ keys
-// must come together for that, by accident or on purpose. Kafka takes MD5, of
-// which two such keys can be made in a second; and processors have instructions
-// for SHA-256, so that it costs no more here.
+// The key itself is not stored. So two keys with the same hash would count as one, and a
+// record would be lost. With 128 bits of a cryptographic hash this needs about 2⁶⁴ keys,
+// by accident or on purpose. Kafka uses MD5, for which two such keys can be made in a
+// second. Processors have instructions for SHA-256, so it is not slower.
 //
-// Slots are probed one after the other from where the hash points to, which
-// stays within a few cache lines up to the load factors that Kafka allows. The
-// table begins small and grows eightfold, so that a log of few keys needs
-// little. The old table is alive while it is copied: the last step leaves room
-// for it, at most a ninth, so that both together never exceed the limit.
+// The table uses linear probing, which stays within a few cache lines up to the load
+// factors that Kafka allows. It starts small and grows by a factor of eight, so a log
+// with few keys needs little memory. While a table is copied, both exist. The last step
+// leaves space for the old table, at most a ninth, so that both together never exceed
+// the limit.
 type keyMap struct {
 	slots []keySlot
 	count int
-	room  int // count may not exceed it: the load factor's share of slots
-	limit int // slots, of all tables together
+	room  int // maximum of count: slots times the load factor
+	limit int // maximum number of slots of all tables together
 	load  float64
-	// latest is the offset up to which the records were noted, -1: none.
+	// latest is the offset of the last added record, -1: none.
 	latest int64
 }
 
@@ -44,12 +43,12 @@ const (
 	keyMapGrowth = 8
 )
 
-// newKeyMap makes a map of at most maxBytes, of which load is used.
+// newKeyMap makes a map of at most maxBytes with a load factor.
 func newKeyMap(maxBytes int64, load float64) *keyMap {
 	m := &keyMap{limit: int(max(maxBytes/keySlotBytes, 2)), load: load, latest: noOffset}
 	size := keyMapStart
 	if m.limit < (keyMapGrowth+1)*size {
-		size = m.limit // too little for two tables
+		size = m.limit // not enough for two tables
 	}
 	m.use(make([]keySlot, size))
 	return m
@@ -60,8 +59,8 @@ func (m *keyMap) use(slots []keySlot) {
 	m.room = max(1, min(int(float64(len(slots))*m.load), len(slots)-1))
 }
 
-// put notes that offset has the key; false when the map is full, and the key is
-// not in it. Offsets ascend.
+// put sets the offset of a key. It returns false if the map is full and the key is not in
+// it. Offsets ascend.
 func (m *keyMap) put(key []byte, offset int64) bool {
 	high, low := hashKey(key)
 	at := m.find(high, low)
@@ -78,11 +77,10 @@ func (m *keyMap) put(key []byte, offset int64) bool {
 	return true
 }
 
-// get is the offset of the last record that has the key, -1 if there is none.
+// get returns the offset of the last record with the key, -1 if there is none.
 func (m *keyMap) get(key []byte) int64 { return m.slots[m.find(hashKey(key))].next - 1 }
 
-// find returns the slot of a hash, or the empty one where it belongs; there
-// always is one.
+// find returns the slot of a hash, or the empty slot for it. There is always one.
 func (m *keyMap) find(high, low uint64) int {
 	first, _ := bits.Mul64(high, uint64(len(m.slots)))
 	at := int(first)
@@ -97,11 +95,11 @@ func (m *keyMap) find(high, low uint64) int {
 	}
 }
 
-// grow makes the table larger; false when the limit does not allow it.
+// grow enlarges the table. It returns false if the limit does not allow it.
 func (m *keyMap) grow() bool {
 	size := keyMapGrowth * len(m.slots)
 	if (keyMapGrowth+1)*size > m.limit {
-		size = m.limit - len(m.slots) // the last step: another would not fit
+		size = m.limit - len(m.slots) // the last step: a further one would exceed the limit
 	}
 	if size <= len(m.slots) {
 		return false

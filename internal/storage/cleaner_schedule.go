@@ -6,24 +6,24 @@ import (
 	"slices"
 )
 
-// cleanable is what a pass over a log would read, as of one moment.
+// cleanable describes a possible pass over a log at one moment.
 type cleanable struct {
 	log        *Log
 	generation uint64
-	// dirty is the first offset that was never compacted; end is where a pass
-	// stops, the base of a segment.
+	// dirty is the first uncompacted offset. end is the end of the pass, the base of
+	// a segment.
 	dirty, end int64
-	// segments are those below end.
+	// segments has the segments below end.
 	segments []*segment
-	// clean and dirtyBytes are the bytes below dirty and from there to end.
+	// clean is the number of bytes below dirty, dirtyBytes that from dirty to end.
 	clean, dirtyBytes int64
-	// overdue: max.compaction.lag.ms is over for one of them.
+	// overdue is true if max.compaction.lag.ms has passed for one of them.
 	overdue bool
-	// published tells that the segments of the group under way are in the log.
+	// published is true if the new segments of the current group are in the log.
 	published bool
 }
 
-// ratio is the share of bytes that were never compacted.
+// ratio returns the fraction of uncompacted bytes.
 func (c *cleanable) ratio() float64 {
 	if c.dirtyBytes == 0 {
 		return 0
@@ -31,27 +31,27 @@ func (c *cleanable) ratio() float64 {
 	return float64(c.dirtyBytes) / float64(c.clean+c.dirtyBytes)
 }
 
-// due tells whether the log is to be compacted.
+// due tells whether the log must be compacted.
 func (c *cleanable) due(minRatio float64) bool {
 	return c.dirtyBytes > 0 && (c.overdue || c.ratio() > minRatio)
 }
 
-// cleanable looks at what could be compacted; false when there is nothing, or
-// the log is not to be compacted at all. Not before its config is known: what
-// the folder of a topic holds must not be compacted by the default of others.
+// cleanable returns the possible pass over the log. It returns false if there is nothing
+// to compact, or if the log must not be compacted. This includes logs whose config is
+// not known yet: the broker's default must not cause the compaction of a topic.
 //
 // A pass stops at the first of
 //
 //   - the active segment
-//   - the segment of the last offset below the last stable one: what is above is
-//     not committed, or part of a transaction that may still be aborted. With one
-//     offset to spare, so that no truncation takes the recovery point back to
-//     where the pass stopped (see recoverable)
+//   - the segment with the last offset below the last stable one. Records above are
+//     not committed, or belong to a transaction that may still be aborted. One offset
+//     is left out, so that no truncation lowers the recovery point to the end of the
+//     pass (see recoverable).
 //   - the first segment with a record younger than min.compaction.lag.ms
 //
-// It begins where the last one ended, or at the log's start, which counts only
-// as it is on disk: a crash may bring back what lies below a newer one, and then
-// it must have been compacted like the rest.
+// It begins at the end of the last pass, or at the log start. Only the start on disk
+// counts. After a crash, records below a newer start may exist again, and they must be
+// compacted like the rest.
 func (l *Log) cleanable(nowMs int64) (cleanable, bool, error) {
 	l.mu.Lock()
 	c := l.config.Load()
@@ -79,9 +79,9 @@ func (l *Log) cleanable(nowMs int64) (cleanable, bool, error) {
 	return t, t.due(c.MinCleanableRatio), nil
 }
 
-// stopAt sets where the pass stops, and what follows from it.
+// stopAt sets the end of the pass and the fields that depend on it.
 func (c *cleanable) stopAt(segments []*segment, limit int64) {
-	c.log.mu.Lock() // a truncation may be under way
+	c.log.mu.Lock() // a truncation may be running
 	defer c.log.mu.Unlock()
 	n := floor(segments, limit)
 	c.end, c.segments = segments[n].base, segments[:n]
@@ -100,8 +100,8 @@ func (c *cleanable) stopAt(segments []*segment, limit int64) {
 	}
 }
 
-// oldEnough returns the base of the first segment that has a record later than
-// a time, at most limit.
+// oldEnough returns the base of the first segment with a record later than a time, at
+// most limit.
 func (l *Log) oldEnough(segments []*segment, limit, latestMs int64, bounded bool) (int64, error) {
 	if !bounded {
 		return limit, nil
@@ -137,13 +137,13 @@ func (l *Log) overdue(segments []*segment, nowMs, maxLagMs int64) (bool, error) 
 	return false, nil
 }
 
-// recoverable returns the last base of a segment, at most limit, from which a
-// recovery could learn of the producers whatever happens: below the recovery
-// point on disk, with a snapshot that is on disk too. 0 when there is none. A
-// base that is the recovery point will not do: see recovery.begin.
+// recoverable returns the last segment base, at most limit, from which every recovery can
+// restore the producers: it is below the recovery point on disk and has a durable
+// snapshot. It returns 0 if there is none. A base that equals the recovery point is not
+// sufficient: see recovery.begin.
 func (l *Log) recoverable(limit int64) int64 {
 	d := l.dir
-	d.checkpoints.Lock() // no save is between taking the snapshots and making them durable
+	d.checkpoints.Lock() // no save may be between taking the snapshots and making them durable
 	defer d.checkpoints.Unlock()
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -158,9 +158,8 @@ func (l *Log) recoverable(limit int64) int64 {
 	return 0
 }
 
-// pick chooses the log whose share of uncompacted bytes is largest, and marks
-// it as being compacted; false when none is due. skip has those that are not to
-// be tried again.
+// pick chooses the log with the largest fraction of uncompacted bytes, and marks it as
+// being compacted. It returns false if none is due. It ignores the logs in skip.
 func (c *Cleaner) pick(skip map[*Log]bool) (best cleanable, ok bool) {
 	nowMs := c.manager.env.nowMs()
 	for _, l := range c.manager.list(nil) {
@@ -169,7 +168,7 @@ func (c *Cleaner) pick(skip map[*Log]bool) (best cleanable, ok bool) {
 		}
 		t, due, err := l.cleanable(nowMs)
 		if err != nil {
-			_ = l.cleaningFailed(err, t.generation) // is logged by it, or comes again
+			_ = l.cleaningFailed(err, t.generation) // cleaningFailed logs it, or it is retried
 		}
 		if due && err == nil && (!ok || t.ratio() > best.ratio()) {
 			best, ok = t, true
@@ -180,12 +179,12 @@ func (c *Cleaner) pick(skip map[*Log]bool) (best cleanable, ok bool) {
 	}
 	best.log.mu.Lock()
 	defer best.log.mu.Unlock()
-	ok = !best.log.cleaning // or another thread was faster
+	ok = !best.log.cleaning // otherwise another thread has taken it
 	best.log.cleaning = true
 	return best, ok
 }
 
-// bounded cuts a pass at what is recoverable, after a checkpoint if need be.
+// bounded limits a pass to the recoverable offset, after a checkpoint if necessary.
 func (c *Cleaner) bounded(t cleanable) (cleanable, error) {
 	l := t.log
 	safe := l.recoverable(t.end)
@@ -199,8 +198,8 @@ func (c *Cleaner) bounded(t cleanable) (cleanable, error) {
 	return t, nil
 }
 
-// once compacts the log that needs it most; more is false when none is due. A
-// log that cannot be compacted now is put into skip.
+// once compacts the log that needs it most. more is false if none is due. A log that
+// cannot be compacted now is added to skip.
 func (c *Cleaner) once(skip map[*Log]bool) (passed, more bool, err error) {
 	t, ok := c.pick(skip)
 	if !ok {
@@ -227,9 +226,9 @@ func (c *Cleaner) once(skip map[*Log]bool) (passed, more bool, err error) {
 	return true, true, nil
 }
 
-// cleaningFailed sorts what ended a pass, or the look before it, that began at a
-// generation: the log has changed, so that what was read means nothing, or goes
-// away; the disk is full or its dir is offline, or the log itself is at fault.
+// cleaningFailed handles the error of a pass, or of its planning, that began at a
+// generation. The log may have changed, so that the result is invalid, or it was closed.
+// The disk may be full, or the dir offline. Otherwise the log itself is the cause.
 func (l *Log) cleaningFailed(err error, generation uint64) error {
 	l.mu.Lock()
 	truncated := l.generation != generation
@@ -244,7 +243,7 @@ func (l *Log) cleaningFailed(err error, generation uint64) error {
 	return err
 }
 
-// cannotClean takes a log out of compaction until the next start.
+// cannotClean excludes a log from compaction until the next start.
 func (l *Log) cannotClean(err error) {
 	if isClosed(err) || l.dir.failed() != nil {
 		return
@@ -258,7 +257,7 @@ func (l *Log) cannotClean(err error) {
 	}
 }
 
-// cleanedTo notes how far a pass came, durably.
+// cleanedTo durably records the end of a pass.
 func (l *Log) cleanedTo(offset int64, generation uint64) error {
 	l.write.Lock()
 	l.mu.Lock()
@@ -274,8 +273,8 @@ func (l *Log) cleanedTo(offset int64, generation uint64) error {
 	return l.dir.writeCleaned()
 }
 
-// forgetCleaned takes back, durably, that the log was ever compacted. The
-// caller holds write.
+// forgetCleaned durably removes the record that the log was compacted. The caller holds
+// write.
 func (l *Log) forgetCleaned() error {
 	l.mu.Lock()
 	known := l.cleaned != noOffset
@@ -287,12 +286,12 @@ func (l *Log) forgetCleaned() error {
 	return l.dir.writeCleaned()
 }
 
-// Clean compacts the logs that are due, one after the other, whatever
-// log.cleaner.enable says, and returns how many passes there were. The errors
-// are those of logs that could not be compacted.
+// Clean compacts all due logs, one after the other, regardless of log.cleaner.enable, and
+// returns the number of passes. The error joins those of logs that could not be
+// compacted.
 func (m *Manager) Clean() (passes int, err error) { return m.cleaner.all(nil) }
 
-// all is Clean, which ends after the pass that is under way when quit is closed.
+// all is Clean. When quit is closed it ends after the current pass.
 func (c *Cleaner) all(quit <-chan struct{}) (passes int, err error) {
 	skip := make(map[*Log]bool)
 	for more := true; more && !isDone(quit); {
@@ -307,7 +306,7 @@ func (c *Cleaner) all(quit <-chan struct{}) (passes int, err error) {
 	return passes, err
 }
 
-// Uncleanable lists the logs that compaction gave up, with the reason.
+// Uncleanable lists the logs that are excluded from compaction, with the reason.
 func (m *Manager) Uncleanable() map[TopicPartition]error {
 	found := make(map[TopicPartition]error)
 	for _, l := range m.list(nil) {

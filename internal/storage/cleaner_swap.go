@@ -6,33 +6,32 @@ import (
 	"strings"
 )
 
-// swap puts new segments, which are durable as .cleaned, in the place of a
-// group. What a crash leaves at each point, names surviving in any selection,
-// and what tidyFolder makes of it:
+// swap replaces a group with new segments, which are durable as .cleaned. After a crash
+// any subset of the renames may survive. The steps, and what tidyFolder does after a
+// crash in each of them:
 //
-//  1. .cleaned becomes .swap, file by file; then the folder is made durable.
-//     Some are .cleaned still: all are removed, the old segments are there.
-//  2. The new segments are published: readers find them, under names that
-//     change while their files are open.
-//  3. The old segments get their names of deleted files; the folder is made
-//     durable. All .swap are there: what is left of the old segments in their
-//     range of offsets goes, and they take their names.
-//  4. The .log.swap get their final names, durably. A .log.swap that is left
-//     has its indexes beside it, as .swap too.
-//  5. The indexes follow. One that is left as .swap belongs to a segment that
-//     has its name already.
+//  1. Rename .cleaned to .swap, file by file, and sync the folder. After a crash some
+//     files are still .cleaned: all new files are removed; the old segments exist.
+//  2. Publish the new segments. Readers use them; their names change while the files
+//     are open.
+//  3. Rename the old segments to .deleted, and sync the folder. After a crash all .swap
+//     files exist: the old segments in their offset range are removed, and the .swap
+//     files get their names.
+//  4. Rename the .log.swap files to their final names, durably. After a crash a
+//     remaining .log.swap still has its indexes, also as .swap.
+//  5. Rename the indexes. After a crash a remaining .swap index belongs to a segment
+//     that already has its final name.
 //
-// An index as .swap without a .log.swap is thus always of step 5. Kafka renames
-// in any order and makes the folder durable once, at the end.
+// So an index as .swap without a .log.swap is always from step 5. Kafka renames in any
+// order and syncs the folder once, at the end.
 //
-// Log.reshaping is held all along: nothing else changes the segments of the
-// group, nor their names. Appends go on: Log.write is held for step 2 alone, a
-// change in memory. What they do to the folder meanwhile, new files for a roll,
-// is as durable as before, or sooner.
+// Log.reshaping is held during all steps, so nothing else changes the segments of the
+// group or their names. Appends continue: Log.write is held only for step 2, a change in
+// memory. New files of a roll become durable as usual, or earlier.
 //
-// Rejected: holding Log.write, under which an append waits until a directory is
-// durable four times; and a generation that tells after the renames whether the
-// group is still the log's, for then they would have to be taken back.
+// Rejected: holding Log.write. An append would wait until the folder is synced four
+// times. Also rejected: checking a generation after the renames. The renames would have
+// to be undone if the group has changed.
 func (p *cleanPass) swap(group, fresh []*segment) error {
 	l := p.log
 	l.reshaping.Lock()
@@ -56,7 +55,7 @@ func (p *cleanPass) swap(group, fresh []*segment) error {
 	return p.takeNames(fresh)
 }
 
-// takeNames is steps 4 and 5.
+// takeNames does steps 4 and 5.
 func (p *cleanPass) takeNames(fresh []*segment) error {
 	l := p.log
 	l.dropCleanedSnapshots(p.end)
@@ -74,8 +73,8 @@ func (p *cleanPass) takeNames(fresh []*segment) error {
 	return nil
 }
 
-// current tells whether the pass may go on with a group: its segments are still
-// those of the log. What it tells holds as long as the caller holds
+// current returns an error if the pass must not continue with a group, because its
+// segments are no longer in the log. The result is valid while the caller holds
 // Log.reshaping.
 func (p *cleanPass) current(group []*segment) error {
 	l := p.log
@@ -94,7 +93,7 @@ func (p *cleanPass) current(group []*segment) error {
 	return nil
 }
 
-// publish is step 2. The caller holds Log.reshaping.
+// publish does step 2. The caller holds Log.reshaping.
 func (p *cleanPass) publish(group, fresh []*segment) {
 	l := p.log
 	l.write.Lock()
@@ -108,11 +107,10 @@ func (p *cleanPass) publish(group, fresh []*segment) {
 	p.published = true
 }
 
-// dropCleanedSnapshots removes the producer snapshots below an offset: the
-// batches that would follow them in a recovery are not all there any more, so
-// that a transaction could look open for ever. A newer one is below the
-// recovery point on disk, or there would have been no pass. The caller holds
-// Log.reshaping.
+// dropCleanedSnapshots removes the producer snapshots below an offset. The batches after
+// them are no longer complete, so a recovery with such a snapshot could treat a
+// transaction as open forever. A newer snapshot exists below the recovery point on disk,
+// which is a condition of the pass. The caller holds Log.reshaping.
 func (l *Log) dropCleanedSnapshots(below int64) {
 	l.write.Lock()
 	gone := l.forgetSnapshots(func(offset int64) bool { return offset < below })
@@ -120,7 +118,7 @@ func (l *Log) dropCleanedSnapshots(below int64) {
 	l.removeSnapshots(gone)
 }
 
-// renameAll changes what follows the usual names of some files of segments.
+// renameAll changes the suffix after the usual names of some files of segments.
 func renameAll(segments []*segment, suffix string, files func(*segment) []*file) error {
 	for _, s := range segments {
 		for _, f := range files(s) {

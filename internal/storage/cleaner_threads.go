@@ -8,17 +8,17 @@ import (
 	"ottla/internal/config"
 )
 
-// cleanerSettings are what log.cleaner.* says about how to compact.
+// cleanerSettings are the settings log.cleaner.* for a pass.
 type cleanerSettings struct {
-	// keyBytes, readBytes are what each pass may use; load is the share of the
-	// map that is filled.
+	// keyBytes and readBytes are the memory of each pass; load is the load factor of
+	// the map.
 	keyBytes  int64
 	readBytes int
 	load      float64
 	backoff   time.Duration
 }
 
-// Kafka's defaults, for options that say nothing.
+// Kafka's defaults, for options that are not set.
 const (
 	defaultDedupeBytes   = 128 << 20
 	defaultCleanerBytes  = 512 << 10
@@ -26,7 +26,7 @@ const (
 	minCleanerBufferSize = 4 << 10
 )
 
-// minBackoff keeps log.cleaner.backoff.ms=0 from spinning.
+// minBackoff prevents a busy loop with log.cleaner.backoff.ms=0.
 const minBackoff = 10 * time.Millisecond
 
 func newCleanerSettings(o *config.Logs) cleanerSettings {
@@ -53,9 +53,9 @@ func newCleaner(m *Manager) *Cleaner {
 	}
 }
 
-// reconfigure takes what log.cleaner.* says now. A pass that is under way ends
-// with the buffers that it has, so that until then more memory may be in use
-// than is set; Kafka gives it up and begins anew. Its rate changes at once.
+// reconfigure applies new settings log.cleaner.*. A running pass keeps its buffers, so
+// until its end more memory than configured may be used; Kafka aborts the pass and starts
+// again. The rate changes at once.
 func (c *Cleaner) reconfigure(o *config.Logs) {
 	c.mu.Lock()
 	c.settings = newCleanerSettings(o)
@@ -65,15 +65,14 @@ func (c *Cleaner) reconfigure(o *config.Logs) {
 	c.throttle.setRate(o.CleanerIOMaxBytesPerSecond)
 }
 
-// inForce returns the settings in force and what is closed when they change.
+// inForce returns the current settings and a channel that is closed when they change.
 func (c *Cleaner) inForce() (cleanerSettings, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.settings, c.changed
 }
 
-// resize sets how many threads there are. Those that are too many end after the
-// pass that they do.
+// resize sets the number of threads. Surplus threads end after their current pass.
 func (c *Cleaner) resize(threads int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,8 +88,8 @@ func (c *Cleaner) resize(threads int) {
 	}
 }
 
-// run is one cleaner thread. When it has nothing to do any more, the memory of
-// its last pass goes back to the system at once: an idle node is a small one.
+// run is one cleaner thread. When there is nothing left to do, it returns the memory of
+// its last pass to the system at once, so that an idle node uses little memory.
 func (c *Cleaner) run(quit <-chan struct{}) {
 	for {
 		n, err := c.all(quit)
@@ -106,8 +105,8 @@ func (c *Cleaner) run(quit <-chan struct{}) {
 	}
 }
 
-// rest waits for log.cleaner.backoff.ms, or for other settings; false when the
-// thread is to end.
+// rest waits for log.cleaner.backoff.ms, or until the settings change. It returns false
+// if the thread must end.
 func (c *Cleaner) rest(quit <-chan struct{}) bool {
 	now, changed := c.inForce()
 	t := time.NewTimer(now.backoff)
@@ -131,28 +130,27 @@ func isDone(c <-chan struct{}) bool {
 	}
 }
 
-// throttle holds what all cleaner threads read and write below a rate.
+// throttle limits the I/O rate of all cleaner threads together.
 type throttle struct {
 	now func() time.Time
-	// pause waits for a time, or until changed is closed; false when the node
-	// stops.
+	// pause waits for a time, or until changed is closed. It returns false if the
+	// node stops.
 	pause func(d time.Duration, changed <-chan struct{}) bool
 
 	mu      sync.Mutex
 	rate    float64   // bytes per second; 0 or less: no limit
-	free    time.Time // when the bytes so far are paid for
+	free    time.Time // time at which the bytes so far are within the rate
 	changed chan struct{}
 }
 
-// throttleStep is the shortest pause: less is gathered.
+// throttleStep is the shortest pause. Shorter ones are accumulated.
 const throttleStep = 100 * time.Millisecond
 
 func newThrottle(rate float64, now func() time.Time, pause func(time.Duration, <-chan struct{}) bool) *throttle {
 	return &throttle{rate: rate, now: now, pause: pause, changed: make(chan struct{})}
 }
 
-// setRate changes the rate. What was to be paid for at the one before is
-// forgotten, and who pauses for it goes on.
+// setRate changes the rate. Current pauses end, and earlier bytes no longer count.
 func (t *throttle) setRate(rate float64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -164,7 +162,7 @@ func (t *throttle) setRate(rate float64) {
 	t.changed = make(chan struct{})
 }
 
-// wait counts bytes and pauses if they come too fast; false when the node
+// wait counts bytes and pauses if the rate is exceeded. It returns false if the node
 // stops.
 func (t *throttle) wait(bytes int64) bool {
 	long, changed := t.count(bytes)
@@ -174,8 +172,8 @@ func (t *throttle) wait(bytes int64) bool {
 	return t.pause(long, changed)
 }
 
-// count returns how far ahead of the rate the bytes are. A clock that jumps
-// back must not stop the cleaner for longer than the bytes cost.
+// count returns the time by which the bytes are ahead of the rate. If the clock jumps
+// back, the pause is not longer than the time for the bytes.
 func (t *throttle) count(bytes int64) (time.Duration, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -191,7 +189,7 @@ func (t *throttle) count(bytes int64) (time.Duration, <-chan struct{}) {
 	return t.free.Sub(now), t.changed
 }
 
-// pause waits, or until changed is closed; false when the node stops.
+// pause waits for d, or until changed is closed. It returns false if the node stops.
 func (m *Manager) pause(d time.Duration, changed <-chan struct{}) bool {
 	if d > 0 {
 		t := time.NewTimer(d)

@@ -7,20 +7,20 @@ import (
 	"ottla/internal/record"
 )
 
-// cleanedTxns follows the transactions while their batches pass by in the
-// order of their offsets: which batches were aborted, and whether anything is
-// left of the transaction that a marker ends.
+// cleanedTxns tracks the transactions while their batches are processed in offset order:
+// which batches were aborted, and whether any batch is left of the transaction that a
+// marker ends.
 type cleanedTxns struct {
 	codecs *record.Codecs
-	// ahead are aborted transactions that begin further on, by first offset.
+	// ahead has aborted transactions that begin later, by first offset.
 	ahead []abortedTxn
-	// aborted are those under way, by producer; committed the producers of
-	// which a batch of another transaction passed by.
+	// aborted has the current aborted transactions, by producer. committed has the
+	// producers with a batch of another transaction.
 	aborted   map[int64]*abortedBatches
 	committed map[int64]bool
 }
 
-// abortedBatches is an aborted transaction under way.
+// abortedBatches is a current aborted transaction.
 type abortedBatches struct {
 	txn  abortedTxn
 	seen bool // one of its batches is still in the log
@@ -30,13 +30,13 @@ func newCleanedTxns(codecs *record.Codecs) *cleanedTxns {
 	return &cleanedTxns{codecs: codecs, aborted: make(map[int64]*abortedBatches), committed: make(map[int64]bool)}
 }
 
-// add tells of aborted transactions that overlap what comes next.
+// add adds aborted transactions that overlap the next batches.
 func (t *cleanedTxns) add(list []abortedTxn) {
 	t.ahead = append(t.ahead, list...)
 	slices.SortStableFunc(t.ahead, func(a, b abortedTxn) int { return cmp.Compare(a.first, b.first) })
 }
 
-// begin takes up the transactions that begin at or below an offset.
+// begin activates the transactions that begin at or below an offset.
 func (t *cleanedTxns) begin(upTo int64) {
 	n := 0
 	for n < len(t.ahead) && t.ahead[n].first <= upTo {
@@ -48,7 +48,7 @@ func (t *cleanedTxns) begin(upTo int64) {
 	t.ahead = t.ahead[n:]
 }
 
-// data tells whether a batch that is no control batch was aborted.
+// data tells whether a data batch was aborted.
 func (t *cleanedTxns) data(b record.Batch) bool {
 	t.begin(b.LastOffset())
 	if !b.IsTransactional() {
@@ -62,9 +62,9 @@ func (t *cleanedTxns) data(b record.Batch) bool {
 	return false
 }
 
-// control tells whether a control batch has nothing left to say: no batch of
-// the transaction that it ends is in the log. kept is the entry for the index
-// when it is about an aborted transaction of which one is.
+// control tells whether a control batch is useless: no batch of the transaction that it
+// ends is in the log. kept is the index entry if it ends an aborted transaction with a
+// remaining batch.
 func (t *cleanedTxns) control(b record.Batch) (useless bool, kept *abortedTxn) {
 	t.begin(b.LastOffset())
 	if b.Count() == 0 {

@@ -8,23 +8,22 @@ import (
 	"ottla/internal/vfs"
 )
 
-// cleanWriter writes what is left of a group of segments: one new segment as a
-// rule, several when compression or delete horizons made it longer than
-// segment.bytes. Nobody sees them before they are swapped in. Their files stay
-// open until release, so that no limit on open files closes one under a name
-// that is about to change.
+// cleanWriter writes the remaining batches of a group of segments. Usually this is one new
+// segment; it is several if compression or delete horizons made it longer than
+// segment.bytes. They are not visible before the swap. Their files stay open until
+// release, so that the limit of open files does not close one whose name will change.
 type cleanWriter struct {
 	*cleanPass
-	base     int64 // of the next segment
+	base     int64 // base of the next segment
 	segments []*segment
 	held     []*file
-	// handle is the file of the last segment; written how much of it is there,
+	// handle is the file of the last segment. written is the number of bytes in it;
 	// the rest up to its size is in cleanPass.out.
 	handle  vfs.File
 	written int64
 }
 
-// append adds a batch, and the entry of the transaction index that it brings.
+// append adds a batch and its transaction index entry.
 func (w *cleanWriter) append(b record.Batch, kept *abortedTxn) error {
 	s, err := w.segment(b)
 	if err != nil {
@@ -54,8 +53,7 @@ func (w *cleanWriter) append(b record.Batch, kept *abortedTxn) error {
 	return w.spill(s, &s.offsets.index, &s.times.index)
 }
 
-// segment returns the segment that takes a batch. Another one begins where the
-// one before it ends.
+// segment returns the segment for a batch. A new one begins where the previous one ends.
 func (w *cleanWriter) segment(b record.Batch) (*segment, error) {
 	if n := len(w.segments); n > 0 {
 		s := w.segments[n-1]
@@ -71,8 +69,8 @@ func (w *cleanWriter) segment(b record.Batch) (*segment, error) {
 	return w.begin()
 }
 
-// begin makes the files of a new segment, under Log.reshaping, so that a folder
-// that is being given up gets no new names.
+// begin makes the files of a new segment. It holds Log.reshaping, so that a folder that is
+// being deleted gets no new names.
 func (w *cleanWriter) begin() (*segment, error) {
 	l := w.log
 	l.reshaping.Lock()
@@ -97,7 +95,7 @@ func (w *cleanWriter) begin() (*segment, error) {
 	return s, nil
 }
 
-// flush writes what was gathered.
+// flush writes the buffered batches.
 func (w *cleanWriter) flush() error {
 	err := w.write(w.out)
 	w.out = w.out[:0]
@@ -128,8 +126,8 @@ func (w *cleanWriter) spill(s *segment, list ...*index) error {
 	return nil
 }
 
-// finish completes the segments and makes them durable, content and names. A
-// full disk shows at the latest here, while they can still be thrown away.
+// finish completes the segments and makes their content and names durable. A full disk is
+// detected here at the latest, while the segments can still be discarded.
 func (w *cleanWriter) finish() error {
 	if err := w.flush(); err != nil {
 		return err
@@ -159,8 +157,8 @@ func (w *cleanWriter) finish() error {
 	return nil
 }
 
-// finishIndexes writes the rest of the indexes; the transaction index is made
-// only now, and only if there is something in it.
+// finishIndexes writes the rest of the indexes. The transaction index file is created only
+// now, and only if it has entries.
 func (w *cleanWriter) finishIndexes(s *segment) error {
 	l := w.log
 	s.finish()
@@ -185,7 +183,7 @@ func (w *cleanWriter) finishIndexes(s *segment) error {
 	return nil
 }
 
-// existing lists the files that the segment has on disk.
+// existing lists the existing files of the segment.
 func (s *segment) existing() []*file {
 	all := s.all()
 	if s.txns.count == 0 {
@@ -194,7 +192,7 @@ func (s *segment) existing() []*file {
 	return all[:]
 }
 
-// release lets the files go.
+// release releases the files.
 func (w *cleanWriter) release() {
 	for _, f := range w.held {
 		f.release()
@@ -202,8 +200,8 @@ func (w *cleanWriter) release() {
 	w.held = nil
 }
 
-// discardUnfinished throws away new segments that did not get into the log. In
-// a folder that is not this log's any more the next start does it.
+// discardUnfinished removes new segments that were not published. If the folder no longer
+// belongs to this log, the next start removes them.
 func (p *cleanPass) discardUnfinished(fresh []*segment) {
 	l := p.log
 	l.reshaping.Lock()
@@ -225,8 +223,8 @@ func (p *cleanPass) discardUnfinished(fresh []*segment) {
 	}
 }
 
-// removeUnfinished removes the files of new segments, those first that a start
-// would take for finished: while one .cleaned is there, it takes none.
+// removeUnfinished removes the files of new segments. It removes files first that a start
+// would treat as finished: while a .cleaned file exists, a start uses none.
 func (p *cleanPass) removeUnfinished(fresh []*segment) error {
 	var errs []error
 	for _, swapped := range []bool{true, false} {
