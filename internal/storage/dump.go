@@ -14,42 +14,43 @@ import (
 	"ottla/internal/vfs"
 )
 
-// DumpLine is one thing in a file: a batch, a record, an entry.
+// DumpLine is one element of a file: a batch, a record, an entry.
 type DumpLine struct {
-	// Kind is what it is: batch, record, control, entry, producer, property …
+	// Kind is the kind of the element: batch, record, control, entry, producer,
+	// property …
 	Kind string
-	// Pos is where it begins in the file, in bytes; -1 for a line of a text
-	// file, and for a record of a batch.
+	// Pos is its position in the file, in bytes; -1 for a line of a text file, and
+	// for a record of a batch.
 	Pos    int64
 	Fields []DumpField
 }
 
-// DumpField is one field, by its name in Kafka's documentation. The value is a
-// number, a string, a bool, []byte, nil, or what Decode returned.
+// DumpField is one field, with its name in Kafka's documentation. The value is a number,
+// a string, a bool, []byte, nil, or a result of Decode.
 type DumpField struct {
 	Name  string
 	Value any
 }
 
-// HeaderField begins the name of a field that is a header of a record.
+// HeaderField is the prefix of the names of fields that are record headers.
 const HeaderField = "header "
 
-// DumpOptions say what Dump shows of a segment.
+// DumpOptions are the options of Dump.
 type DumpOptions struct {
 	FS     vfs.FS
 	Codecs *record.Codecs
-	// Records shows the records of each batch, Data their keys, values and
-	// headers too.
+	// Records shows the records of each batch. Data also shows their keys, values
+	// and headers.
 	Records, Data bool
-	// Decode, if not nil, replaces the fields key and value of a record of a
-	// topic; nil means that it does not know them.
+	// Decode, if not nil, returns fields that replace key and value of a record of a
+	// topic; nil if it cannot decode them.
 	Decode func(topic string, control bool, r *record.Record) []DumpField
 }
 
-// Dump reads any file of a log dir or partition folder, Ottla's or Kafka's, and
-// hands its content to emit, line by line. It takes the kind of the file from its
-// name, and for a segment the topic from its folder's. Of a damaged file what can
-// be read is emitted; the error is then a *CorruptError that names the place.
+// Dump reads any file of a log dir or partition folder, Ottla's or Kafka's, and passes
+// its content to emit, line by line. The name of the file determines its kind, and the
+// name of a segment's folder the topic. For a damaged file it emits the readable part,
+// and then returns a *CorruptError with the position.
 func Dump(name string, o DumpOptions, emit func(DumpLine) error) error {
 	d := &dumper{DumpOptions: o, name: name, emit: emit, base: -1}
 	base := filepath.Base(name)
@@ -78,13 +79,13 @@ func Dump(name string, o DumpOptions, emit func(DumpLine) error) error {
 	return d.small(base)
 }
 
-// ErrUnknownFile is a file whose name is of no kind that Dump knows.
+// ErrUnknownFile means that Dump does not support files with this name.
 var ErrUnknownFile = errors.New("unknown kind of file")
 
 type dumper struct {
 	DumpOptions
 	name string
-	base int64 // of the segment, -1: none
+	base int64 // base of the segment, -1: none
 	emit func(DumpLine) error
 }
 
@@ -158,7 +159,7 @@ func batchLine(b record.Batch, pos, size int64, valid bool) DumpLine {
 		DumpField{"compresscodec", b.Compression().String()}, DumpField{"crc", b.CRC()}, DumpField{"isvalid", valid})}
 }
 
-// emitError is an error of emit, which is no damage.
+// emitError is an error of emit, which does not mean damage.
 type emitError struct{ err error }
 
 func (e *emitError) Error() string { return e.err.Error() }
@@ -193,7 +194,7 @@ func (d *dumper) records(topic string, scan *scanner) error {
 	return nil
 }
 
-// sizeOf is -1 for null, as Kafka prints it.
+// sizeOf returns the length, -1 for null, as Kafka prints it.
 func sizeOf(b []byte) int {
 	if b == nil {
 		return -1
@@ -208,8 +209,8 @@ func bytesOrNil(b []byte) any {
 	return b
 }
 
-// entries reads an index. Of one that may be padded, the zeros that Kafka leaves
-// at its end when it is killed, up to 10 MiB, are a single line.
+// entries reads an index. If it may be padded, the zeros at its end, which Kafka leaves
+// after a kill (up to 10 MiB), become a single line.
 func (d *dumper) entries(width int, padded bool, fields func(b []byte) []DumpField) error {
 	f, size, err := d.open()
 	if err != nil {
@@ -246,8 +247,8 @@ func (d *dumper) entries(width int, padded bool, fields func(b []byte) []DumpFie
 	return nil
 }
 
-// endOfEntries is where the zeros at the end of an index begin. The first entry
-// is never one of them.
+// endOfEntries returns the position where the zeros at the end of an index begin. The
+// first entry never counts as zeros.
 func endOfEntries(f io.ReaderAt, width, end int64) (int64, error) {
 	buf := make([]byte, 512*width)
 	for end > width {
@@ -305,7 +306,7 @@ func (d *dumper) snapshot() error {
 	return nil
 }
 
-// number is a number of a text file, or the text that is none.
+// number converts the text of a number; other text is returned unchanged.
 func number(text string) any {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n

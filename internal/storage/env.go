@@ -12,22 +12,22 @@ import (
 	"ottla/internal/vfs"
 )
 
-// env is what all logs of a Manager share.
+// env is the state that all logs of a Manager share.
 type env struct {
 	fs     vfs.FS
 	now    func() time.Time
 	log    *slog.Logger
 	codecs *record.Codecs
 	files  *files
-	// durable is ottla.durability=fsync: a segment is on disk before the next
-	// one begins, and every append asks for a flush.
+	// durable is ottla.durability=fsync: a segment is durable before the next one
+	// begins, and every append requests a flush.
 	durable          bool
 	producerExpiryMs atomic.Int64
 	limit            producerLimit
 	metrics          *metrics.Metrics
-	scanBytes        int // scanBytes but in tests
+	scanBytes        int // the constant scanBytes, except in tests
 
-	// The buffers of searches and of recoveries, and lists of batches under way.
+	// Pools: buffers of searches and of recoveries, and lists of batches.
 	search, scan, lists sync.Pool
 
 	mu  sync.Mutex
@@ -47,7 +47,7 @@ func newEnv(e *env, openFilesMax, openFilesLimit int, seed uint64) *env {
 		e.metrics = new(metrics.Metrics)
 	}
 	if e.now != nil {
-		// Two lives of a node draw different ids, also under one seed.
+		// Two runs of a node must generate different ids, also with the same seed.
 		e.rng = rand.New(rand.NewPCG(seed, uint64(e.now().UnixNano())))
 	}
 	e.search.New = func() any { b := make([]byte, searchBytes); return &b }
@@ -58,8 +58,8 @@ func newEnv(e *env, openFilesMax, openFilesLimit int, seed uint64) *env {
 
 func (e *env) nowMs() int64 { return e.now().UnixMilli() }
 
-// newID makes a version 4 UUID. As for Kafka, whose tools take it for an
-// option otherwise, its text form does not begin with a dash.
+// newID returns a version 4 UUID. As in Kafka, its text form does not begin with a dash,
+// because Kafka's tools would take it for an option.
 func (e *env) newID() (id [16]byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -78,8 +78,8 @@ func (e *env) newID() (id [16]byte) {
 	}
 }
 
-// jitterMs is a random part of segment.jitter.ms, so that the segments of many
-// partitions are not finished at the same moment.
+// jitterMs returns a random part of segment.jitter.ms, so that the segments of many
+// partitions are not finished at the same time.
 func (e *env) jitterMs(limit time.Duration) int64 {
 	if limit < time.Millisecond {
 		return 0

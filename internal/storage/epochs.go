@@ -6,26 +6,26 @@ import (
 	"sort"
 )
 
-// NoEpoch stands for an unknown leader epoch.
+// NoEpoch means an unknown leader epoch.
 const NoEpoch int32 = -1
 
-// epochEntry says at which offset a leader epoch begins.
+// epochEntry is a leader epoch and its start offset.
 type epochEntry struct {
 	epoch int32
 	start int64
 }
 
-// epochs maps leader epochs to the offsets at which they begin, strictly
-// ascending in both (P4). It is a fold of the leader epochs in the batches, and
-// of the epochs in which this replica became leader; followers find by it where
-// their log parted from the leader's (KIP-101, KIP-279).
+// epochs maps leader epochs to their start offsets, strictly ascending in both (P4). It
+// results from the leader epochs in the batches, and from the epochs in which this
+// replica became leader. Followers use it to find where their log diverges from the
+// leader's (KIP-101, KIP-279).
 //
-// Its file, leader-epoch-checkpoint, is written with the recovery point and not
-// at each change: entries above the recovery point are found again in the
-// batches, and an epoch without a batch was never seen by anybody.
+// Its file, leader-epoch-checkpoint, is written with the recovery point, not at each
+// change. Entries above the recovery point are recovered from the batches. An epoch
+// without a batch was never visible to others.
 type epochs struct {
 	entries []epochEntry
-	// changed tells that the file is behind.
+	// changed is true if the file is outdated.
 	changed bool
 }
 
@@ -36,8 +36,8 @@ func (e *epochs) latest() (epochEntry, bool) {
 	return e.entries[len(e.entries)-1], true
 }
 
-// assign notes that epoch begins at start. Nothing happens when it is the
-// latest one already; entries that contradict are removed.
+// assign records that epoch begins at start. It does nothing if epoch is already the
+// latest one. Contradicting entries are removed.
 func (e *epochs) assign(epoch int32, start int64) {
 	if last, ok := e.latest(); epoch < 0 || ok && last.epoch == epoch && last.start <= start {
 		return
@@ -60,10 +60,10 @@ func (e *epochs) assignNewer(epoch int32, start int64) {
 	}
 }
 
-// end returns the largest epoch that is known and not above the one asked for,
-// and the offset at which the next one begins: KIP-279. The latest epoch ends
-// at logEnd; an epoch above all, or none at all, gives NoEpoch and -1; one
-// below all gives itself and the begin of the first.
+// end returns the largest known epoch that is at most epoch, and the start offset of the
+// next one (KIP-279). The latest epoch ends at logEnd. For an epoch above all entries, or
+// without entries, it returns NoEpoch and -1. For an epoch below all entries it returns
+// the epoch itself and the start of the first entry.
 func (e *epochs) end(epoch int32, logEnd int64) (int32, int64) {
 	last, ok := e.latest()
 	switch {
@@ -79,7 +79,7 @@ func (e *epochs) end(epoch int32, logEnd int64) (int32, int64) {
 	return e.entries[next-1].epoch, e.entries[next].start
 }
 
-// above is the number of the first entry above epoch.
+// above returns the number of the first entry above epoch.
 func (e *epochs) above(epoch int32) int {
 	i, found := slices.BinarySearchFunc(e.entries, epoch, func(x epochEntry, epoch int32) int { return cmp.Compare(x.epoch, epoch) })
 	if found {
@@ -88,7 +88,7 @@ func (e *epochs) above(epoch int32) int {
 	return i
 }
 
-// at is the epoch of an offset, NoEpoch if unknown.
+// at returns the epoch of an offset, NoEpoch if unknown.
 func (e *epochs) at(offset int64) int32 {
 	i := sort.Search(len(e.entries), func(i int) bool { return e.entries[i].start > offset })
 	if i == 0 {
@@ -109,7 +109,7 @@ func (e *epochs) truncateEnd(end int64) {
 	}
 }
 
-// truncateStart makes the epoch of start begin there and removes those before.
+// truncateStart makes the epoch of start begin at start, and removes earlier ones.
 func (e *epochs) truncateStart(start int64) {
 	n := sort.Search(len(e.entries), func(i int) bool { return e.entries[i].start > start })
 	if n == 0 || n == 1 && e.entries[0].start == start {

@@ -6,28 +6,28 @@ import (
 	"ottla/internal/record"
 )
 
-// The costs of FirstRecord.
+// The limits of FirstRecord.
 const (
-	// headBytes of a batch that is not compressed hold the head of its first
-	// record.
+	// headBytes is the size of the part of an uncompressed batch that contains the
+	// fixed fields of its first record.
 	headBytes = record.HeaderLen + 32
-	// firstMost batches without a record are passed over, at most.
+	// firstMost is the maximum number of skipped batches without a record.
 	firstMost = 1000
 )
 
 // FirstRecord returns the first record with an offset in [from, upTo), or in
-// [StartOffset, upTo) when that is less; false when there is none. Control
-// records are passed over: no consumer sees them.
+// [StartOffset, upTo) if from is below the start. It returns false if there is none. It
+// skips control records, which consumers do not see.
 //
-//  1. The index and a few headers lead to the batch of from, as with Read; a
-//     batch that this process did not write is checked like there.
-//  2. Of a batch that is not compressed the head is read, which tells if the record
-//     is its first. Otherwise the batch is read whole, and decompressed up to the
+//  1. The index and a few headers lead to the batch of from, as in Read. A batch written
+//     by another process is verified as in Read.
+//  2. Of an uncompressed batch only the head is read, which is sufficient if the record
+//     is the first one. Otherwise the whole batch is read and decompressed up to the
 //     record.
-//  3. A batch that has no such record, because compaction took it, leads to the
-//     next one.
+//  3. If the batch has no such record, because compaction removed it, the next batch is
+//     searched.
 //
-// No lock is held over reads.
+// No lock is held during reads.
 func (l *Log) FirstRecord(from, upTo int64) (TimestampOffset, bool, error) {
 	return l.searchAgain(func() (TimestampOffset, bool, error) { return l.firstRecord(max(from, l.StartOffset()), upTo) })
 }
@@ -48,7 +48,7 @@ func (l *Log) firstRecord(from, upTo int64) (TimestampOffset, bool, error) {
 	return TimestampOffset{}, false, fmt.Errorf("%s: no record in %d batches before offset %d", l.path, firstMost, from)
 }
 
-// firstOf looks into the one batch of a slice; next is the offset behind it.
+// firstOf searches the single batch of a slice. next is the offset after it.
 func (l *Log) firstOf(slice *Slice, from int64) (found TimestampOffset, next int64, ok bool, err error) {
 	var head [headBytes]byte
 	b := record.Batch(head[:min(len(head), slice.Len())])
@@ -61,7 +61,7 @@ func (l *Log) firstOf(slice *Slice, from int64) (found TimestampOffset, next int
 	}
 	found.LeaderEpoch = b.LeaderEpoch()
 	if b.Compression() == record.None {
-		if found.Offset, found.Timestamp, ok, _ = b.First(nil, from); ok { // an error is met again
+		if found.Offset, found.Timestamp, ok, _ = b.First(nil, from); ok { // the full read reports the error
 			return found, next, true, nil
 		}
 	}

@@ -9,24 +9,23 @@ import (
 	"ottla/internal/vfs"
 )
 
-// index is a file of entries of one width that grows at its end: the common
-// part of the offset, time and transaction index.
+// index is a file of entries of fixed width that grows at its end. It is the common part
+// of the offset, time and transaction index.
 //
-// The entries [0, written) are in the file, the newest ones are in tail, and
-// the two overlap. So an index costs no memory when nobody appends to its
-// segment: a reader searches the tail if there is one, then the file by pread,
-// which the page cache answers in less than a microsecond. New entries are
-// written in bulk (spill), not one by one.
+// The entries [0, written) are in the file, the newest ones are in tail, and the two
+// overlap. So an index uses no memory while its segment is not appended to. A reader
+// searches the tail if there is one, then the file with pread, which takes less than a
+// microsecond from the page cache. New entries are written in bulk (spill).
 //
-// Rejected: mapping the file, as Kafka does. A page fault blocks the thread and
-// not only the goroutine, a truncated file is a signal and not an error, and
-// 20 MiB of address space for each of 10,000 partitions are reserved.
+// Rejected: mapping the file, as Kafka does. A page fault blocks the thread, not only the
+// goroutine. A truncated file causes a signal instead of an error. And 20 MiB of address
+// space are reserved for each of 10,000 partitions.
 //
-// Behind the written entries the file may hold more, from before a truncation
-// or a restart: fileSize says so, and the next spill cuts it.
+// After the written entries the file may contain old ones, from before a truncation or a
+// restart: fileSize is then larger, and the next spill truncates the file.
 //
-// count, written and tail are guarded by Log.mu and changed only under
-// Log.write; the file is read without a lock.
+// count, written and tail are guarded by Log.mu and changed only under Log.write. The file
+// is read without a lock.
 type index struct {
 	file     *file
 	width    int
@@ -34,16 +33,16 @@ type index struct {
 	written  int
 	tail     []byte
 	fileSize int64
-	// made tells that there is a file. It is made when first needed.
+	// made is true if the file exists. It is created on first use.
 	made bool
-	// unsynced tells that the file changed since it was last made durable,
-	// unnamed that so did the folder.
+	// unsynced is true if the file changed since it was last made durable; unnamed
+	// if its name is not durable yet.
 	unsynced, unnamed bool
 }
 
-// The entries of the tail: spillEntries not yet written ones are written
-// together (with entries every 4 KiB: each 1 MiB of log), keepEntries stay in
-// memory for the readers near the end.
+// The entries of the tail: spillEntries new entries are written together (with an entry
+// every 4 KiB this is each 1 MiB of log). keepEntries stay in memory for readers near the
+// end.
 const (
 	spillEntries = 256
 	keepEntries  = 256
@@ -57,25 +56,24 @@ func (x *index) add(entry []byte) {
 	x.count++
 }
 
-// inTail returns an entry by its number, which is at least tailStart.
+// inTail returns the entry with a number, which must be at least tailStart.
 func (x *index) inTail(i int) []byte {
 	at := (i - x.tailStart()) * x.width
 	return x.tail[at : at+x.width]
 }
 
-// searchTail returns the number of the first entry of the tail that is not
-// before what is looked for; count if there is none.
+// searchTail returns the number of the first entry of the tail for which before is false;
+// count if there is none.
 func (x *index) searchTail(before func(entry []byte) bool) int {
 	start := x.tailStart()
 	return start + sort.Search(x.count-start, func(i int) bool { return !before(x.inTail(start + i)) })
 }
 
-// pageEntries is how many entries a search reads at once when few are left.
+// pageEntries is the number of entries that a search reads at once when few are left.
 const pageEntries = 64
 
-// searchFile returns the number of the first of n entries in the file that is
-// not before what is looked for; the entry in front of it, if there is one, is
-// copied into previous.
+// searchFile returns the number of the first of n entries in the file for which before is
+// false. It copies the previous entry, if there is one, to previous.
 func (x *index) searchFile(n int, previous []byte, before func(entry []byte) bool) (int, error) {
 	h, err := x.file.acquireWithin()
 	if err != nil {
@@ -97,7 +95,7 @@ func (x *index) searchFile(n int, previous []byte, before func(entry []byte) boo
 			hi = mid
 		}
 	}
-	// Everything below lo is before; entry lo-1 is read along for the caller.
+	// before is true for everything below lo. Entry lo-1 is also read for the caller.
 	first := max(0, lo-1)
 	buf = buf[:(hi-first)*x.width]
 	if err := readFull(h, buf, int64(first*x.width)); err != nil {
@@ -110,8 +108,8 @@ func (x *index) searchFile(n int, previous []byte, before func(entry []byte) boo
 	return i, nil
 }
 
-// entries calls visit for each entry in order, from the file and the tail.
-// Only for a caller that holds Log.write, or that owns the index.
+// entries calls visit for each entry in order, from the file and the tail. The caller must
+// hold Log.write or own the index.
 func (x *index) entries(visit func(i int, entry []byte) error) error {
 	inFile := min(x.tailStart(), x.written)
 	if inFile > 0 {
@@ -149,12 +147,12 @@ func (x *index) fileEntries(n int, visit func(i int, entry []byte) error) error 
 	return nil
 }
 
-// unwritten is what spill would write.
+// unwritten returns the number of entries that spill would write.
 func (x *index) unwritten() int { return x.count - x.written }
 
-// spill writes the entries that are not in the file yet, and cuts it behind
-// them. The caller holds Log.write, so that nobody else changes the index, and
-// calls spilled under Log.mu after it.
+// spill writes the entries that are not in the file yet, and truncates the file after
+// them. The caller holds Log.write, so that the index does not change, and then calls
+// spilled under Log.mu.
 func (x *index) spill() error {
 	end := int64(x.count * x.width)
 	if x.unwritten() == 0 && x.fileSize == end {
@@ -181,7 +179,7 @@ func (x *index) spill() error {
 	return nil
 }
 
-// create opens the file, and makes it if need be. Each create needs its release.
+// create opens the file, and creates it if necessary. Each create needs a release.
 func (x *index) create() (vfs.File, error) {
 	if x.made {
 		return x.file.acquire()
@@ -193,7 +191,8 @@ func (x *index) create() (vfs.File, error) {
 	return h, err
 }
 
-// spilled notes that spill succeeded, and drops what the tail need not keep.
+// spilled updates the state after a successful spill, and removes entries from the tail
+// that are no longer needed.
 func (x *index) spilled(keep int) {
 	x.written = x.count
 	switch over := len(x.tail)/x.width - keep; {
@@ -204,7 +203,7 @@ func (x *index) spilled(keep int) {
 	}
 }
 
-// cut keeps the first n entries; the file is cut by the next spill.
+// cut keeps the first n entries. The next spill truncates the file.
 func (x *index) cut(n int) {
 	if n < x.count {
 		start := x.tailStart()
@@ -224,8 +223,8 @@ func (x *index) sync() error {
 	return h.Sync()
 }
 
-// replace writes an index whose entries are all in the tail, as a whole and
-// durably. Only for a segment that nobody sees yet.
+// replace durably writes an index whose entries are all in the tail, as a whole. It is only
+// for a segment that is not visible yet.
 func (x *index) replace() error {
 	path, _ := x.file.where()
 	if err := vfs.WriteFileAtomic(x.file.files.fs, path, x.tail, 0o644); err != nil {
@@ -236,10 +235,10 @@ func (x *index) replace() error {
 	return nil
 }
 
-// errShortFile is a file that ends inside what it should hold.
+// errShortFile means that a file is shorter than its content requires.
 var errShortFile = errors.New("the file is too short")
 
-// readFull fills p from off; the end of the file inside p is errShortFile.
+// readFull fills p from off. It returns errShortFile if the file ends before.
 func readFull(f vfs.File, p []byte, off int64) error {
 	n, err := f.ReadAt(p, off)
 	if n == len(p) {

@@ -2,15 +2,15 @@ package storage
 
 import "encoding/binary"
 
-// offsetIndex is the file .index: where in the segment the batches lie, one
-// entry about every index.interval.bytes. Its entries, sorted by both fields:
+// offsetIndex is the file .index: the positions of batches in the segment, about one entry
+// per index.interval.bytes. Its entries, sorted by both fields:
 //
-//	0  relative offset  int32  last offset of a batch, less the segment's base
-//	4  position         int32  where that batch begins, in bytes
+//	0  relative offset  int32  last offset of a batch, minus the segment's base
+//	4  position         int32  position of that batch, in bytes
 //
-// Kafka maps the file at segment.index.bytes while the segment is written to,
-// so one that Kafka left at a crash ends with zeros; an entry is never zero,
-// because the first batch of a segment gets none.
+// Kafka maps the file with segment.index.bytes while the segment is active. So after a
+// crash of Kafka the file ends with zeros. An entry is never zero, because the first batch
+// of a segment has none.
 type offsetIndex struct {
 	index
 	base int64
@@ -18,7 +18,7 @@ type offsetIndex struct {
 
 const offsetEntryLen = 8
 
-// offsetEntry is one entry: the batch at pos has the last offset offset.
+// offsetEntry is one entry: offset is the last offset of the batch at pos.
 type offsetEntry struct{ offset, pos int64 }
 
 func newOffsetIndex(f *file, base int64) offsetIndex {
@@ -41,9 +41,9 @@ func (x *offsetIndex) upTo(offset int64) func([]byte) bool {
 	return func(b []byte) bool { return x.decode(b).offset <= offset }
 }
 
-// floorInTail returns the last entry at or below offset, if the tail knows it:
-// inFile is 0 then. Else the answer is in the first inFile entries of the file.
-// Without any such entry it is the begin of the segment. Called under Log.mu.
+// floorInTail returns the last entry at or below offset if the tail has it; inFile is then
+// 0. Otherwise it is among the first inFile entries of the file. If there is no such
+// entry, it returns the beginning of the segment. Called under Log.mu.
 func (x *offsetIndex) floorInTail(offset int64) (e offsetEntry, inFile int) {
 	start := x.tailStart()
 	i := x.searchTail(x.upTo(offset))
@@ -53,8 +53,8 @@ func (x *offsetIndex) floorInTail(offset int64) (e offsetEntry, inFile int) {
 	return offsetEntry{x.base, 0}, start
 }
 
-// floorInFile returns the last of the first n entries of the file that is at or
-// below offset, or the begin of the segment.
+// floorInFile returns the last of the first n entries of the file that is at or below
+// offset, or the beginning of the segment.
 func (x *offsetIndex) floorInFile(offset int64, n int) (offsetEntry, error) {
 	var previous [offsetEntryLen]byte
 	i, err := x.searchFile(n, previous[:], x.upTo(offset))
@@ -64,9 +64,9 @@ func (x *offsetIndex) floorInFile(offset int64, n int) (offsetEntry, error) {
 	return x.decode(previous[:]), nil
 }
 
-// ceilingInTail returns the first entry of the tail whose batch begins at or
-// behind pos, if ok. inFile is how many entries of the file may hold an earlier
-// one, 0 when none can. Called under Log.mu.
+// ceilingInTail returns the first entry of the tail whose batch begins at or after pos, if
+// ok. inFile is the number of file entries that may include an earlier one, 0 for none.
+// Called under Log.mu.
 func (x *offsetIndex) ceilingInTail(pos int64) (e offsetEntry, inFile int, ok bool) {
 	start := x.tailStart()
 	i := x.searchTail(x.before(pos))
@@ -79,8 +79,8 @@ func (x *offsetIndex) ceilingInTail(pos int64) (e offsetEntry, inFile int, ok bo
 	return e, inFile, ok
 }
 
-// ceilingInFile returns the first of the first n entries of the file whose batch
-// begins at or behind pos, or else what ceilingInTail did.
+// ceilingInFile returns the first of the first n entries of the file whose batch begins at
+// or after pos, or else the result of ceilingInTail.
 func (x *offsetIndex) ceilingInFile(pos int64, n int, tail offsetEntry, ok bool) (offsetEntry, bool, error) {
 	var entry [offsetEntryLen]byte
 	i, err := x.searchFile(n, entry[:], x.before(pos))
@@ -101,12 +101,12 @@ func (x *offsetIndex) before(pos int64) func([]byte) bool {
 	return func(b []byte) bool { return x.decode(b).pos < pos }
 }
 
-// full tells whether maxBytes, segment.index.bytes, are used up.
+// full tells whether maxBytes (segment.index.bytes) are used up.
 func (x *offsetIndex) full(maxBytes int32) bool { return x.count >= int(maxBytes)/offsetEntryLen }
 
-// floorNumber counts the entries in the file up to an offset and returns the
-// last of them. An index that a crash left may go on with zeros, or with what it
-// held before; neither is below the recovery point.
+// floorNumber counts the entries in the file up to an offset and returns the last of them.
+// After a crash an index may continue with zeros or old content; neither is below the
+// recovery point.
 func (x *offsetIndex) floorNumber(offset int64) (int, offsetEntry, error) {
 	if x.written == 0 {
 		return 0, offsetEntry{}, nil

@@ -6,37 +6,37 @@ import (
 	"ottla/internal/record"
 )
 
-// timeIndex is the file .timeindex: up to when the records of a segment reach.
-// Its entries, sorted by both fields:
+// timeIndex is the file .timeindex: the largest timestamps of a segment. Its entries, sorted
+// by both fields:
 //
 //	0  timestamp        int64  largest so far in the segment, ms
-//	8  relative offset  int32  last offset of the first batch that has it, less
+//	8  relative offset  int32  last offset of the first batch with it, minus
 //	                           the segment's base
 //
-// An entry is added with each entry of the offset index if the timestamp has
-// grown since, and one more when the segment is finished or closed, so that
-// the last entry is the largest timestamp of the segment.
+// An entry is added with each entry of the offset index if the timestamp has grown, and one
+// more when the segment is finished or closed. So the last entry is the largest timestamp
+// of the segment.
 type timeIndex struct {
 	index
 	base int64
 	last timeEntry // the last entry; valid when lastKnown
-	// lastKnown tells that last was read or written; guarded by Log.mu.
+	// lastKnown is true if last was read or written; guarded by Log.mu.
 	lastKnown bool
 }
 
 const timeEntryLen = 12
 
-// timeEntry says that no record up to offset is later than timestamp.
+// timeEntry means that no record up to offset is later than timestamp.
 type timeEntry struct{ timestamp, offset int64 }
 
 func newTimeIndex(f *file, base int64) timeIndex {
 	return timeIndex{index: index{file: f, width: timeEntryLen}, base: base}
 }
 
-// none is the last entry of an empty index.
+// none returns the last entry of an empty index.
 func (x *timeIndex) none() timeEntry { return timeEntry{record.NoTimestamp, x.base} }
 
-// addIfLater adds an entry if its timestamp exceeds the last one's.
+// addIfLater adds an entry if its timestamp is larger than the last one's.
 func (x *timeIndex) addIfLater(e timeEntry) {
 	if e.timestamp <= x.last.timestamp {
 		return
@@ -56,8 +56,8 @@ func (x *timeIndex) upTo(timestamp int64) func([]byte) bool {
 	return func(b []byte) bool { return x.decode(b).timestamp <= timestamp }
 }
 
-// floorInTail returns the last entry at or below timestamp, if the tail knows
-// it; else as offsetIndex.floorInTail.
+// floorInTail returns the last entry at or below timestamp if the tail has it; otherwise
+// like offsetIndex.floorInTail.
 func (x *timeIndex) floorInTail(timestamp int64) (e timeEntry, inFile int) {
 	start := x.tailStart()
 	i := x.searchTail(x.upTo(timestamp))
@@ -93,12 +93,11 @@ func (x *timeIndex) readLast(n int) (timeEntry, error) {
 	return x.decode(b[:]), nil
 }
 
-// full tells whether maxBytes are used up but for the entry that is added when
-// the segment is finished.
+// full tells whether maxBytes are used up, except for the entry that is added when the
+// segment is finished.
 func (x *timeIndex) full(maxBytes int32) bool { return x.count >= int(maxBytes)/timeEntryLen-1 }
 
-// upToOffset counts the entries in the file up to an offset and returns the
-// last of them.
+// upToOffset counts the entries in the file up to an offset and returns the last of them.
 func (x *timeIndex) upToOffset(offset int64) (int, timeEntry, error) {
 	if x.written == 0 {
 		return 0, x.none(), nil

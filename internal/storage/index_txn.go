@@ -2,13 +2,13 @@ package storage
 
 import "encoding/binary"
 
-// txnIndex is the file .txnindex: the transactions whose ABORT marker is in
-// the segment, in the order of the markers. It exists only when there is one.
+// txnIndex is the file .txnindex: the transactions whose ABORT marker is in the segment, in
+// the order of the markers. Without such a transaction there is no file.
 //
 //	 0  version             int16  0
 //	 2  producer id         int64
 //	10  first offset        int64  of the transaction in this partition
-//	18  last offset         int64  the marker's
+//	18  last offset         int64  offset of the marker
 //	26  last stable offset  int64  when the marker was appended
 type txnIndex struct{ index }
 
@@ -39,8 +39,8 @@ func decodeTxn(b []byte) abortedTxn {
 	}
 }
 
-// before counts the entries whose marker is below offset. sound tells that all
-// entries ascend, as those that were appended do.
+// before counts the entries whose marker is below offset. sound is true if all entries
+// ascend, as appended ones do.
 func (x *txnIndex) before(offset int64) (n int, sound bool, err error) {
 	last := noOffset
 	sound = true

@@ -11,8 +11,8 @@ import (
 	"ottla/internal/vfs"
 )
 
-// MetaProperties is the file meta.properties of a log dir, version 1: a Java
-// properties file that ties the dir to one node of one cluster.
+// MetaProperties is the file meta.properties of a log dir, version 1: a Java properties
+// file that assigns the dir to one node of one cluster.
 //
 //	#
 //	#Sat Nov 23 23:00:00 UTC 2024
@@ -23,14 +23,14 @@ import (
 type MetaProperties struct {
 	ClusterID string
 	NodeID    int32
-	// DirectoryID is zero in a dir that a Kafka before 3.7 wrote.
+	// DirectoryID is zero in a dir of Kafka before 3.7.
 	DirectoryID [16]byte
 }
 
 const metaVersion = "1"
 
-// ReadMetaProperties reads meta.properties of a dir; a dir without one is
-// fs.ErrNotExist.
+// ReadMetaProperties reads meta.properties of a dir. It returns fs.ErrNotExist if there is
+// no such file.
 func ReadMetaProperties(fsys vfs.FS, dir string) (MetaProperties, error) {
 	name := filepath.Join(dir, metaName)
 	data, err := vfs.ReadFile(fsys, name)
@@ -74,9 +74,8 @@ func decodeMeta(data []byte) (MetaProperties, error) {
 	return p, nil
 }
 
-// properties reads the part of Java's properties format that can occur here:
-// comments, key=value, and a backslash before a character that stands for
-// itself.
+// properties parses the part of Java's properties format that can occur here: comments,
+// key=value, and a backslash before an escaped character.
 func properties(text string) map[string]string {
 	values := make(map[string]string)
 	for line := range strings.Lines(text) {
@@ -90,7 +89,7 @@ func properties(text string) map[string]string {
 	return values
 }
 
-// formatID is Kafka's text form of a UUID: base64url without padding.
+// formatID returns Kafka's text form of a UUID: base64url without padding.
 func formatID(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
 func parseID(text string) (id [16]byte, ok bool) {
@@ -101,8 +100,8 @@ func parseID(text string) (id [16]byte, ok bool) {
 	return [16]byte(b), true
 }
 
-// partition.metadata ties the folder of a partition to one topic (P14), so that
-// a topic that was deleted and created again never finds the old records:
+// partition.metadata assigns the folder of a partition to one topic (P14), so that a topic
+// that was deleted and created again never has the old records:
 //
 //	version: 0
 //	topic_id: Yh4fqhU8RvWXBg-9PpmIkQ
@@ -126,8 +125,8 @@ func decodePartitionMetadata(data []byte) ([16]byte, error) {
 	return id, nil
 }
 
-// ReadPartitionMetadata reads the topic id of a partition's folder from
-// partition.metadata; a folder without the file is fs.ErrNotExist.
+// ReadPartitionMetadata reads the topic id of a partition's folder from partition.metadata.
+// It returns fs.ErrNotExist if there is no such file.
 func ReadPartitionMetadata(fsys vfs.FS, folder string) ([16]byte, error) {
 	name := filepath.Join(folder, partitionName)
 	data, err := vfs.ReadFile(fsys, name)

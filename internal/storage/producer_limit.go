@@ -8,19 +8,19 @@ import (
 	"sync/atomic"
 )
 
-// producerLimit bounds the producer ids that the logs of a Manager remember
-// (ottla.producer.ids.max). Anybody may write with an invented id, and
+// producerLimit limits the producer ids in the logs of a Manager
+// (ottla.producer.ids.max). Any client can write with an invented id, and
 // producer.id.expiration.ms is a day.
 //
-// Beyond the limit the log that knows most forgets those that have written
-// nothing for longest, by offset, since timestamps are the producer's. One with
-// an open transaction stays. So who invents ids in one partition takes nothing
-// from the producers of others. A sixteenth is forgotten at once, so that the
-// work for each new id is small. The snapshots of producers are bounded with it.
+// Above the limit the log with the most ids removes those that wrote least recently, by
+// offset, because timestamps are set by the producer. Ids with an open transaction are
+// kept. So a client that invents ids in one partition does not affect the producers of
+// others. A sixteenth is removed at once, so that the cost per new id is small. This also
+// limits the size of producer snapshots.
 type producerLimit struct {
 	max   int64
 	known atomic.Int64
-	// above is how many must be known for a log to forget some.
+	// above is the number of ids above which a log removes some.
 	above    atomic.Int64
 	trimming sync.Mutex
 }
@@ -35,8 +35,8 @@ func (p *producerLimit) set(most int64) {
 
 func (p *producerLimit) exceeded() bool { return p.known.Load() > p.above.Load() }
 
-// countProducers follows what changed in the state of the producers. The caller
-// holds mu or owns the log.
+// countProducers updates the count after a change of the producers' state. The caller holds
+// mu or owns the log.
 func (l *Log) countProducers() {
 	if n := len(l.producers.byID); n != l.counted {
 		l.env.limit.known.Add(int64(n - l.counted))
@@ -44,12 +44,12 @@ func (l *Log) countProducers() {
 	}
 }
 
-// trimProducers lets the log with most producer ids forget some if there are too
-// many. The caller holds no lock of a log.
+// trimProducers removes producer ids from the log with the most if there are too many. The
+// caller holds no lock of a log.
 func (m *Manager) trimProducers() {
 	limit := &m.env.limit
 	if !limit.trimming.TryLock() {
-		return // another append sees to it
+		return // another append does it
 	}
 	defer limit.trimming.Unlock()
 	if !limit.exceeded() {
@@ -70,15 +70,15 @@ func (m *Manager) trimProducers() {
 			m.env.log.Warn("too many producer ids, forgetting the oldest ones of a partition", "partition", largest.name(), "forgotten", n, "ottla.producer.ids.max", limit.max)
 		}
 	}
-	// Those with open transactions stay: it is not tried again for each append.
+	// Ids with open transactions remain. Do not retry with each append.
 	limit.above.Store(max(limit.max, limit.known.Load()+step-1))
 	if limit.known.Load() <= limit.max {
 		limit.above.Store(limit.max)
 	}
 }
 
-// forgetOldest forgets up to n producers that have no transaction open, and
-// returns how many.
+// forgetOldest removes up to n producers without an open transaction, and returns their
+// number.
 func (l *Log) forgetOldest(n int) int {
 	l.write.Lock()
 	defer l.write.Unlock()

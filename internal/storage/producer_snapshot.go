@@ -5,24 +5,24 @@ import (
 	"hash/crc32"
 )
 
-// A producer snapshot, NNNNNNNNNNNNNNNNNNNN.snapshot, is the state of the
-// producers before the offset in its name:
+// A producer snapshot, NNNNNNNNNNNNNNNNNNNN.snapshot, is the state of the producers before
+// the offset in its name:
 //
 //	0  version  int16   1
-//	2  CRC-32C  uint32  of everything from byte 6
-//	6  count    int32   entries, then each of them:
+//	2  CRC-32C  uint32  of all bytes from byte 6
+//	6  count    int32   number of entries, then each entry:
 //
 //	 0  producer id               int64
 //	 8  producer epoch            int16
 //	10  last sequence             int32  -1: no batch in this epoch
-//	14  last offset               int64  -1: likewise
+//	14  last offset               int64  -1: no batch in this epoch
 //	22  offset delta              int32  of the last batch
 //	26  timestamp                 int64  of the last batch or marker, ms
 //	34  coordinator epoch         int32  of the last marker, -1: none
 //	38  first offset of open txn  int64  -1: none
 //
-// Only the last of the remembered batches is kept; so a retry of an earlier one
-// after a restart is out of order, as it is for Kafka.
+// It has only the last batch of a producer. So after a restart a retry of an earlier batch
+// is out of order, as in Kafka.
 const (
 	snapshotVersion   = 1
 	snapshotCRCAt     = 2
@@ -33,7 +33,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// snapshotBytes is the size of a snapshot of so many producers.
+// snapshotBytes returns the size of a snapshot with a number of producers.
 func snapshotBytes(producers int) int64 {
 	return snapshotHeaderLen + int64(producers)*snapshotEntryLen
 }
@@ -62,9 +62,8 @@ func encodeSnapshot(list []producer) []byte {
 	return b
 }
 
-// decodeSnapshot reads a snapshot; why says what is wrong with one that cannot
-// be used. Kafka reads the entries by their count and ignores what follows, but
-// the CRC covers that too.
+// decodeSnapshot parses a snapshot. why is the reason if it is invalid. Kafka reads the
+// counted entries and ignores further bytes, but the CRC covers these, too.
 func decodeSnapshot(b []byte) (list []producer, why string) {
 	switch {
 	case len(b) < snapshotHeaderLen:

@@ -9,21 +9,21 @@ import (
 	"ottla/internal/record"
 )
 
-// batchesKept is how many of a producer's last batches are remembered, which
-// is how many it may have in flight (max.in.flight.requests.per.connection).
+// batchesKept is the number of a producer's last batches in the state. It is also the
+// maximum number in flight (max.in.flight.requests.per.connection).
 const batchesKept = 5
 
 // batchMeta is one batch of an idempotent producer.
 type batchMeta struct {
 	lastOffset  int64
-	timestamp   int64 // the batch's largest
+	timestamp   int64 // largest timestamp of the batch
 	lastSeq     int32
 	offsetDelta int32
 }
 
 func (m batchMeta) firstOffset() int64 { return m.lastOffset - int64(m.offsetDelta) }
 
-// firstSeq undoes the wrap of sequence numbers from 2³¹−1 to 0.
+// firstSeq returns the first sequence number, considering the wrap from 2³¹−1 to 0.
 func (m batchMeta) firstSeq() int32 {
 	if m.lastSeq >= m.offsetDelta {
 		return m.lastSeq - m.offsetDelta
@@ -31,7 +31,7 @@ func (m batchMeta) firstSeq() int32 {
 	return math.MaxInt32 - (m.offsetDelta - m.lastSeq) + 1
 }
 
-// producer is what the log remembers of one producer id.
+// producer is the state of one producer id in the log.
 type producer struct {
 	id               int64
 	lastTimestamp    int64
@@ -49,7 +49,7 @@ func newProducer(id int64) producer {
 	return producer{id: id, epoch: record.NoProducerEpoch, coordinatorEpoch: -1, lastTimestamp: record.NoTimestamp, txnFirst: noOffset}
 }
 
-// last is the newest batch of the current epoch.
+// last returns the newest batch of the current epoch.
 func (p *producer) last() (batchMeta, bool) {
 	if p.kept == 0 {
 		return batchMeta{}, false
@@ -64,7 +64,7 @@ func (p *producer) lastSeq() int32 {
 	return record.NoSequence
 }
 
-// setEpoch forgets the batches of another epoch: sequences begin anew (T4).
+// setEpoch removes the batches of the previous epoch, because sequences restart (T4).
 func (p *producer) setEpoch(epoch int16) {
 	if p.epoch != epoch {
 		p.epoch, p.kept = epoch, 0
@@ -82,8 +82,7 @@ func (p *producer) addBatch(b record.Batch) {
 	p.lastTimestamp, p.seen = b.MaxTimestamp(), b.LastOffset()
 }
 
-// duplicate returns the remembered batch that has the same epoch and
-// sequences: b was sent again.
+// duplicate returns the stored batch with the same epoch and sequences: b is a retry.
 func (p *producer) duplicate(b record.Batch) (batchMeta, bool) {
 	if p.epoch != b.ProducerEpoch() {
 		return batchMeta{}, false
@@ -105,25 +104,25 @@ type doneTxn struct {
 	aborted                 bool
 }
 
-// producers is the state of all producers of a partition: a fold of its
-// batches. check says whether a leader may append a batch, apply notes a batch
-// that was appended; live, on a follower and at replay it is the same apply.
+// producers is the state of all producers of a partition, which results from its batches.
+// check tells whether a leader may append a batch. apply updates the state for an appended
+// batch. It is used for appends, on followers and in recovery.
 //
-// Like in Kafka, a producer is forgotten producer.id.expiration.ms after the
-// timestamp of its last batch; one that the log does not know may begin with
-// any sequence, since its records may have been deleted.
+// As in Kafka, a producer is removed producer.id.expiration.ms after the timestamp of its
+// last batch. An unknown producer may begin with any sequence, because its records may have
+// been deleted.
 type producers struct {
 	byID map[int64]*producer
-	// open is sorted by first offset, done by marker: the transactions whose
-	// marker is at or above the high watermark.
+	// open has the open transactions, sorted by first offset. done has the ended
+	// ones whose marker is at or above the high watermark, sorted by marker.
 	open []openTxn
 	done []doneTxn
 }
 
 func (s *producers) reset() { *s = producers{byID: make(map[int64]*producer)} }
 
-// check says whether b may follow in the state p of its producer; p is nil for
-// an unknown one. marker is what a control batch holds.
+// check tells whether b may be appended in the state p of its producer; p is nil for an
+// unknown one. marker is the marker of a control batch.
 func (p *producer) check(b record.Batch, origin record.Origin, marker *record.EndTxnMarker) error {
 	if p == nil {
 		return nil
@@ -165,9 +164,9 @@ func inSequence(last, next int32) bool {
 	return int64(next) == int64(last)+1 || next == 0 && last == math.MaxInt32
 }
 
-// apply notes a batch of an idempotent producer. A marker that ends a
-// transaction is returned; lastStable is the offset below which everything was
-// decided when it was appended.
+// apply updates the state for a batch of an idempotent producer. If a marker ends a
+// transaction, apply returns it; lastStable is then the offset below which all transactions
+// were decided when the marker was appended.
 func (s *producers) apply(b record.Batch, marker *record.EndTxnMarker, markerTimestamp int64) (done doneTxn, lastStable int64, ok bool) {
 	p := s.byID[b.ProducerID()]
 	if p == nil {
@@ -209,16 +208,16 @@ func (s *producers) opened(t openTxn) {
 	s.open = slices.Insert(s.open, i, t)
 }
 
-// replicated forgets the ended transactions whose marker is below the high
-// watermark: they no longer hold the last stable offset back.
+// replicated removes the ended transactions whose marker is below the high watermark: they
+// no longer limit the last stable offset.
 func (s *producers) replicated(highWatermark int64) {
 	if len(s.done) > 0 {
 		s.done = slices.DeleteFunc(s.done, func(t doneTxn) bool { return t.last < highWatermark })
 	}
 }
 
-// firstUnstable is the first offset that is not decided, or decided by a
-// marker that is not replicated yet; math.MaxInt64 if there is none (T10).
+// firstUnstable returns the first offset that is not decided, or decided by a marker that is
+// not replicated yet; math.MaxInt64 if there is none (T10).
 func (s *producers) firstUnstable() int64 {
 	first := int64(math.MaxInt64)
 	if len(s.open) > 0 {
@@ -230,8 +229,8 @@ func (s *producers) firstUnstable() int64 {
 	return first
 }
 
-// expire forgets producers that wrote nothing for expiryMs. One with an open
-// transaction stays.
+// expire removes producers that wrote nothing for expiryMs, except those with an open
+// transaction.
 func (s *producers) expire(nowMs, expiryMs int64) {
 	for id, p := range s.byID {
 		if p.expired(nowMs, expiryMs) {
@@ -244,7 +243,7 @@ func (p *producer) expired(nowMs, expiryMs int64) bool {
 	return expiryMs > 0 && p.txnFirst == noOffset && nowMs-p.lastTimestamp >= expiryMs
 }
 
-// load puts a producer of a snapshot into the state.
+// load adds a producer of a snapshot to the state.
 func (s *producers) load(p producer) {
 	s.byID[p.id] = &p
 	if p.txnFirst != noOffset {
@@ -262,8 +261,8 @@ func (s *producers) sorted() []producer {
 	return list
 }
 
-// endTxnMarker reads the marker in a control batch of a producer; nil without
-// an error when compaction left the batch empty.
+// endTxnMarker parses the marker in a control batch of a producer. It returns nil without an
+// error if compaction has emptied the batch.
 func endTxnMarker(b record.Batch, codecs *record.Codecs) (*record.EndTxnMarker, int64, error) {
 	for r, err := range b.Records(codecs) {
 		if err != nil {
